@@ -1,0 +1,19 @@
+//! Formats and cryptography of Probity: X.509, CRL, OCSP, CMS/CAdES, RFC 3161, ASiC-E, tile log, encryption to a court.
+//!
+//! Pure: bytes, time, randomness and keys are parameters. Nothing here opens a socket, reads a clock or knows what a bucket is.
+
+pub mod asic;
+pub mod cms;
+pub mod crl;
+pub mod envelope;
+pub mod error;
+pub mod keys;
+pub mod ocsp;
+pub mod path;
+pub mod package;
+pub mod statement;
+pub mod tlog;
+pub mod tsp;
+pub mod x509;
+
+pub use error::{Error, Result};
