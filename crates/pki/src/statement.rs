@@ -190,7 +190,7 @@ impl Statement {
 
     /// The artifact that records the course of the capture, if there is one (C3).
     pub fn has_process_log(&self) -> bool {
-        self.artifacts.iter().any(|a| a.role == Some(ArtifactRole::ProcessLog))
+        self.artifacts.iter().any(|a| a.role == ArtifactRole::ProcessLog)
     }
 
     fn check(&self) -> Result<()> {
