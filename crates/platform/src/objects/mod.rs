@@ -1,0 +1,108 @@
+//! The object store port.
+//!
+//! Object storage is the truth. Whatever is decided once is decided by a create-only PUT or a swap; both have four
+//! outcomes, and the fourth, *unknown*, is resolved by reading back inside the adapter wherever the answer can be
+//! known (trap 7), so that callers meet [`crate::ErrorKind::UnknownOutcome`] only when the store stays silent.
+
+mod memory;
+mod probe;
+mod s3;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::Stream;
+
+pub use memory::MemoryObjects;
+pub use probe::{ProbeReport, probe};
+pub use s3::{S3Config, S3Objects};
+
+use crate::Result;
+
+/// Bytes arriving piece by piece.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// Names one state of one object, for swaps. Opaque (an ETag on S3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version(pub String);
+
+/// What a create-only PUT came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// These bytes were written by this call (or by an earlier try of it: same bytes).
+    Created,
+    /// Somebody else's different bytes stand there.
+    Exists(Bytes),
+}
+
+/// What a swap came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swapped {
+    Swapped(Version),
+    /// The object is not what the caller had read; read again.
+    Lost,
+}
+
+/// An object with its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    pub bytes: Bytes,
+    pub version: Version,
+}
+
+/// Name and size of an object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub key: String,
+    pub size_bytes: u64,
+}
+
+/// One bucket. Roles hold `Arc<dyn Objects>`, one for `truth` and one for `work`.
+///
+/// Errors: `Unavailable` and `Timeout` when the store does not answer or asks to slow down (after the adapter's own
+/// bounded retries), `UnknownOutcome` when a write's fate could not be read back, `NotFound` where said.
+#[async_trait]
+pub trait Objects: Send + Sync + 'static {
+    /// Writes `bytes` under `key` if nothing stands there. An object of the same bytes counts as created.
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<Created>;
+
+    /// Writes a large object under `key` if nothing stands there, from a stream of known length, in parts of bounded
+    /// memory; the condition is on completion. An error item in the stream aborts: nothing is left under `key`.
+    /// Answers `false` when an object stood there already (its bytes are not compared).
+    async fn create_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<bool>;
+
+    /// Replaces the object if it is still at `expected` (`None`: if there is none).
+    async fn swap(&self, key: &str, expected: Option<&Version>, bytes: Bytes) -> Result<Swapped>;
+
+    /// Writes unconditionally. Only for what may be overwritten: bucket `work`.
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<()>;
+
+    /// Writes a large object unconditionally, streamed. Only for bucket `work`.
+    async fn put_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<()>;
+
+    /// Reads a whole object of at most `bytes_max` bytes; `None` when there is none, `TooMany` when it is larger.
+    async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Object>>;
+
+    /// Reads an object as a stream, from byte `offset`; `None` when there is none. Also tells its size.
+    async fn get_streamed(&self, key: &str, offset: u64) -> Result<Option<(u64, ByteStream)>>;
+
+    /// Size in bytes; `None` when there is none.
+    async fn head(&self, key: &str) -> Result<Option<u64>>;
+
+    /// Up to `limit` (≤ 1,000) objects under `prefix` whose key is greater than `after`, in key order.
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: u16) -> Result<Vec<Listed>>;
+
+    /// Removes an object. Only for bucket `work`.
+    async fn remove(&self, key: &str) -> Result<()>;
+}
+
+/// The two buckets.
+#[derive(Clone)]
+pub struct Buckets {
+    /// Versioned, keys written once: what may never be lost.
+    pub truth: Arc<dyn Objects>,
+    /// Unversioned: log head, staged bundles, leases, packages in flight.
+    pub work: Arc<dyn Objects>,
+}

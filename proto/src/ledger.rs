@@ -1,0 +1,166 @@
+//! Events of the ledger: registries kept as streams of facts under `ledger/<kind>/<id>/<seq>`.
+//!
+//! State is a fold over a stream's events, and applying an event cannot fail: whatever is wrong with a request was
+//! refused before its event was written.
+
+use serde::{Deserialize, Serialize};
+
+/// One stored event with who, when and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope<E> {
+    /// Always `probity.event/1`.
+    pub format: String,
+    pub kind: String,
+    pub id: String,
+    pub seq: u64,
+    /// RFC 3339.
+    pub at: String,
+    /// The credential or role that acted, e.g. `credential:0192…` or `role:issuance`.
+    pub actor: String,
+    /// What led to it, e.g. a submission or intent id.
+    pub cause: String,
+    pub event: E,
+}
+
+/// The format name of events.
+pub const EVENT_FORMAT: &str = "probity.event/1";
+
+/// Event types say which registry they belong to.
+pub trait LedgerEvent: Serialize + for<'de> Deserialize<'de> + Clone + Send + Sync + 'static {
+    /// First segment under `ledger/`.
+    const KIND: &'static str;
+}
+
+macro_rules! ledger_kind {
+    ($event:ty, $kind:literal) => {
+        impl LedgerEvent for $event {
+            const KIND: &'static str = $kind;
+        }
+    };
+}
+
+/// People and organisations; id = party.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum PartyEvent {
+    Applied(crate::http::PartyApplicationDocument),
+    Decided {
+        verified: bool,
+        method: String,
+        /// Who verified: an officer's credential or a provider's name.
+        verifier: String,
+        document_sha3_256: Vec<String>,
+        note: String,
+    },
+    AgreementAccepted {
+        agreement: String,
+        version: String,
+        sha3_256: String,
+        channel: String,
+        /// Peer address of the acceptance.
+        from_address: String,
+    },
+}
+ledger_kind!(PartyEvent, "party");
+
+/// Published agreement texts; id = `<agreement>.<version>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum AgreementEvent {
+    Published { text: String, sha3_256: String },
+    Withdrawn { reason: String },
+}
+ledger_kind!(AgreementEvent, "agreement");
+
+/// Credentials; id = credential id. Only the digest of the secret is kept: it is 256 random bits, so a plain SHA-256
+/// cannot be searched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CredentialEvent {
+    Issued {
+        role: String,
+        tenant: Option<String>,
+        party: Option<String>,
+        recipient: Option<String>,
+        secret_sha256: String,
+    },
+    Revoked {
+        reason: String,
+    },
+}
+ledger_kind!(CredentialEvent, "credential");
+
+/// Intents; id = intent id. Attempts are events, so their number is limited whatever races.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum IntentEvent {
+    Requested {
+        tenant: String,
+        party: String,
+        credential: String,
+        instruction_sha256: String,
+        summary: String,
+        /// HMAC-SHA-256 of id and code under the identity role's key.
+        code_hmac: String,
+        channel: String,
+        masked_destination: String,
+        expires_at: String,
+    },
+    Delivered {},
+    AttemptFailed {
+        reason: String,
+        from_address: String,
+    },
+    Confirmed {
+        from_address: String,
+        user_agent: String,
+    },
+}
+ledger_kind!(IntentEvent, "intent");
+
+/// Idempotency: id = SHA-256 of tenant and key, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum InstructionEvent {
+    Reserved { tenant: String, submission: String, instruction_sha256: String, received_at: String },
+}
+ledger_kind!(InstructionEvent, "instruction");
+
+/// Certificates; id = serial number in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CertificateEvent {
+    /// Serial and to-be-signed bytes, recorded before the CA key touches them.
+    Intended { profile: String, party: String, submission: String, tbs_certificate: String },
+    /// Base64 DER.
+    Issued { certificate: String },
+    Revoked { reason: String, revoked_at: String },
+}
+ledger_kind!(CertificateEvent, "certificate");
+
+/// Recipient profiles; id = recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RecipientEvent {
+    Profiled(crate::http::RecipientDocument),
+    Suspended { reason: String },
+}
+ledger_kind!(RecipientEvent, "recipient");
+
+/// Deliveries; id = delivery id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum DeliveryEvent {
+    Requested { evidence: String, recipient: String, tenant: String, case: String },
+    /// `object` is the encrypted package's key in bucket `work`.
+    Prepared { object: String, size_bytes: u64, package_sha256: String, content_sha3_256: String },
+    AttemptFailed { next_at: String, reason: String },
+    Entered { rule: String, place: String },
+    /// Base64 of receipt and signature, as they came.
+    Acknowledged { scope: String, receipt: String, signature: String },
+    Suspended { reason: String },
+    /// A read by the recipient, with the legal basis it gave (R7).
+    Fetched { credential: String, legal_basis: String },
+}
+ledger_kind!(DeliveryEvent, "delivery");

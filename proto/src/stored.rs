@@ -1,0 +1,133 @@
+//! Documents in object storage: the submission. JSON with a format name; unknown fields are refused, so that a reader
+//! never silently ignores what a newer writer meant. The wire form and its two conversions stand side by side.
+
+use probity_domain as domain;
+use probity_domain::Malformed;
+use serde::{Deserialize, Serialize};
+
+use crate::http::ItemDocument;
+
+/// `submissions/<hour>/<shard>/<id>`: one accepted instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmissionDocument {
+    pub format: String,
+    pub id: String,
+    pub tenant: String,
+    pub party: String,
+    pub credential: String,
+    pub on_behalf_of: Option<String>,
+    pub automated: bool,
+    pub case: String,
+    pub intent: Option<String>,
+    pub idempotency_key: String,
+    pub instruction_sha256: String,
+    pub received_at: String,
+    pub items: Vec<StoredItem>,
+}
+
+/// One line of the instruction: accepted with its content, or refused with the reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum StoredItem {
+    Accepted(ItemDocument),
+    Refused { what: String, reason: String },
+}
+
+/// The format name this version writes and reads.
+pub const SUBMISSION_FORMAT: &str = "probity.submission/1";
+
+/// Key of a submission in bucket `truth`; follows from the id alone.
+#[must_use]
+pub fn submission_key(id: domain::SubmissionId) -> String {
+    format!("submissions/{}/{}/{id}", id.at().hour_key(), id.shard())
+}
+
+/// Key of an artifact's bytes in bucket `truth`.
+#[must_use]
+pub fn blob_key(tenant: &domain::TenantId, digest: &domain::Sha3_256) -> String {
+    format!("blobs/{tenant}/{digest}")
+}
+
+impl From<&domain::Submission> for SubmissionDocument {
+    fn from(s: &domain::Submission) -> Self {
+        let items = s.items.iter().map(|item| match item {
+            domain::ItemOutcome::Accepted(item) => StoredItem::Accepted(item.into()),
+            domain::ItemOutcome::Refused(m) => StoredItem::Refused { what: m.what.to_owned(), reason: m.reason.clone() },
+        });
+        Self {
+            format: SUBMISSION_FORMAT.to_owned(),
+            id: s.id.to_string(),
+            tenant: s.tenant.to_string(),
+            party: s.party.to_string(),
+            credential: s.credential.to_string(),
+            on_behalf_of: s.on_behalf_of.as_ref().map(ToString::to_string),
+            automated: s.automated,
+            case: s.case.to_string(),
+            intent: s.intent.map(|i| i.to_string()),
+            idempotency_key: s.idempotency_key.to_string(),
+            instruction_sha256: s.instruction_sha256.to_hex(),
+            received_at: s.received_at.to_rfc3339(),
+            items: items.collect(),
+        }
+    }
+}
+
+impl TryFrom<SubmissionDocument> for domain::Submission {
+    type Error = Malformed;
+
+    fn try_from(d: SubmissionDocument) -> Result<Self, Malformed> {
+        if d.format != SUBMISSION_FORMAT {
+            return Err(Malformed::new("format", format!("expected {SUBMISSION_FORMAT}, found {}", d.format)));
+        }
+        let items = d.items.into_iter().map(|item| {
+            Ok(match item {
+                StoredItem::Accepted(item) => domain::ItemOutcome::Accepted(item.try_into()?),
+                StoredItem::Refused { what, reason } => {
+                    domain::ItemOutcome::Refused(Malformed::new(known_field(&what), reason))
+                }
+            })
+        });
+        let items = items.collect::<Result<Vec<_>, Malformed>>()?;
+        Self::new(domain::SubmissionDraft {
+            id: domain::SubmissionId::parse(&d.id)?,
+            tenant: domain::TenantId::parse(&d.tenant)?,
+            party: domain::PartyId::parse(&d.party)?,
+            credential: domain::CredentialId::parse(&d.credential)?,
+            on_behalf_of: d.on_behalf_of.as_deref().map(domain::PartyId::parse).transpose()?,
+            automated: d.automated,
+            case: domain::CaseId::parse(&d.case)?,
+            intent: d.intent.as_deref().map(domain::IntentId::parse).transpose()?,
+            idempotency_key: domain::IdempotencyKey::parse(&d.idempotency_key)?,
+            instruction_sha256: domain::Sha256::parse_hex(&d.instruction_sha256)?,
+            received_at: domain::Timestamp::parse_rfc3339(&d.received_at)?,
+            items,
+        })
+    }
+}
+
+/// Refusals name their field by a static word; a word this version does not know reads as "item".
+fn known_field(what: &str) -> &'static str {
+    const FIELDS: [&str; 12] = [
+        "title", "source url", "artifacts", "artifact name", "media type", "artifact role", "purpose", "time", "sha3-256",
+        "sha-256", "artifact", "duplicate",
+    ];
+    FIELDS.into_iter().find(|f| *f == what).unwrap_or("item")
+}
+
+/// Reads a submission's bytes.
+///
+/// # Errors
+/// [`Malformed`] when they are not this version's format or a value breaks its rule.
+pub fn read_submission(bytes: &[u8]) -> Result<domain::Submission, Malformed> {
+    let document: SubmissionDocument =
+        serde_json::from_slice(bytes).map_err(|e| Malformed::new("submission", e.to_string()))?;
+    document.try_into()
+}
+
+/// Writes a submission's bytes.
+#[must_use]
+pub fn write_submission(submission: &domain::Submission) -> Vec<u8> {
+    // Strings, numbers and lists only: serialising cannot fail.
+    serde_json::to_vec(&SubmissionDocument::from(submission)).unwrap_or_default()
+}
