@@ -1,5 +1,7 @@
 //! The one error type of the formats crate.
 
+use crate::path::PathError;
+
 /// What can be wrong with bytes that claim to be one of the formats.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -19,6 +21,9 @@ pub enum Error {
     /// A key could not be made, opened or used.
     #[error("key: {0}")]
     Key(String),
+    /// A certificate does not chain to a trusted root for the purpose and time asked.
+    #[error("certificate path: {0}")]
+    Path(#[from] PathError),
     /// Reading or writing the stream that was handed in failed.
     #[error("stream: {0}")]
     Io(#[from] std::io::Error),
@@ -27,17 +32,26 @@ pub enum Error {
 impl Error {
     /// Shorthand for [`Error::Malformed`] from anything printable.
     pub fn malformed(what: &'static str, reason: impl ToString) -> Self {
-        Self::Malformed { what, reason: reason.to_string() }
+        Self::Malformed {
+            what,
+            reason: reason.to_string(),
+        }
     }
 
     /// Shorthand for [`Error::NotVerified`] from anything printable.
     pub fn not_verified(what: &'static str, reason: impl ToString) -> Self {
-        Self::NotVerified { what, reason: reason.to_string() }
+        Self::NotVerified {
+            what,
+            reason: reason.to_string(),
+        }
     }
 
     /// Shorthand for [`Error::Unsupported`] from anything printable.
     pub fn unsupported(what: &'static str, reason: impl ToString) -> Self {
-        Self::Unsupported { what, reason: reason.to_string() }
+        Self::Unsupported {
+            what,
+            reason: reason.to_string(),
+        }
     }
 }
 

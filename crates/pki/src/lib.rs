@@ -3,14 +3,18 @@
 //! Pure: bytes, time, randomness and keys are parameters. Nothing here opens a socket, reads a clock or knows what a bucket is.
 
 pub mod asic;
+mod asn1_time;
 pub mod cms;
 pub mod crl;
+pub mod digest;
 pub mod envelope;
 pub mod error;
 pub mod keys;
 pub mod ocsp;
-pub mod path;
+pub mod oid;
 pub mod package;
+pub mod path;
+mod signed;
 pub mod statement;
 pub mod tlog;
 pub mod tsp;

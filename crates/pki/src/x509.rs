@@ -1,1 +1,13 @@
-//! (being written)
+//! X.509 certificates: reading, profiles, issuing, and certification requests (RFC 5280, RFC 2986).
+
+mod certificate;
+mod csr;
+mod extensions;
+mod template;
+
+pub use certificate::Certificate;
+pub(crate) use certificate::magnitude;
+pub use csr::{Csr, make_csr};
+pub(crate) use extensions::{authority_key_identifier, extension};
+pub use template::{CertificateTemplate, Profile, Subject, sign_certificate};
+pub use x509_cert::ext::pkix::KeyUsage;
