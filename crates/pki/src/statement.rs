@@ -49,7 +49,11 @@ pub struct Statement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_url: Option<String>,
     /// Declared by the submitter, not observed by the platform.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "written_option")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "written_option"
+    )]
     pub declared_captured_at: Option<Timestamp>,
     /// When the platform took the submission (its own clock; the time-stamp token is the proof).
     #[serde(with = "written")]
@@ -101,7 +105,11 @@ pub struct ActingAs {
     /// An information system programmed to act by itself, not a human at a keyboard.
     pub automated: bool,
     /// The represented party when the credential acts under a mandate.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "written_option")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "written_option"
+    )]
     pub on_behalf_of: Option<PartyId>,
 }
 
@@ -172,7 +180,10 @@ impl Statement {
         self.check()?;
         let bytes = serde_json::to_vec(self).map_err(|e| Error::malformed("statement", e))?;
         if bytes.len() > STATEMENT_BYTES_MAX {
-            return Err(Error::TooLarge { what: "statement", limit: STATEMENT_BYTES_MAX as u64 });
+            return Err(Error::TooLarge {
+                what: "statement",
+                limit: STATEMENT_BYTES_MAX as u64,
+            });
         }
         Ok(bytes)
     }
@@ -180,7 +191,10 @@ impl Statement {
     /// Reads a statement; unknown or repeated fields, other formats and oversize are refused.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() > STATEMENT_BYTES_MAX {
-            return Err(Error::TooLarge { what: "statement", limit: STATEMENT_BYTES_MAX as u64 });
+            return Err(Error::TooLarge {
+                what: "statement",
+                limit: STATEMENT_BYTES_MAX as u64,
+            });
         }
         let statement: Self =
             serde_json::from_slice(bytes).map_err(|e| Error::malformed("statement", e))?;
@@ -190,26 +204,40 @@ impl Statement {
 
     /// The artifact that records the course of the capture, if there is one (C3).
     pub fn has_process_log(&self) -> bool {
-        self.artifacts.iter().any(|a| a.role == ArtifactRole::ProcessLog)
+        self.artifacts
+            .iter()
+            .any(|a| a.role == ArtifactRole::ProcessLog)
     }
 
     fn check(&self) -> Result<()> {
         if self.format != STATEMENT_FORMAT {
-            return Err(Error::unsupported("statement", format!("format {:?}", self.format)));
+            return Err(Error::unsupported(
+                "statement",
+                format!("format {:?}", self.format),
+            ));
         }
         if self.evidence_number.submission != self.submission {
-            return Err(Error::malformed("statement", "evidence number is of another submission"));
+            return Err(Error::malformed(
+                "statement",
+                "evidence number is of another submission",
+            ));
         }
         if self.artifacts.is_empty() || self.artifacts.len() > ARTIFACTS_PER_ITEM_MAX {
             let reason = format!("1 to {ARTIFACTS_PER_ITEM_MAX} artifacts");
             return Err(Error::malformed("statement", reason));
         }
         let mut names = std::collections::BTreeSet::new();
-        if let Some(twice) = self.artifacts.iter().find(|a| !names.insert(a.name.folded())) {
+        if let Some(twice) = self
+            .artifacts
+            .iter()
+            .find(|a| !names.insert(a.name.folded()))
+        {
             let reason = format!("artifact {:?} stated twice", twice.name.as_str());
             return Err(Error::malformed("statement", reason));
         }
-        let texts = [&self.title, &self.submitter.name].into_iter().chain(&self.source_url);
+        let texts = [&self.title, &self.submitter.name]
+            .into_iter()
+            .chain(&self.source_url);
         for text in texts.chain(&self.submitter.identifier) {
             if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
                 let reason = format!("text over {TEXT_BYTES_MAX} bytes or with control characters");
@@ -272,7 +300,9 @@ mod written {
         let text = String::deserialize(d)?;
         let value = T::read(&text).map_err(D::Error::custom)?;
         if value.write() != text {
-            return Err(D::Error::custom(format_args!("{text:?} is not in its canonical form")));
+            return Err(D::Error::custom(format_args!(
+                "{text:?} is not in its canonical form"
+            )));
         }
         Ok(value)
     }
@@ -293,9 +323,7 @@ mod written_option {
         }
     }
 
-    pub fn deserialize<'de, T: Written, D: Deserializer<'de>>(
-        d: D,
-    ) -> Result<Option<T>, D::Error> {
+    pub fn deserialize<'de, T: Written, D: Deserializer<'de>>(d: D) -> Result<Option<T>, D::Error> {
         super::written::deserialize(d).map(Some)
     }
 }
@@ -324,7 +352,10 @@ mod written_list {
     }
 
     pub fn deserialize<'de, T: Written, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
-        Ok(Vec::<Item<T>>::deserialize(d)?.into_iter().map(|item| item.0).collect())
+        Ok(Vec::<Item<T>>::deserialize(d)?
+            .into_iter()
+            .map(|item| item.0)
+            .collect())
     }
 }
 
@@ -337,7 +368,10 @@ mod tests {
         let submission = SubmissionId::new(at, [7; 10]);
         Statement {
             format: STATEMENT_FORMAT.to_owned(),
-            evidence_number: EvidenceId { submission, item: 3 },
+            evidence_number: EvidenceId {
+                submission,
+                item: 3,
+            },
             submission,
             tenant: TenantId::parse("acme").unwrap(),
             submitter: Submitter {
@@ -391,7 +425,10 @@ mod tests {
         let text = String::from_utf8(statement().to_bytes().unwrap()).unwrap();
         let changes = [
             ("{\"format\"", "{\"extra\":1,\"format\""),
-            ("{\"format\"", "{\"format\":\"probity.statement/1\",\"format\""),
+            (
+                "{\"format\"",
+                "{\"format\":\"probity.statement/1\",\"format\"",
+            ),
             ("probity.statement/1", "probity.statement/2"),
             ("PB1-", "pb1-"),
             (".123Z", ".123+00:00"),
@@ -404,7 +441,10 @@ mod tests {
         for (from, to) in changes {
             let changed = text.replace(from, to);
             assert_ne!(changed, text, "{from}");
-            assert!(Statement::parse(changed.as_bytes()).is_err(), "{from} -> {to}");
+            assert!(
+                Statement::parse(changed.as_bytes()).is_err(),
+                "{from} -> {to}"
+            );
         }
     }
 
@@ -418,7 +458,12 @@ mod tests {
         empty.artifacts.clear();
         let mut long = statement();
         long.title = "x".repeat(TEXT_BYTES_MAX + 1);
-        for (why, bad) in [("twice", twice), ("stranger", stranger), ("empty", empty), ("long", long)] {
+        for (why, bad) in [
+            ("twice", twice),
+            ("stranger", stranger),
+            ("empty", empty),
+            ("long", long),
+        ] {
             assert!(bad.to_bytes().is_err(), "{why}");
         }
         assert!(Statement::parse(&vec![b' '; STATEMENT_BYTES_MAX + 1]).is_err());
