@@ -31,6 +31,9 @@ pub struct Statement {
     /// The instruction (batch) the evidence belongs to.
     #[serde(with = "written")]
     pub submission: SubmissionId,
+    /// SHA-256 of the instruction as the submitter sent it; also a signed attribute of the signature.
+    #[serde(with = "written")]
+    pub instruction_sha256: Sha256,
     #[serde(with = "written")]
     pub tenant: TenantId,
     pub submitter: Submitter,
@@ -373,6 +376,7 @@ mod tests {
                 item: 3,
             },
             submission,
+            instruction_sha256: Sha256([4; 32]),
             tenant: TenantId::parse("acme").unwrap(),
             submitter: Submitter {
                 party: PartyId::parse("acme-ltd").unwrap(),
