@@ -1,0 +1,222 @@
+//! Detached CAdES signatures.
+
+use der::asn1::{OctetString, OctetStringRef, SetOfVec};
+use der::{Any, Decode, Encode};
+use probity_domain::Timestamp;
+use x509_cert::attr::Attribute;
+
+use super::build::{Parts, attribute, build, encode_content_info};
+use super::parsed::{Encoding, Parsed};
+use super::structures::CommitmentTypeIndication;
+use super::{CommitmentType, SignRequest, VerifiedSigner};
+use crate::asn1_time::{from_time, to_time};
+use crate::crl::Crl;
+use crate::digest::HashAlgorithm;
+use crate::keys::Signer;
+use crate::tsp::TimeStampToken;
+use crate::x509::Certificate;
+use crate::{Error, Result, oid};
+
+const WHAT: &str = "CMS signature";
+/// Holds a token, a chain and its lists; a signature in a log entry is far smaller.
+const BYTES_MAX: usize = 1024 * 1024;
+
+/// Signs `request.content`; returns ContentInfo DER (`.p7s`).
+///
+/// # Errors
+/// [`Error::Key`] if the key is not the certificate's or signing fails.
+pub fn sign_detached(request: &SignRequest<'_>, key: &dyn Signer) -> Result<Vec<u8>> {
+    let mut certificates = vec![request.signer];
+    certificates.extend(request.extra_certificates);
+    let parts = Parts {
+        content_type: oid::DATA,
+        content: request.content,
+        is_detached: true,
+        signer: request.signer,
+        certificates,
+        crls: request.crls,
+        attributes: cades_attributes(request)?,
+    };
+    let der = build(parts, key)?;
+    // What leaves has been read back and verified.
+    verify_detached_content(&SignedData::from_der(&der)?, request.content)?;
+    Ok(der)
+}
+
+fn cades_attributes(request: &SignRequest<'_>) -> Result<Vec<Attribute>> {
+    let signing_time = to_time(request.signing_time)?;
+    let encode = || {
+        let time = Any::from_der(&signing_time.to_der()?)?;
+        let commitment = CommitmentTypeIndication {
+            commitment_type: request.commitment.oid(),
+            qualifiers: None,
+        };
+        let mut attributes = vec![
+            Attribute { oid: oid::SIGNING_TIME, values: SetOfVec::try_from(vec![time])? },
+            attribute(oid::AA_COMMITMENT_TYPE, &commitment)?,
+        ];
+        if let Some(digest) = request.instruction_digest {
+            attributes.push(attribute(oid::INSTRUCTION_DIGEST, &OctetString::new(digest)?)?);
+        }
+        Ok(attributes)
+    };
+    encode().map_err(|e: der::Error| Error::malformed(WHAT, e))
+}
+
+/// A parsed SignedData with exactly one signer and detached content, in DER.
+#[derive(Debug, Clone)]
+pub struct SignedData {
+    der: Vec<u8>,
+    parsed: Parsed,
+    signing_time: Option<Timestamp>,
+    commitment: Option<CommitmentType>,
+    instruction_digest: Option<[u8; 32]>,
+}
+
+impl SignedData {
+    /// Parses ContentInfo DER strictly: one signature has one encoding.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Unsupported`], [`Error::TooLarge`] over 1 MiB.
+    pub fn from_der(der: &[u8]) -> Result<Self> {
+        let parsed = Parsed::from_der(WHAT, der, BYTES_MAX, Encoding::Strict)?;
+        if parsed.content_type() != oid::DATA || parsed.content().is_some() {
+            return Err(Error::unsupported(WHAT, "other than detached data"));
+        }
+        let commitment = parsed
+            .decoded_attribute::<CommitmentTypeIndication>(oid::AA_COMMITMENT_TYPE)?
+            .map(|indication| CommitmentType::from_oid(&indication.commitment_type))
+            .transpose()?;
+        let instruction_digest = parsed
+            .decoded_attribute::<&OctetStringRef>(oid::INSTRUCTION_DIGEST)?
+            .map(|digest| <[u8; 32]>::try_from(digest.as_bytes()))
+            .transpose()
+            .map_err(|_| Error::malformed(WHAT, "instruction digest is not 32 bytes"))?;
+        let signing_time = parsed.signing_time()?.map(from_time);
+        let der = der.to_vec();
+        Ok(Self { der, parsed, signing_time, commitment, instruction_digest })
+    }
+
+    /// The bytes that were parsed.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// All certificates inside, in their order there. Untrusted until validated.
+    #[must_use]
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.parsed.certificates
+    }
+
+    /// All revocation lists inside. Untrusted until verified.
+    #[must_use]
+    pub fn crls(&self) -> &[Crl] {
+        &self.parsed.crls
+    }
+
+    /// The signer's certificate: the one that signing-certificate-v2 and the signer identifier name.
+    ///
+    /// # Errors
+    /// [`Error::NotVerified`] if it is not inside.
+    pub fn signer_certificate(&self) -> Result<&Certificate> {
+        self.parsed.signer_certificate(&[])
+    }
+
+    /// The digest algorithm of the content, to compute the digest for [`verify_detached`].
+    #[must_use]
+    pub fn digest_algorithm(&self) -> HashAlgorithm {
+        self.parsed.hash
+    }
+
+    /// SignerInfo.signature: what a signature time-stamp covers.
+    #[must_use]
+    pub fn signature_value(&self) -> &[u8] {
+        self.parsed.signature_value()
+    }
+
+    /// Claimed signing time.
+    #[must_use]
+    pub fn signing_time(&self) -> Option<Timestamp> {
+        self.signing_time
+    }
+
+    /// What the signer commits to.
+    #[must_use]
+    pub fn commitment(&self) -> Option<CommitmentType> {
+        self.commitment
+    }
+
+    /// Digest of the signer's instruction.
+    #[must_use]
+    pub fn instruction_digest(&self) -> Option<[u8; 32]> {
+        self.instruction_digest
+    }
+
+    /// The signature time-stamp, if any (CAdES-T); not verified.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is no token.
+    pub fn time_stamp_token(&self) -> Result<Option<TimeStampToken>> {
+        let Some(value) = self.parsed.unsigned_attribute(oid::AA_TIME_STAMP_TOKEN)? else {
+            return Ok(None);
+        };
+        let der = value.to_der().map_err(|e| Error::malformed(WHAT, e))?;
+        TimeStampToken::from_der(&der).map(Some)
+    }
+}
+
+/// Verifies signature, message digest and ESS binding against the digest of the detached content, made
+/// with [`SignedData::digest_algorithm`]. The certificate's path is not validated.
+///
+/// # Errors
+/// [`Error::NotVerified`].
+pub fn verify_detached(signed: &SignedData, content_digest: &[u8]) -> Result<VerifiedSigner> {
+    let certificate = signed.parsed.verify(content_digest, &[])?.clone();
+    Ok(VerifiedSigner {
+        certificate,
+        signing_time: signed.signing_time,
+        commitment: signed.commitment,
+        instruction_digest: signed.instruction_digest,
+    })
+}
+
+/// [`verify_detached`] for content in memory.
+///
+/// # Errors
+/// [`Error::NotVerified`].
+pub fn verify_detached_content(signed: &SignedData, content: &[u8]) -> Result<VerifiedSigner> {
+    verify_detached(signed, &signed.digest_algorithm().digest(content))
+}
+
+/// Adds an RFC 3161 token over the signature value as the unsigned attribute
+/// id-aa-timeStampToken: CAdES-B becomes CAdES-T.
+///
+/// # Errors
+/// [`Error::NotVerified`] if the token does not cover this signature, [`Error::Unsupported`] if there is
+/// one already.
+pub fn add_signature_time_stamp(cms_der: &[u8], token_der: &[u8]) -> Result<Vec<u8>> {
+    let signed = SignedData::from_der(cms_der)?;
+    if signed.parsed.unsigned_attribute(oid::AA_TIME_STAMP_TOKEN)?.is_some() {
+        return Err(Error::unsupported(WHAT, "a second signature time-stamp"));
+    }
+    let token = TimeStampToken::from_der(token_der)?;
+    let hash = token.tst_info().imprint.algorithm;
+    token.verify(hash, &hash.digest(signed.signature_value()))?;
+
+    let mut value = signed.parsed.value;
+    let mut signer = signed.parsed.signer;
+    let mut encode = || {
+        let token = Any::from_der(token_der)?;
+        let values = SetOfVec::try_from(vec![token])?;
+        let mut attributes =
+            signer.unsigned_attributes.take().map(SetOfVec::into_vec).unwrap_or_default();
+        attributes.push(Attribute { oid: oid::AA_TIME_STAMP_TOKEN, values });
+        signer.unsigned_attributes = Some(SetOfVec::try_from(attributes)?);
+        value.signer_infos = SetOfVec::try_from(vec![signer.clone()])?;
+        encode_content_info(&value)
+    };
+    let der = encode().map_err(|e: der::Error| Error::malformed(WHAT, e))?;
+    SignedData::from_der(&der)?;
+    Ok(der)
+}

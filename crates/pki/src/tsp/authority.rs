@@ -1,0 +1,122 @@
+//! Issuing tokens.
+
+use const_oid::ObjectIdentifier;
+use der::asn1::{Int, Uint};
+use der::{Encode, Error as DerError};
+use probity_domain::Timestamp;
+
+use super::TimeStampReq;
+use super::response::{WHAT_POLICY, granted};
+use super::structures::{Accuracy, MessageImprint, TstInfoValue};
+use super::token::TimeStampToken;
+use crate::asn1_time::PreciseTime;
+use crate::cms::{Parts, build};
+use crate::keys::Signer;
+use crate::x509::Certificate;
+use crate::{Error, Result, oid};
+
+const WHAT: &str = "time-stamp token";
+
+/// A time-stamping unit: all but its key and its clock.
+#[derive(Debug, Clone)]
+pub struct TimeStampAuthority {
+    /// With timeStamping as its one and critical extended key usage.
+    pub certificate: Certificate,
+    /// Intermediate CAs to send along, without the root.
+    pub chain: Vec<Certificate>,
+    /// Policy tokens are issued under.
+    pub policy: ObjectIdentifier,
+    /// What the clock is good for; part of every token. 0 makes no claim.
+    pub accuracy_ms: u32,
+}
+
+impl TimeStampAuthority {
+    /// A granted TimeStampResp, DER. The token inside is parsed and verified before it is returned.
+    /// `serial` is positive, at most 20 bytes and never used twice.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for another policy, [`Error::Key`] if signing fails.
+    pub fn respond(
+        &self,
+        request: &TimeStampReq,
+        key: &dyn Signer,
+        gen_time: Timestamp,
+        serial: &[u8],
+    ) -> Result<Vec<u8>> {
+        granted(&self.token(request, key, gen_time, serial)?)
+    }
+
+    /// The token alone (ContentInfo, DER); otherwise as [`TimeStampAuthority::respond`].
+    ///
+    /// # Errors
+    /// As [`TimeStampAuthority::respond`].
+    pub fn token(
+        &self,
+        request: &TimeStampReq,
+        key: &dyn Signer,
+        gen_time: Timestamp,
+        serial: &[u8],
+    ) -> Result<Vec<u8>> {
+        if request.policy.is_some_and(|policy| policy != self.policy) {
+            return Err(Error::unsupported(WHAT_POLICY, "not issued here"));
+        }
+        if !(1..=20).contains(&serial.len()) || serial.iter().all(|byte| *byte == 0) {
+            return Err(Error::malformed(WHAT, "serial must be positive and of 1 to 20 bytes"));
+        }
+        let content = self.tst_info(request, gen_time, serial)?;
+        // RFC 3161 2.4.1: no certificates unless asked for.
+        let certificates = if request.cert_req {
+            core::iter::once(&self.certificate).chain(&self.chain).collect()
+        } else {
+            vec![]
+        };
+        let parts = Parts {
+            content_type: oid::CT_TST_INFO,
+            content: &content,
+            is_detached: false,
+            signer: &self.certificate,
+            certificates,
+            crls: &[],
+            attributes: vec![],
+        };
+        let der = build(parts, key)?;
+        self.check(&der, request, gen_time)?;
+        Ok(der)
+    }
+
+    fn tst_info(
+        &self,
+        request: &TimeStampReq,
+        gen_time: Timestamp,
+        serial: &[u8],
+    ) -> Result<Vec<u8>> {
+        let encode = || {
+            TstInfoValue {
+                version: 1,
+                policy: self.policy,
+                message_imprint: MessageImprint::of(&request.imprint)?,
+                serial_number: Int::from(Uint::new(serial)?),
+                gen_time: PreciseTime { at: gen_time },
+                accuracy: Accuracy::of_ms(self.accuracy_ms),
+                ordering: false,
+                nonce: request.nonce.as_deref().map(Int::new).transpose()?,
+                tsa: None,
+                extensions: None,
+            }
+            .to_der()
+        };
+        encode().map_err(|e: DerError| Error::malformed(WHAT, e))
+    }
+
+    /// No token leaves that does not read back as what was asked for.
+    fn check(&self, der: &[u8], request: &TimeStampReq, gen_time: Timestamp) -> Result<()> {
+        let token = TimeStampToken::from_der(der)?;
+        let unit = core::slice::from_ref(&self.certificate);
+        token.verify_with(request.imprint.algorithm, &request.imprint.digest, unit)?;
+        let info = token.tst_info();
+        if info.gen_time != gen_time || info.nonce != request.nonce || info.policy != self.policy {
+            return Err(Error::not_verified(WHAT, "differs from what was asked for"));
+        }
+        Ok(())
+    }
+}
