@@ -20,6 +20,8 @@ pub struct Envelope<E> {
     pub actor: String,
     /// What led to it, e.g. a submission or intent id.
     pub cause: String,
+    /// 128 random bits in hexadecimal: tells a writer's own event from another writer's of the same content.
+    pub write_id: String,
     pub event: E,
 }
 
@@ -111,15 +113,21 @@ pub enum IntentEvent {
     AttemptFailed {
         reason: String,
         from_address: String,
+        user_agent: String,
     },
     Confirmed {
         from_address: String,
         user_agent: String,
     },
+    /// One code, one instruction (I2): a second submission under the same intent is refused.
+    Used {
+        submission: String,
+    },
 }
 ledger_kind!(IntentEvent, "intent");
 
-/// Idempotency: id = SHA-256 of tenant and key, in hexadecimal.
+/// Idempotency: id = SHA-256 of tenant and key, in hexadecimal. A second reservation follows when the first lapsed
+/// before its submission was written; the latest counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum InstructionEvent {

@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod ledger;
+pub mod registry;
 pub mod stored;
 pub mod subjects;
 
