@@ -4,6 +4,7 @@
 //! responses, CMS and time-stamp tokens all sign through [`Signer`], so a key in memory, in a file or
 //! in a security module is the same to them.
 
+pub(crate) mod encrypted_pem;
 mod memory;
 mod pure;
 mod verify;

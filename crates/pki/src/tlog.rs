@@ -6,6 +6,7 @@
 
 mod bundle;
 mod checkpoint;
+mod key_file;
 mod tree;
 
 pub use bundle::{bundle_path, decode_bundle, decode_index, encode_bundle, encode_index, index_path};

@@ -8,20 +8,13 @@ use aws_lc_rs::signature::{
     EcdsaSigningAlgorithm, KeyPair,
 };
 use der::asn1::BitString;
-use der::pem::LineEnding;
-use der::{Encode, SecretDocument};
-use pkcs8::pkcs5::pbes2;
-use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use der::Encode;
+use pkcs8::PrivateKeyInfoRef;
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use zeroize::Zeroizing;
 
-use super::{SignatureAlgorithm, Signer};
+use super::{SignatureAlgorithm, Signer, encrypted_pem};
 use crate::{Error, Result, oid};
-
-/// PBKDF2 rounds of new files; what OWASP recommends for HMAC-SHA-256.
-const PBKDF2_ROUNDS: u32 = 600_000;
-/// Upper bound when opening a file, so that a hostile one cannot occupy a core for hours.
-const PBKDF2_ROUNDS_MAX: u32 = 10_000_000;
 
 /// A private key held by AWS-LC, which overwrites its memory when freed. No second copy is kept.
 pub struct MemoryKey {
@@ -73,31 +66,7 @@ impl MemoryKey {
     /// # Errors
     /// [`Error::Malformed`] for other contents, [`Error::Key`] for a wrong passphrase.
     pub fn from_encrypted_pem(pem: &str, passphrase: &[u8]) -> Result<Self> {
-        let (label, document) =
-            SecretDocument::from_pem(pem).map_err(|e| Error::malformed("encrypted key", e))?;
-        if label != "ENCRYPTED PRIVATE KEY" {
-            return Err(Error::malformed(
-                "encrypted key",
-                format!("PEM label {label:?}"),
-            ));
-        }
-        let info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
-            .map_err(|e| Error::malformed("encrypted key", e))?;
-        if info
-            .encryption_algorithm
-            .pbes2()
-            .and_then(|pbes2| pbes2.kdf.pbkdf2())
-            .is_some_and(|kdf| kdf.iteration_count > PBKDF2_ROUNDS_MAX)
-        {
-            let limit = u64::from(PBKDF2_ROUNDS_MAX);
-            return Err(Error::TooLarge {
-                what: "PBKDF2 iteration count",
-                limit,
-            });
-        }
-        let plain = info
-            .decrypt(passphrase)
-            .map_err(|_| Error::Key("wrong passphrase or damaged file".to_owned()))?;
+        let plain = encrypted_pem::open(pem, passphrase)?;
         Self::from_pkcs8_der(plain.as_bytes())
     }
 
@@ -106,22 +75,7 @@ impl MemoryKey {
     /// # Errors
     /// [`Error::Key`] if the random source or the backend fails.
     pub fn to_encrypted_pem(&self, passphrase: &[u8]) -> Result<Zeroizing<String>> {
-        let key = |reason: &str| Error::Key(reason.to_owned());
-        let plain = self.to_pkcs8_der()?;
-        let (mut salt, mut iv) = ([0_u8; 16], [0_u8; 16]);
-        let random = |buffer: &mut [u8]| {
-            aws_lc_rs::rand::fill(buffer).map_err(|_| key("random source failed"))
-        };
-        random(&mut salt)?;
-        random(&mut iv)?;
-        let parameters =
-            pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(PBKDF2_ROUNDS, &salt, iv)
-                .map_err(|e| Error::Key(e.to_string()))?;
-        PrivateKeyInfoRef::try_from(plain.as_slice())
-            .and_then(|info| info.encrypt_with_params(parameters, passphrase))
-            .map_err(|e| Error::Key(e.to_string()))?
-            .to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)
-            .map_err(|e| Error::Key(e.to_string()))
+        encrypted_pem::seal(&self.to_pkcs8_der()?, passphrase)
     }
 
     /// Unencrypted PKCS#8 DER, for backends that keep it elsewhere; wiped when dropped.

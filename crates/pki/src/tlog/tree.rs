@@ -315,6 +315,7 @@ pub fn check_consistency(
     size: u64,
     root: Hash,
 ) -> Result<()> {
+    check_growth(old_size, size)?;
     if old_size == size {
         // Nothing to prove, so nothing may be claimed.
         return if proof.is_empty() && old_root == root {
@@ -326,7 +327,6 @@ pub fn check_consistency(
             ))
         };
     }
-    check_growth(old_size, size)?;
     check_proof(proof)?;
     tlog_tiles::check_tree(&proof.to_vec(), size, root, old_size, old_root)
         .map_err(|e| Error::not_verified("consistency proof", e))
