@@ -122,7 +122,7 @@ pub struct BlobStoredDocument {
     pub existed: bool,
 }
 
-/// Answer to `POST /v1/submissions`.
+/// Answer to `POST /v1/submissions` and `GET /v1/submissions/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubmittedDocument {
     pub submission: String,
@@ -138,11 +138,14 @@ pub struct SubmittedItemDocument {
     /// Set when accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
-    /// `accepted` or `refused`.
+    /// `accepted`, `deposited` or `refused`.
     pub state: String,
     /// Set when refused: the field and the rule it broke.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Set when deposited: the place in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf_index: Option<u64>,
 }
 
 /// Where one piece of evidence stands.
@@ -197,6 +200,23 @@ pub struct IntentConfirmDocument {
     pub instruction_sha256: String,
 }
 
+/// Answer to `GET /v1/intents/{id}` and `POST /v1/intents/{id}/confirm`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IntentStatusDocument {
+    pub intent: String,
+    /// `requested`, `confirmed`, `used`, `expired` or `exhausted`.
+    pub state: String,
+    pub instruction_sha256: String,
+    pub summary: String,
+    pub expires_at: String,
+    pub attempts_left: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<String>,
+    /// The submission it was used for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_by: Option<String>,
+}
+
 /// Body of `POST /v1/parties`: an application, the applicant's declaration of its truth included (W6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -242,8 +262,42 @@ pub struct PartyStatusDocument {
     /// `applied`, `verified` or `refused`.
     pub state: String,
     pub name: String,
+    /// The latest agreement accepted, as `<agreement>.<version>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<String>,
+    /// For officers and auditors: the values exactly as submitted (W6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<PartyApplicationDocument>,
+    /// For officers and auditors: how it was verified or refused (W1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<PartyDecisionDocument>,
+    /// Every acceptance of an agreement (W5).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acceptances: Vec<PartyAcceptanceDocument>,
+}
+
+/// The latest decision on an application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartyDecisionDocument {
+    pub at: String,
+    pub verified: bool,
+    /// `officer`, or the name of a provider such as `sandbox`, which verifies nothing.
+    pub method: String,
+    pub verifier: String,
+    pub document_sha3_256: Vec<String>,
+    pub note: String,
+}
+
+/// Which text was accepted, by which credential, when and from where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartyAcceptanceDocument {
+    pub at: String,
+    pub by: String,
+    pub agreement: String,
+    pub version: String,
+    pub sha3_256: String,
+    pub channel: String,
+    pub from_address: String,
 }
 
 /// Body of `POST /v1/agreements`: publishes a version of the agreement on electronic form.
@@ -253,6 +307,16 @@ pub struct AgreementDocument {
     pub agreement: String,
     pub version: String,
     pub text: String,
+}
+
+/// Answer to `POST /v1/agreements`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AgreementPublishedDocument {
+    pub agreement: String,
+    pub version: String,
+    /// What a party accepts: SHA3-256 of the text's UTF-8 bytes.
+    pub sha3_256: String,
+    pub published_at: String,
 }
 
 /// Body of `POST /v1/parties/{party}/acceptances`: the party accepts a version by the digest of its text.
