@@ -94,5 +94,7 @@ pub const POLICY_TSA: Oid = oid("1.3.6.1.4.1.32473.20.3.3");
 pub const POLICY_OCSP: Oid = oid("1.3.6.1.4.1.32473.20.3.4");
 /// Certificate policy of recipients (courts), for encryption and for receipts.
 pub const POLICY_COURT: Oid = oid("1.3.6.1.4.1.32473.20.3.5");
+/// Signature on the record of a key ceremony.
+pub const POLICY_CEREMONY: Oid = oid("1.3.6.1.4.1.32473.20.3.6");
 /// Policy under which time-stamp tokens are issued (RFC 3161 TSAPolicyId), the default one.
 pub const POLICY_TIME_STAMP: Oid = oid("1.3.6.1.4.1.32473.20.4.1");

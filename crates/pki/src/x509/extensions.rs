@@ -132,7 +132,7 @@ fn key_usage(profile: Profile) -> FlagSet<KeyUsages> {
     match profile {
         Profile::RootCa | Profile::IssuingCa => KeyUsages::KeyCertSign | KeyUsages::CRLSign,
         Profile::Tsa | Profile::OcspResponder => KeyUsages::DigitalSignature.into(),
-        Profile::Event | Profile::Seal | Profile::CourtSigning => {
+        Profile::Event | Profile::Seal | Profile::CourtSigning | Profile::Ceremony => {
             KeyUsages::DigitalSignature | KeyUsages::NonRepudiation
         }
         Profile::CourtEncryption => KeyUsages::KeyAgreement.into(),
@@ -146,7 +146,7 @@ fn extended_key_usages(profile: Profile) -> Vec<ObjectIdentifier> {
         Profile::RootCa | Profile::IssuingCa => vec![],
         Profile::Tsa => vec![oid::KP_TIME_STAMPING],
         Profile::OcspResponder => vec![oid::KP_OCSP_SIGNING],
-        Profile::Event | Profile::Seal | Profile::CourtSigning => {
+        Profile::Event | Profile::Seal | Profile::CourtSigning | Profile::Ceremony => {
             vec![oid::KP_DOCUMENT_SIGNING, oid::KP_EMAIL_PROTECTION]
         }
         Profile::CourtEncryption => vec![oid::KP_EMAIL_PROTECTION],
@@ -161,6 +161,7 @@ fn policies(template: &CertificateTemplate<'_>) -> der::Result<Vec<PolicyInforma
         Profile::Event => oid::POLICY_EVENT,
         Profile::Seal => oid::POLICY_SEAL,
         Profile::CourtEncryption | Profile::CourtSigning => oid::POLICY_COURT,
+        Profile::Ceremony => oid::POLICY_CEREMONY,
     };
     let mut qualifiers = Vec::new();
     if let Some(url) = &template.cps_url {

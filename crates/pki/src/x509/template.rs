@@ -40,6 +40,8 @@ pub enum Profile {
     CourtEncryption,
     /// Signer of receipts.
     CourtSigning,
+    /// Signs the record of a key ceremony; its key is destroyed there.
+    Ceremony,
 }
 
 /// Distinguished name of a subject.
