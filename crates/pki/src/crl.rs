@@ -245,6 +245,15 @@ impl Crl {
         &self.0.der
     }
 
+    /// One PEM block `X509 CRL` with a final newline.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if encoding fails.
+    pub fn to_pem(&self) -> Result<String> {
+        der::pem::encode_string("X509 CRL", der::pem::LineEnding::LF, self.der())
+            .map_err(|e| Error::malformed(WHAT, e))
+    }
+
     /// Issuer name as RFC 4514 text.
     #[must_use]
     pub fn issuer(&self) -> String {

@@ -1,10 +1,14 @@
 //! Certification path validation at a given instant (RFC 5280 6), with revocation.
 
+mod webpki;
+
 use probity_domain::Timestamp;
 
-use crate::Result;
 use crate::crl::{Crl, RevocationReason};
 use crate::x509::Certificate;
+use crate::{Error, oid};
+
+type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// What the leaf is asked to be good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +55,8 @@ pub enum PathError {
     NotYetValid { subject: String },
     #[error("no path to a trusted root for {subject}")]
     UnknownIssuer { subject: String },
+    #[error("no key of a trusted issuer made the signature on the path of {subject}")]
+    BadSignature { subject: String },
     #[error("certificate of {subject} was revoked at {} ({reason:?})", .at.to_rfc3339())]
     Revoked {
         subject: String,
@@ -69,7 +75,10 @@ pub enum PathError {
     Invalid { subject: String, reason: String },
 }
 
-/// Validates `leaf` at `at` for `purpose`.
+/// Validates `leaf` at `at` for `purpose`: signatures, validity, basic and name constraints and path
+/// length by rustls-webpki; the leaf's usages and the revocation of every certificate below the root
+/// here. A root is trusted because it is given: neither its own validity nor its revocation is asked
+/// (RFC 5280 6.1.1 d).
 ///
 /// # Errors
 /// [`crate::Error::Path`] with the precise reason.
@@ -81,11 +90,115 @@ pub fn validate_path(
     at: Timestamp,
     purpose: Purpose,
 ) -> Result<Path> {
-    let _ = (intermediates, roots, revocation, at);
-    Err(PathError::WrongPurpose {
-        subject: leaf.subject(),
-        purpose,
-        reason: "being written",
+    check_validity(leaf, at)?;
+    if let Err(reason) = check_usage(leaf, purpose) {
+        let subject = leaf.subject();
+        return Err(PathError::WrongPurpose {
+            subject,
+            purpose,
+            reason,
+        }
+        .into());
     }
-    .into())
+    let path = webpki::build(leaf, intermediates, roots, at, purpose)?;
+    if let Revocation::Crls { crls, tolerance_ms } = revocation {
+        let skip = usize::from(purpose == Purpose::OcspSigning);
+        let tolerance_ms = i64::try_from(tolerance_ms).unwrap_or(i64::MAX);
+        let issuers = path.certificates.iter().skip(1);
+        for (certificate, issuer) in path.certificates.iter().zip(issuers).skip(skip) {
+            check_revocation(certificate, issuer, crls, at, tolerance_ms)?;
+        }
+    }
+    Ok(path)
+}
+
+fn check_validity(certificate: &Certificate, at: Timestamp) -> Result<(), PathError> {
+    let subject = certificate.subject();
+    if certificate.is_valid_at(at) {
+        Ok(())
+    } else if at < certificate.not_before() {
+        Err(PathError::NotYetValid { subject })
+    } else {
+        Err(PathError::Expired { subject })
+    }
+}
+
+fn check_usage(leaf: &Certificate, purpose: Purpose) -> Result<(), &'static str> {
+    let require = |holds: bool, reason| if holds { Ok(()) } else { Err(reason) };
+    let usage = leaf.key_usage();
+    // RFC 5280 4.2.1.3: without the extension nothing is excluded.
+    let may_sign = usage.is_none_or(|usage| usage.digital_signature() || usage.non_repudiation());
+    let purposes = leaf.extended_key_usages();
+    let profile = |policy| {
+        require(may_sign, "keyUsage does not allow signatures")?;
+        require(
+            purposes.contains(&oid::KP_DOCUMENT_SIGNING),
+            "no documentSigning",
+        )?;
+        require(
+            leaf.policies().contains(policy),
+            "certificate policy differs",
+        )
+    };
+    match purpose {
+        Purpose::TimeStamping => {
+            require(
+                purposes == [oid::KP_TIME_STAMPING],
+                "timeStamping is not the only purpose",
+            )?;
+            require(
+                leaf.is_extended_key_usage_critical(),
+                "extendedKeyUsage is not critical",
+            )?;
+            require(may_sign, "keyUsage does not allow signatures")
+        }
+        Purpose::EventSigning => profile(&oid::POLICY_EVENT),
+        Purpose::Seal => profile(&oid::POLICY_SEAL),
+        Purpose::ReceiptSigning => require(may_sign, "keyUsage does not allow signatures"),
+        Purpose::Encryption => require(
+            usage.is_some_and(|usage| usage.key_agreement()),
+            "no keyAgreement",
+        ),
+        Purpose::OcspSigning => {
+            require(purposes.contains(&oid::KP_OCSP_SIGNING), "no OCSPSigning")?;
+            require(may_sign, "keyUsage does not allow signatures")
+        }
+    }
+}
+
+fn check_revocation(
+    certificate: &Certificate,
+    issuer: &Certificate,
+    crls: &[Crl],
+    at: Timestamp,
+    tolerance_ms: i64,
+) -> Result<(), PathError> {
+    let mut is_known = false;
+    for crl in crls {
+        // RFC 5280 3.3: an expired certificate's entry may be dropped from later lists.
+        let is_telling = crl.this_update() <= certificate.not_after()
+            && at <= crl.next_update().plus_ms(tolerance_ms);
+        if !is_telling || crl.verify(issuer).is_err() {
+            continue;
+        }
+        is_known = true;
+        match crl.find(certificate.serial()) {
+            Some(entry) if entry.at <= at => {
+                let subject = certificate.subject();
+                return Err(PathError::Revoked {
+                    subject,
+                    at: entry.at,
+                    reason: entry.reason,
+                });
+            }
+            _ => {}
+        }
+    }
+    if is_known {
+        Ok(())
+    } else {
+        Err(PathError::RevocationUnknown {
+            subject: certificate.subject(),
+        })
+    }
 }

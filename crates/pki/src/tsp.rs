@@ -26,7 +26,10 @@ impl Imprint {
     /// Hashes bytes in memory.
     #[must_use]
     pub fn of(algorithm: HashAlgorithm, bytes: &[u8]) -> Self {
-        Self { algorithm, digest: algorithm.digest(bytes) }
+        Self {
+            algorithm,
+            digest: algorithm.digest(bytes),
+        }
     }
 
     /// A digest computed elsewhere.
@@ -35,8 +38,14 @@ impl Imprint {
     /// [`Error::Malformed`] if its length is not the algorithm's.
     pub fn new(algorithm: HashAlgorithm, digest: &[u8]) -> Result<Self> {
         if digest.len() != algorithm.digest_bytes() {
-            return Err(Error::malformed("message imprint", "digest of the wrong length"));
+            return Err(Error::malformed(
+                "message imprint",
+                "digest of the wrong length",
+            ));
         }
-        Ok(Self { algorithm, digest: digest.to_vec() })
+        Ok(Self {
+            algorithm,
+            digest: digest.to_vec(),
+        })
     }
 }

@@ -74,11 +74,16 @@ fn encode(parts: &Parts<'_>, hash: HashAlgorithm, signer: SignerInfo) -> der::Re
         .collect::<der::Result<Vec<_>>>()?;
     crls.sort();
     crls.dedup();
-    let content = (!parts.is_detached).then(|| OctetString::new(parts.content)).transpose()?;
+    let content = (!parts.is_detached)
+        .then(|| OctetString::new(parts.content))
+        .transpose()?;
     let value = SignedDataValue {
         version: version(parts.content_type),
         digest_algorithms: SetOfVec::try_from(vec![hash.identifier()])?,
-        encapsulated: EncapsulatedContentInfo { content_type: parts.content_type, content },
+        encapsulated: EncapsulatedContentInfo {
+            content_type: parts.content_type,
+            content,
+        },
         certificates: non_empty(certificates)?,
         crls: non_empty(crls)?,
         signer_infos: SetOfVec::try_from(vec![signer])?,
@@ -87,7 +92,11 @@ fn encode(parts: &Parts<'_>, hash: HashAlgorithm, signer: SignerInfo) -> der::Re
 }
 
 pub(super) fn encode_content_info(value: &SignedDataValue) -> der::Result<Vec<u8>> {
-    ContentInfo { content_type: oid::SIGNED_DATA, content: Any::encode_from(value)? }.to_der()
+    ContentInfo {
+        content_type: oid::SIGNED_DATA,
+        content: Any::encode_from(value)?,
+    }
+    .to_der()
 }
 
 /// RFC 5652 5.1, with X.509 certificates only and issuerAndSerialNumber.
@@ -96,17 +105,24 @@ pub(super) fn version(content_type: ObjectIdentifier) -> u8 {
 }
 
 fn non_empty(values: Vec<Any>) -> der::Result<Option<SetOfVec<Any>>> {
-    if values.is_empty() { Ok(None) } else { SetOfVec::try_from(values).map(Some) }
+    if values.is_empty() {
+        Ok(None)
+    } else {
+        SetOfVec::try_from(values).map(Some)
+    }
 }
 
-fn signed_attributes(
-    parts: &Parts<'_>,
-    content_digest: &[u8],
-) -> der::Result<SetOfVec<Attribute>> {
+fn signed_attributes(parts: &Parts<'_>, content_digest: &[u8]) -> der::Result<SetOfVec<Attribute>> {
     let mut attributes = parts.attributes.clone();
     attributes.push(attribute(oid::CONTENT_TYPE, &parts.content_type)?);
-    attributes.push(attribute(oid::MESSAGE_DIGEST, &OctetString::new(content_digest)?)?);
-    attributes.push(attribute(oid::AA_SIGNING_CERTIFICATE_V2, &ess(parts.signer)?)?);
+    attributes.push(attribute(
+        oid::MESSAGE_DIGEST,
+        &OctetString::new(content_digest)?,
+    )?);
+    attributes.push(attribute(
+        oid::AA_SIGNING_CERTIFICATE_V2,
+        &ess(parts.signer)?,
+    )?);
     SetOfVec::try_from(attributes)
 }
 
@@ -114,7 +130,10 @@ pub(super) fn attribute<T: Tagged + EncodeValue>(
     oid: ObjectIdentifier,
     value: &T,
 ) -> der::Result<Attribute> {
-    Ok(Attribute { oid, values: SetOfVec::try_from(vec![Any::encode_from(value)?])? })
+    Ok(Attribute {
+        oid,
+        values: SetOfVec::try_from(vec![Any::encode_from(value)?])?,
+    })
 }
 
 fn ess(signer: &Certificate) -> der::Result<SigningCertificateV2> {

@@ -54,11 +54,17 @@ impl Parsed {
     ) -> Result<Self> {
         let bad = |e: der::Error| Error::malformed(what, e);
         if der.len() > bytes_max {
-            return Err(Error::TooLarge { what, limit: bytes_max as u64 });
+            return Err(Error::TooLarge {
+                what,
+                limit: bytes_max as u64,
+            });
         }
         let info = ContentInfo::from_der(der).map_err(bad)?;
         if info.content_type != oid::SIGNED_DATA {
-            return Err(Error::unsupported(what, format!("content type {}", info.content_type)));
+            return Err(Error::unsupported(
+                what,
+                format!("content type {}", info.content_type),
+            ));
         }
         let value: SignedDataValue = info.content.decode_as().map_err(bad)?;
         let [signer] = value.signer_infos.as_slice() else {
@@ -76,7 +82,10 @@ impl Parsed {
             .ok_or_else(|| Error::unsupported(what, "no signed attributes"))?;
         let unsigned = signer.unsigned_attributes.as_ref().map_or(0, SetOfVec::len);
         if attributes.len() > ATTRIBUTES_MAX || unsigned > ATTRIBUTES_MAX {
-            return Err(Error::TooLarge { what: "attributes", limit: ATTRIBUTES_MAX as u64 });
+            return Err(Error::TooLarge {
+                what: "attributes",
+                limit: ATTRIBUTES_MAX as u64,
+            });
         }
         let certificates = elements(what, value.certificates.as_ref(), CERTIFICATES_MAX)?
             .iter()
@@ -86,7 +95,15 @@ impl Parsed {
             .iter()
             .map(|der| Crl::from_der(der))
             .collect::<Result<_>>()?;
-        Ok(Self { what, value, signer, certificates, crls, hash, attributes })
+        Ok(Self {
+            what,
+            value,
+            signer,
+            certificates,
+            crls,
+            hash,
+            attributes,
+        })
     }
 
     pub(crate) fn content_type(&self) -> ObjectIdentifier {
@@ -94,7 +111,11 @@ impl Parsed {
     }
 
     pub(crate) fn content(&self) -> Option<&[u8]> {
-        self.value.encapsulated.content.as_ref().map(OctetString::as_bytes)
+        self.value
+            .encapsulated
+            .content
+            .as_ref()
+            .map(OctetString::as_bytes)
     }
 
     pub(crate) fn signature_value(&self) -> &[u8] {
@@ -149,7 +170,10 @@ impl Parsed {
                 return Ok(certificate);
             }
         }
-        Err(Error::not_verified(self.what, "the signer's certificate is not there"))
+        Err(Error::not_verified(
+            self.what,
+            "the signer's certificate is not there",
+        ))
     }
 
     /// Verifies content type, message digest, certificate binding and signature.
@@ -171,8 +195,10 @@ impl Parsed {
             return Err(Error::not_verified(self.what, "message digest differs"));
         }
         let certificate = self.signer_certificate(others)?;
-        let message =
-            self.attributes.to_der().map_err(|e| Error::malformed(self.what, e))?;
+        let message = self
+            .attributes
+            .to_der()
+            .map_err(|e| Error::malformed(self.what, e))?;
         verify_with_identifier(
             certificate.spki_der(),
             &self.signer.signature_algorithm,
@@ -181,7 +207,10 @@ impl Parsed {
             self.signature_value(),
         )
         .map_err(|error| match error {
-            Error::NotVerified { reason, .. } => Error::NotVerified { what: self.what, reason },
+            Error::NotVerified { reason, .. } => Error::NotVerified {
+                what: self.what,
+                reason,
+            },
             other => other,
         })?;
         Ok(certificate)
@@ -192,8 +221,9 @@ impl Parsed {
         if identifier.tag() != Tag::Sequence {
             return Ok(certificate.subject_key_id() == Some(identifier.value()));
         }
-        let id: IssuerAndSerialNumber =
-            identifier.decode_as().map_err(|e| Error::malformed(self.what, e))?;
+        let id: IssuerAndSerialNumber = identifier
+            .decode_as()
+            .map_err(|e| Error::malformed(self.what, e))?;
         Ok(id.issuer == *certificate.issuer_name()
             && id.serial_number == *certificate.serial_number())
     }
@@ -207,7 +237,9 @@ fn is_bound(id: &EssCertIdV2, certificate: &Certificate) -> Result<bool> {
     let issuer_matches = id.issuer_serial.as_ref().is_none_or(|named| {
         named.serial_number == *certificate.serial_number()
             && named.issuer
-                == [GeneralName::DirectoryName(certificate.issuer_name().clone())]
+                == [GeneralName::DirectoryName(
+                    certificate.issuer_name().clone(),
+                )]
     });
     Ok(issuer_matches && hash.digest(certificate.der()) == id.certificate_hash.as_bytes())
 }
@@ -220,7 +252,10 @@ fn check_strict(
 ) -> Result<()> {
     let encoded = Any::encode_from(value).map_err(|e| Error::malformed(what, e))?;
     if encoded != info.content {
-        return Err(Error::malformed(what, "not DER: a set out of order or a default encoded"));
+        return Err(Error::malformed(
+            what,
+            "not DER: a set out of order or a default encoded",
+        ));
     }
     let expected = match signer.identifier.tag() {
         Tag::Sequence => (version(value.encapsulated.content_type), 1),
@@ -245,12 +280,24 @@ fn elements(
 ) -> Result<Vec<Vec<u8>>> {
     let elements = set.map_or(&[][..], SetOfVec::as_slice);
     if elements.len() > count_max {
-        return Err(Error::TooLarge { what, limit: count_max as u64 });
+        return Err(Error::TooLarge {
+            what,
+            limit: count_max as u64,
+        });
     }
-    if elements.iter().any(|element| element.tag() != Tag::Sequence) {
-        return Err(Error::unsupported(what, "other than X.509 certificates and lists"));
+    if elements
+        .iter()
+        .any(|element| element.tag() != Tag::Sequence)
+    {
+        return Err(Error::unsupported(
+            what,
+            "other than X.509 certificates and lists",
+        ));
     }
-    elements.iter().map(|any| any.to_der().map_err(|e| Error::malformed(what, e))).collect()
+    elements
+        .iter()
+        .map(|any| any.to_der().map_err(|e| Error::malformed(what, e)))
+        .collect()
 }
 
 fn single<'a>(
@@ -259,9 +306,14 @@ fn single<'a>(
     oid: ObjectIdentifier,
 ) -> Result<Option<&'a Any>> {
     let mut found = attributes.iter().filter(|attribute| attribute.oid == oid);
-    let Some(first) = found.next() else { return Ok(None) };
+    let Some(first) = found.next() else {
+        return Ok(None);
+    };
     match (found.next(), first.values.as_slice()) {
         (None, [value]) => Ok(Some(value)),
-        _ => Err(Error::malformed(what, format!("attribute {oid} is not single"))),
+        _ => Err(Error::malformed(
+            what,
+            format!("attribute {oid} is not single"),
+        )),
     }
 }

@@ -52,11 +52,17 @@ fn cades_attributes(request: &SignRequest<'_>) -> Result<Vec<Attribute>> {
             qualifiers: None,
         };
         let mut attributes = vec![
-            Attribute { oid: oid::SIGNING_TIME, values: SetOfVec::try_from(vec![time])? },
+            Attribute {
+                oid: oid::SIGNING_TIME,
+                values: SetOfVec::try_from(vec![time])?,
+            },
             attribute(oid::AA_COMMITMENT_TYPE, &commitment)?,
         ];
         if let Some(digest) = request.instruction_digest {
-            attributes.push(attribute(oid::INSTRUCTION_DIGEST, &OctetString::new(digest)?)?);
+            attributes.push(attribute(
+                oid::INSTRUCTION_DIGEST,
+                &OctetString::new(digest)?,
+            )?);
         }
         Ok(attributes)
     };
@@ -94,7 +100,13 @@ impl SignedData {
             .map_err(|_| Error::malformed(WHAT, "instruction digest is not 32 bytes"))?;
         let signing_time = parsed.signing_time()?.map(from_time);
         let der = der.to_vec();
-        Ok(Self { der, parsed, signing_time, commitment, instruction_digest })
+        Ok(Self {
+            der,
+            parsed,
+            signing_time,
+            commitment,
+            instruction_digest,
+        })
     }
 
     /// The bytes that were parsed.
@@ -197,7 +209,11 @@ pub fn verify_detached_content(signed: &SignedData, content: &[u8]) -> Result<Ve
 /// one already.
 pub fn add_signature_time_stamp(cms_der: &[u8], token_der: &[u8]) -> Result<Vec<u8>> {
     let signed = SignedData::from_der(cms_der)?;
-    if signed.parsed.unsigned_attribute(oid::AA_TIME_STAMP_TOKEN)?.is_some() {
+    if signed
+        .parsed
+        .unsigned_attribute(oid::AA_TIME_STAMP_TOKEN)?
+        .is_some()
+    {
         return Err(Error::unsupported(WHAT, "a second signature time-stamp"));
     }
     let token = TimeStampToken::from_der(token_der)?;
@@ -209,9 +225,15 @@ pub fn add_signature_time_stamp(cms_der: &[u8], token_der: &[u8]) -> Result<Vec<
     let mut encode = || {
         let token = Any::from_der(token_der)?;
         let values = SetOfVec::try_from(vec![token])?;
-        let mut attributes =
-            signer.unsigned_attributes.take().map(SetOfVec::into_vec).unwrap_or_default();
-        attributes.push(Attribute { oid: oid::AA_TIME_STAMP_TOKEN, values });
+        let mut attributes = signer
+            .unsigned_attributes
+            .take()
+            .map(SetOfVec::into_vec)
+            .unwrap_or_default();
+        attributes.push(Attribute {
+            oid: oid::AA_TIME_STAMP_TOKEN,
+            values,
+        });
         signer.unsigned_attributes = Some(SetOfVec::try_from(attributes)?);
         value.signer_infos = SetOfVec::try_from(vec![signer.clone()])?;
         encode_content_info(&value)

@@ -61,12 +61,17 @@ impl TimeStampAuthority {
             return Err(Error::unsupported(WHAT_POLICY, "not issued here"));
         }
         if !(1..=20).contains(&serial.len()) || serial.iter().all(|byte| *byte == 0) {
-            return Err(Error::malformed(WHAT, "serial must be positive and of 1 to 20 bytes"));
+            return Err(Error::malformed(
+                WHAT,
+                "serial must be positive and of 1 to 20 bytes",
+            ));
         }
         let content = self.tst_info(request, gen_time, serial)?;
         // RFC 3161 2.4.1: no certificates unless asked for.
         let certificates = if request.cert_req {
-            core::iter::once(&self.certificate).chain(&self.chain).collect()
+            core::iter::once(&self.certificate)
+                .chain(&self.chain)
+                .collect()
         } else {
             vec![]
         };
@@ -94,7 +99,7 @@ impl TimeStampAuthority {
             TstInfoValue {
                 version: 1,
                 policy: self.policy,
-                message_imprint: MessageImprint::of(&request.imprint)?,
+                message_imprint: MessageImprint::of(&request.imprint, request.has_null_parameters)?,
                 serial_number: Int::from(Uint::new(serial)?),
                 gen_time: PreciseTime { at: gen_time },
                 accuracy: Accuracy::of_ms(self.accuracy_ms),

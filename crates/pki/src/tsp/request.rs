@@ -24,6 +24,8 @@ pub struct TimeStampReq {
     pub nonce: Option<Vec<u8>>,
     /// Whether the TSA's certificate shall be in the token.
     pub cert_req: bool,
+    /// How the imprint's algorithm is written, to be echoed.
+    pub(super) has_null_parameters: bool,
 }
 
 impl TimeStampReq {
@@ -42,10 +44,19 @@ impl TimeStampReq {
             .map(|bytes| Uint::new(bytes).map(|uint| Int::from(uint).as_bytes().to_vec()))
             .transpose()
             .map_err(|e| Error::malformed(WHAT, e))?;
-        if nonce.as_ref().is_some_and(|nonce| nonce.len() > NONCE_BYTES_MAX) {
+        if nonce
+            .as_ref()
+            .is_some_and(|nonce| nonce.len() > NONCE_BYTES_MAX)
+        {
             return Err(Error::malformed(WHAT, "nonce of more than 32 bytes"));
         }
-        Ok(Self { imprint, policy, nonce, cert_req })
+        Ok(Self {
+            imprint,
+            policy,
+            nonce,
+            cert_req,
+            has_null_parameters: false,
+        })
     }
 
     /// Parses DER.
@@ -54,17 +65,26 @@ impl TimeStampReq {
     /// What [`super::PkiFailureInfo::of`] turns into the answer to the requester.
     pub fn from_der(der: &[u8]) -> Result<Self> {
         if der.len() > BYTES_MAX {
-            return Err(Error::TooLarge { what: WHAT, limit: BYTES_MAX as u64 });
+            return Err(Error::TooLarge {
+                what: WHAT,
+                limit: BYTES_MAX as u64,
+            });
         }
         let value = TimeStampReqValue::from_der(der).map_err(|e| Error::malformed(WHAT, e))?;
         if value.version != 1 {
             return Err(Error::unsupported(WHAT, "version other than 1"));
         }
-        if value.extensions.is_some_and(|extensions| !extensions.is_empty()) {
+        if value
+            .extensions
+            .is_some_and(|extensions| !extensions.is_empty())
+        {
             return Err(Error::unsupported(WHAT_EXTENSION, "none is known"));
         }
         let nonce = value.nonce.map(|nonce| nonce.as_bytes().to_vec());
-        if nonce.as_ref().is_some_and(|nonce| nonce.len() > NONCE_BYTES_MAX) {
+        if nonce
+            .as_ref()
+            .is_some_and(|nonce| nonce.len() > NONCE_BYTES_MAX)
+        {
             return Err(Error::malformed(WHAT, "nonce of more than 32 bytes"));
         }
         Ok(Self {
@@ -72,6 +92,7 @@ impl TimeStampReq {
             policy: value.policy,
             nonce,
             cert_req: value.cert_req,
+            has_null_parameters: value.message_imprint.hash_algorithm.parameters.is_some(),
         })
     }
 
@@ -83,7 +104,7 @@ impl TimeStampReq {
         let encode = || {
             TimeStampReqValue {
                 version: 1,
-                message_imprint: MessageImprint::of(&self.imprint)?,
+                message_imprint: MessageImprint::of(&self.imprint, self.has_null_parameters)?,
                 policy: self.policy,
                 nonce: self.nonce.as_deref().map(Int::new).transpose()?,
                 cert_req: self.cert_req,

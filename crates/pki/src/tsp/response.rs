@@ -35,11 +35,12 @@ impl PkiFailureInfo {
     #[must_use]
     pub fn of(error: &Error) -> Self {
         match error {
-            Error::Unsupported { what: "hash algorithm", .. } => Self::BadAlg,
+            Error::Unsupported {
+                what: "hash algorithm",
+                ..
+            } => Self::BadAlg,
             Error::Unsupported { what, .. } if *what == WHAT_POLICY => Self::UnacceptedPolicy,
-            Error::Unsupported { what, .. } if *what == WHAT_EXTENSION => {
-                Self::UnacceptedExtension
-            }
+            Error::Unsupported { what, .. } if *what == WHAT_EXTENSION => Self::UnacceptedExtension,
             Error::Malformed { .. } => Self::BadDataFormat,
             Error::Unsupported { .. } | Error::TooLarge { .. } => Self::BadRequest,
             Error::NotVerified { .. } | Error::Key(_) | Error::Path(_) | Error::Io(_) => {
@@ -80,7 +81,11 @@ pub fn refusal(failure: PkiFailureInfo, text: &str) -> Result<Vec<u8>> {
 pub(super) fn granted(token_der: &[u8]) -> Result<Vec<u8>> {
     let encode = || {
         TimeStampRespValue {
-            status: PkiStatusInfo { status: GRANTED, status_string: None, fail_info: None },
+            status: PkiStatusInfo {
+                status: GRANTED,
+                status_string: None,
+                fail_info: None,
+            },
             time_stamp_token: Some(Any::from_der(token_der)?),
         }
         .to_der()
@@ -94,7 +99,11 @@ pub enum TimeStampResp {
     /// granted or grantedWithMods.
     Granted(Box<TimeStampToken>),
     /// Anything else. `failure_bits` has bit n set for PKIFailureInfo n.
-    Refused { status: u32, failure_bits: u32, text: String },
+    Refused {
+        status: u32,
+        failure_bits: u32,
+        text: String,
+    },
 }
 
 impl TimeStampResp {
@@ -105,7 +114,10 @@ impl TimeStampResp {
     pub fn from_der(der: &[u8]) -> Result<Self> {
         let bad = |e: der::Error| Error::malformed(WHAT, e);
         if der.len() > BYTES_MAX {
-            return Err(Error::TooLarge { what: WHAT, limit: BYTES_MAX as u64 });
+            return Err(Error::TooLarge {
+                what: WHAT,
+                limit: BYTES_MAX as u64,
+            });
         }
         let value = TimeStampRespValue::from_der(der).map_err(bad)?;
         match (value.status.status, value.time_stamp_token) {
@@ -119,7 +131,10 @@ impl TimeStampResp {
                 text: value.status.status_string.unwrap_or_default().join("; "),
             }),
             // RFC 3161 2.4.2: a token if and only if granted.
-            _ => Err(Error::malformed(WHAT, "status and token contradict each other")),
+            _ => Err(Error::malformed(
+                WHAT,
+                "status and token contradict each other",
+            )),
         }
     }
 
@@ -132,7 +147,10 @@ impl TimeStampResp {
         let token = match self {
             Self::Granted(token) => token,
             Self::Refused { status, text, .. } => {
-                return Err(Error::not_verified(WHAT, format!("refused, status {status} {text}")));
+                return Err(Error::not_verified(
+                    WHAT,
+                    format!("refused, status {status} {text}"),
+                ));
             }
         };
         let info = token.tst_info();

@@ -33,9 +33,12 @@ pub(super) struct MessageImprint {
 }
 
 impl MessageImprint {
-    pub(super) fn of(imprint: &Imprint) -> der::Result<Self> {
+    /// With NULL parameters or without, as the requester has it: some compare byte for byte.
+    pub(super) fn of(imprint: &Imprint, has_null_parameters: bool) -> der::Result<Self> {
+        let mut hash_algorithm = imprint.algorithm.identifier();
+        hash_algorithm.parameters = has_null_parameters.then(Any::null);
         Ok(Self {
-            hash_algorithm: imprint.algorithm.identifier(),
+            hash_algorithm,
             hashed_message: OctetString::new(imprint.digest.as_slice())?,
         })
     }

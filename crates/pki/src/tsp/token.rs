@@ -47,11 +47,16 @@ impl TimeStampToken {
         if parsed.content_type() != oid::CT_TST_INFO {
             return Err(Error::unsupported(WHAT, "content is not TSTInfo"));
         }
-        let content =
-            parsed.content().ok_or_else(|| Error::malformed(WHAT, "content is missing"))?;
+        let content = parsed
+            .content()
+            .ok_or_else(|| Error::malformed(WHAT, "content is missing"))?;
         let value = TstInfoValue::from_der(content).map_err(|e| Error::malformed(WHAT, e))?;
         let tst_info = TstInfo::of(&value)?;
-        Ok(Self { der: der.to_vec(), parsed, tst_info })
+        Ok(Self {
+            der: der.to_vec(),
+            parsed,
+            tst_info,
+        })
     }
 
     /// The bytes that were parsed.
@@ -98,7 +103,9 @@ impl TimeStampToken {
             return fails("message imprint differs");
         }
         let content = self.parsed.content().unwrap_or_default();
-        let certificate = self.parsed.verify(&self.parsed.hash.digest(content), others)?;
+        let certificate = self
+            .parsed
+            .verify(&self.parsed.hash.digest(content), others)?;
         if !certificate.is_time_stamping_unit() {
             return fails("the signer is no time-stamping unit");
         }
@@ -120,7 +127,12 @@ impl TstInfo {
         if value.version != 1 {
             return Err(Error::unsupported(WHAT, "version other than 1"));
         }
-        if value.extensions.iter().flatten().any(|extension| extension.critical) {
+        if value
+            .extensions
+            .iter()
+            .flatten()
+            .any(|extension| extension.critical)
+        {
             return Err(Error::unsupported(WHAT, "critical extension"));
         }
         Ok(Self {
@@ -128,7 +140,11 @@ impl TstInfo {
             imprint: value.message_imprint.parsed()?,
             serial: magnitude(value.serial_number.as_bytes()).to_vec(),
             gen_time: value.gen_time.at,
-            accuracy_us: value.accuracy.as_ref().map(Accuracy::microseconds).transpose()?,
+            accuracy_us: value
+                .accuracy
+                .as_ref()
+                .map(Accuracy::microseconds)
+                .transpose()?,
             ordering: value.ordering,
             nonce: value.nonce.as_ref().map(|nonce| nonce.as_bytes().to_vec()),
         })

@@ -7,7 +7,7 @@ use const_oid::ObjectIdentifier;
 use der::asn1::Utf8StringRef;
 use der::{Decode, Encode, EncodePem, pem::LineEnding};
 use probity_domain::Timestamp;
-use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::name::{DirectoryString, GeneralName};
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies, ExtendedKeyUsage, KeyUsage,
     SubjectAltName, SubjectKeyIdentifier,
@@ -174,6 +174,15 @@ impl Certificate {
             .ok()
             .flatten()
             .map(String::from)
+    }
+
+    /// organizationIdentifier of the subject, e.g. a company register number.
+    #[must_use]
+    pub fn organization_identifier(&self) -> Option<String> {
+        let value = self
+            .subject_name()
+            .by_oid::<DirectoryString>(oid::ORGANIZATION_IDENTIFIER);
+        value.ok().flatten().map(String::from)
     }
 
     /// First instant of validity.

@@ -1,0 +1,302 @@
+//! Responses: signing by a delegated responder, reading, verifying.
+
+use der::asn1::{BitString, Null, OctetString};
+use der::{Any, Decode, Encode};
+use probity_domain::Timestamp;
+
+use super::CertStatus;
+use super::request::{OcspRequest, nonce, nonce_extension, public_key_bits, sha1};
+use super::structures::{
+    BasicOcspResponse, CertStatusChoice, OcspResponseValue, ResponderId, ResponseBytes,
+    ResponseData, ResponseStatus, RevokedInfo, SingleResponse,
+};
+use crate::asn1_time::{from_generalized, to_generalized};
+use crate::crl::{RevocationReason, crl_reason, revocation_reason};
+use crate::keys::{Signer, verify_with_identifier};
+use crate::x509::Certificate;
+use crate::{Error, Result, oid};
+
+const WHAT: &str = "OCSP response";
+const BYTES_MAX: usize = 64 * 1024;
+/// How far the responder's clock may be ahead of the verifier's.
+const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
+
+/// A delegated responder: all but its key.
+#[derive(Debug, Clone)]
+pub struct Responder {
+    /// With extendedKeyUsage OCSPSigning, issued by `issuer`.
+    pub certificate: Certificate,
+    /// The CA whose certificates are answered for.
+    pub issuer: Certificate,
+}
+
+/// Times of one response; whole seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseTimes {
+    /// When the response is signed.
+    pub produced_at: Timestamp,
+    /// When the status was known to be right.
+    pub this_update: Timestamp,
+    /// By when a newer status will be there.
+    pub next_update: Timestamp,
+}
+
+impl Responder {
+    /// A signed response, DER. `status` is asked by serial (magnitude); certificates of other issuers are
+    /// answered "unknown".
+    ///
+    /// # Errors
+    /// [`Error::Key`] if the key is not the responder's or signing fails.
+    pub fn respond(
+        &self,
+        request: &OcspRequest,
+        key: &dyn Signer,
+        times: ResponseTimes,
+        status: &dyn Fn(&[u8]) -> CertStatus,
+    ) -> Result<Vec<u8>> {
+        if key.public_key_der() != self.certificate.spki_der() {
+            return Err(Error::Key("is not the OCSP responder's".to_owned()));
+        }
+        let this_update = to_generalized(times.this_update)?;
+        let next_update = to_generalized(times.next_update)?;
+        let mut responses = Vec::with_capacity(request.cert_ids.len());
+        for cert_id in &request.cert_ids {
+            let answer = if cert_id.is_of(&self.issuer) {
+                status(cert_id.serial())
+            } else {
+                CertStatus::Unknown
+            };
+            responses.push(SingleResponse {
+                cert_id: cert_id.clone(),
+                cert_status: choice(answer)?,
+                this_update,
+                next_update: Some(next_update),
+                single_extensions: None,
+            });
+        }
+        let produced_at = to_generalized(times.produced_at)?;
+        let bad = |e: der::Error| Error::malformed(WHAT, e);
+        let data = ResponseData {
+            version: 0,
+            responder_id: ResponderId::ByName(self.certificate.subject_name().clone()),
+            produced_at,
+            responses,
+            response_extensions: request
+                .nonce()
+                .map(nonce_extension)
+                .transpose()
+                .map_err(bad)?,
+        }
+        .to_der()
+        .map_err(bad)?;
+        self.wrap(&data, &key.sign(&data)?, key).map_err(bad)
+    }
+
+    fn wrap(&self, data: &[u8], signature: &[u8], key: &dyn Signer) -> der::Result<Vec<u8>> {
+        let basic = BasicOcspResponse {
+            response_data: Any::from_der(data)?,
+            signature_algorithm: key.algorithm().identifier(),
+            signature: BitString::from_bytes(signature)?,
+            certificates: Some(vec![Any::from_der(self.certificate.der())?]),
+        };
+        OcspResponseValue {
+            response_status: ResponseStatus::Successful,
+            response_bytes: Some(ResponseBytes {
+                response_type: oid::OCSP_BASIC,
+                response: OctetString::new(basic.to_der()?)?,
+            }),
+        }
+        .to_der()
+    }
+}
+
+fn choice(status: CertStatus) -> Result<CertStatusChoice> {
+    Ok(match status {
+        CertStatus::Good => CertStatusChoice::Good(Null),
+        CertStatus::Unknown => CertStatusChoice::Unknown(Null),
+        CertStatus::Revoked { at, reason } => CertStatusChoice::Revoked(RevokedInfo {
+            revocation_time: to_generalized(at)?,
+            revocation_reason: crl_reason(reason),
+        }),
+    })
+}
+
+/// OCSPResponseStatus of an unsuccessful response (RFC 6960 4.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OcspFailure {
+    MalformedRequest,
+    InternalError,
+    TryLater,
+    SigRequired,
+    Unauthorized,
+}
+
+/// An unsigned failure, DER.
+///
+/// # Errors
+/// [`Error::Malformed`] if it cannot be encoded.
+pub fn failure(failure: OcspFailure) -> Result<Vec<u8>> {
+    let response_status = match failure {
+        OcspFailure::MalformedRequest => ResponseStatus::MalformedRequest,
+        OcspFailure::InternalError => ResponseStatus::InternalError,
+        OcspFailure::TryLater => ResponseStatus::TryLater,
+        OcspFailure::SigRequired => ResponseStatus::SigRequired,
+        OcspFailure::Unauthorized => ResponseStatus::Unauthorized,
+    };
+    OcspResponseValue {
+        response_status,
+        response_bytes: None,
+    }
+    .to_der()
+    .map_err(|e| Error::malformed(WHAT, e))
+}
+
+/// A parsed response. Nothing is verified by parsing.
+#[derive(Debug, Clone)]
+pub struct OcspResponse {
+    basic: BasicOcspResponse,
+    data: ResponseData,
+    certificates: Vec<Certificate>,
+}
+
+impl OcspResponse {
+    /// Parses DER of a successful basic response.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::TooLarge`], [`Error::NotVerified`] for an unsuccessful status.
+    pub fn from_der(der: &[u8]) -> Result<Self> {
+        let bad = |e: der::Error| Error::malformed(WHAT, e);
+        if der.len() > BYTES_MAX {
+            return Err(Error::TooLarge {
+                what: WHAT,
+                limit: BYTES_MAX as u64,
+            });
+        }
+        let value = OcspResponseValue::from_der(der).map_err(bad)?;
+        if value.response_status != ResponseStatus::Successful {
+            return Err(Error::not_verified(
+                WHAT,
+                format!("{:?}", value.response_status),
+            ));
+        }
+        let bytes = value
+            .response_bytes
+            .filter(|bytes| bytes.response_type == oid::OCSP_BASIC)
+            .ok_or_else(|| Error::unsupported(WHAT, "not a basic response"))?;
+        let basic = BasicOcspResponse::from_der(bytes.response.as_bytes()).map_err(bad)?;
+        let data =
+            ResponseData::from_der(&basic.response_data.to_der().map_err(bad)?).map_err(bad)?;
+        if data.version != 0 {
+            return Err(Error::unsupported(WHAT, "version other than 1"));
+        }
+        let extensions = data.response_extensions.iter().flatten();
+        if extensions.into_iter().any(|extension| extension.critical) {
+            return Err(Error::unsupported(WHAT, "critical extension"));
+        }
+        let certificates = basic
+            .certificates
+            .iter()
+            .flatten()
+            .map(|any| Certificate::from_der(&any.to_der().map_err(bad)?))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            basic,
+            data,
+            certificates,
+        })
+    }
+
+    /// When it was signed.
+    #[must_use]
+    pub fn produced_at(&self) -> Timestamp {
+        from_generalized(self.data.produced_at)
+    }
+
+    /// Verifies that `issuer`, or a responder it delegated, signed a status for `serial` that is current
+    /// at `at`, and that the nonce is the one asked with; returns the status.
+    ///
+    /// # Errors
+    /// [`Error::NotVerified`].
+    pub fn verify(
+        &self,
+        issuer: &Certificate,
+        serial: &[u8],
+        asked_nonce: Option<&[u8]>,
+        at: Timestamp,
+    ) -> Result<CertStatus> {
+        let fails = |reason| Error::not_verified(WHAT, reason);
+        self.verify_signature(issuer, at)?;
+        if asked_nonce.is_some()
+            && nonce(self.data.response_extensions.as_deref())?.as_deref() != asked_nonce
+        {
+            return Err(fails("nonce differs"));
+        }
+        let serial = crate::x509::magnitude(serial);
+        let single = self
+            .data
+            .responses
+            .iter()
+            .find(|single| single.cert_id.serial() == serial && single.cert_id.is_of(issuer))
+            .ok_or_else(|| fails("no status of this certificate"))?;
+        if from_generalized(single.this_update) > at.plus_ms(CLOCK_SKEW_MS) {
+            return Err(fails("status of the future"));
+        }
+        if single
+            .next_update
+            .is_none_or(|next| from_generalized(next) < at)
+        {
+            return Err(fails("status is out of date"));
+        }
+        Ok(match &single.cert_status {
+            CertStatusChoice::Good(_) => CertStatus::Good,
+            CertStatusChoice::Unknown(_) => CertStatus::Unknown,
+            CertStatusChoice::Revoked(info) => CertStatus::Revoked {
+                at: from_generalized(info.revocation_time),
+                reason: info
+                    .revocation_reason
+                    .map_or(RevocationReason::Unspecified, revocation_reason),
+            },
+        })
+    }
+
+    /// RFC 6960 4.2.2.2: the CA itself, or a certificate it issued with OCSPSigning.
+    fn verify_signature(&self, issuer: &Certificate, at: Timestamp) -> Result<()> {
+        let message = self
+            .basic
+            .response_data
+            .to_der()
+            .map_err(|e| Error::malformed(WHAT, e))?;
+        let signature = self
+            .basic
+            .signature
+            .as_bytes()
+            .ok_or_else(|| Error::malformed(WHAT, "signature with unused bits"))?;
+        for signer in self.certificates.iter().chain([issuer]) {
+            if !self.is_signed_by(signer)? || !is_authorised(signer, issuer, at) {
+                continue;
+            }
+            return verify_with_identifier(
+                signer.spki_der(),
+                &self.basic.signature_algorithm,
+                None,
+                &message,
+                signature,
+            );
+        }
+        Err(Error::not_verified(WHAT, "no authorised responder"))
+    }
+
+    fn is_signed_by(&self, certificate: &Certificate) -> Result<bool> {
+        Ok(match &self.data.responder_id {
+            ResponderId::ByName(name) => name == certificate.subject_name(),
+            ResponderId::ByKey(hash) => hash.as_bytes() == sha1(&public_key_bits(certificate)?),
+        })
+    }
+}
+
+fn is_authorised(signer: &Certificate, issuer: &Certificate, at: Timestamp) -> bool {
+    signer == issuer
+        || (signer.extended_key_usages().contains(&oid::KP_OCSP_SIGNING)
+            && signer.is_valid_at(at)
+            && signer.verify_issued_by(issuer).is_ok())
+}
