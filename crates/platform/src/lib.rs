@@ -7,6 +7,8 @@
 //! | [`bus`] | hints over JetStream, questions over request/reply |
 //! | [`stage`] | what wakes a stage, acks, retries, parks, traces and measures it, written once |
 //! | [`cache`] | Redis: what is cheap to forget |
+//! | [`keys`] | key material in files |
+//! | [`secret`] | text that never prints itself |
 //! | [`access`] | credentials at the edges, checked against the ledger |
 //! | [`edge`] | HTTP and gRPC servers, problem documents |
 //! | [`startup`] | one start-up for all roles: config, telemetry, connections, drain |
@@ -18,10 +20,12 @@ pub mod clock;
 pub mod config;
 pub mod edge;
 pub mod error;
+pub mod keys;
 pub mod ledger;
 pub mod metrics;
 pub mod objects;
 pub mod random;
+pub mod secret;
 pub mod stage;
 pub mod startup;
 pub mod telemetry;
