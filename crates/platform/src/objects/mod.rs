@@ -12,19 +12,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::Stream;
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
 
-pub use memory::MemoryObjects;
+pub use memory::{Fault, MemoryObjects, Verb};
 pub use probe::{ProbeReport, probe};
 pub use s3::{S3Config, S3Objects};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Bytes arriving piece by piece.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
-/// Names one state of one object, for swaps. Opaque (an ETag on S3).
+/// Names one state of one object, for swaps. Opaque (an ETag on S3, so it may name the content: an object that went
+/// from A to B and back to A is at its old version again).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version(pub String);
 
@@ -73,7 +74,9 @@ pub trait Objects: Send + Sync + 'static {
     /// Answers `false` when an object stood there already (its bytes are not compared).
     async fn create_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<bool>;
 
-    /// Replaces the object if it is still at `expected` (`None`: if there is none).
+    /// Replaces the object if it is still at `expected` (`None`: if there is none). When these very bytes stand there
+    /// already it counts as swapped, for it may have been this call whose answer was lost: bytes that decide who won
+    /// name their writer.
     async fn swap(&self, key: &str, expected: Option<&Version>, bytes: Bytes) -> Result<Swapped>;
 
     /// Writes unconditionally. Only for what may be overwritten: bucket `work`.
@@ -105,4 +108,53 @@ pub struct Buckets {
     pub truth: Arc<dyn Objects>,
     /// Unversioned: log head, staged bundles, leases, packages in flight.
     pub work: Arc<dyn Objects>,
+}
+
+/// Keys are plain paths, so that every store and every tool takes them: 1 to 1,024 of letters, digits and `-_.!~=+/`,
+/// no empty segments, none of dots only.
+fn check_key(key: &str) -> Result<()> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~=+/".contains(&b);
+    let segment = |s: &str| !s.is_empty() && s != "." && s != "..";
+    if key.len() > 1024 || !key.bytes().all(good) || !key.split('/').all(segment) {
+        return Err(Error::malformed(format!("object key {key:?} is not a plain path")));
+    }
+    Ok(())
+}
+
+/// Reads a whole stream of announced size into memory.
+async fn collect(mut body: ByteStream, size_bytes: u64) -> Result<Bytes> {
+    let capacity = usize::try_from(size_bytes).map_err(Error::malformed)?;
+    let mut bytes = BytesMut::with_capacity(capacity.min(PART_BYTES));
+    while let Some(piece) = body.next().await {
+        bytes.extend_from_slice(&piece?);
+        if bytes.len() > capacity {
+            break;
+        }
+    }
+    if bytes.len() != capacity {
+        return Err(wrong_length(size_bytes));
+    }
+    Ok(bytes.freeze())
+}
+
+fn wrong_length(size_bytes: u64) -> Error {
+    Error::malformed(format!("the body is not {size_bytes} bytes long as announced"))
+}
+
+/// Bodies up to this size go in one request, larger ones in parts of it.
+const PART_BYTES: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_plain_paths() {
+        for good in ["a", "ledger/party/x/00000000", "log/tile/0/x001/000.p~1"] {
+            assert!(check_key(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/a", "a/", "a//b", "a/../b", "a/./b", "a b", "ü", "a\0b", &"a".repeat(1025)] {
+            assert!(check_key(bad).is_err(), "{bad}");
+        }
+    }
 }

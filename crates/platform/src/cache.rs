@@ -1,0 +1,232 @@
+//! Redis: what is cheap to forget. Nothing waits for it longer than half a second, and nothing is lost with it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use probity_domain::{EvidenceId, SubmissionId};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{IntoConnectionInfo, Pipeline, RedisResult, cmd, pipe};
+use serde::Deserialize;
+
+use crate::config::SecretFile;
+use crate::{Error, Result};
+
+/// No operation takes longer, whatever happens to Redis.
+const OPERATION_MS_MAX: u64 = 500;
+/// Commands sent in one go; more are sent in several.
+const PIPELINE_MAX: usize = 1_000;
+
+/// `[redis]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    /// `redis://host:port/database`, without a password.
+    pub url: String,
+    pub username: Option<String>,
+    pub password_file: Option<SecretFile>,
+    /// Put before every key, so that several platforms can share one Redis.
+    #[serde(default)]
+    pub key_prefix: String,
+}
+
+/// A connection to Redis that comes up by itself, or none. Cheap to clone.
+///
+/// Every operation fails with `Unavailable` when Redis does not answer in 500 ms; callers go on without.
+#[derive(Clone)]
+pub struct Cache {
+    connection: Option<ConnectionManager>,
+    key_prefix: String,
+}
+
+impl Cache {
+    /// Prepares the connection; it is made when first used and again whenever it is lost.
+    ///
+    /// # Errors
+    /// `Malformed` for a URL or password file that does not read. Never because Redis is not there.
+    pub fn new(config: &RedisConfig) -> Result<Self> {
+        let unusable = |e: redis::RedisError| Error::malformed(format!("redis url: {e}"));
+        let info = config.url.as_str().into_connection_info().map_err(unusable)?;
+        let mut settings = info.redis_settings().clone();
+        if settings.password().is_some() {
+            return Err(Error::malformed("redis url: put the password into password_file"));
+        }
+        if let Some(username) = &config.username {
+            settings = settings.set_username(username);
+        }
+        if let Some(file) = &config.password_file {
+            settings = settings.set_password(file.read()?.expose());
+        }
+        let client = redis::Client::open(info.set_redis_settings(settings)).map_err(unusable)?;
+        let timeout = Duration::from_millis(OPERATION_MS_MAX);
+        let manager = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout))
+            .set_max_delay(Duration::from_secs(2))
+            .set_number_of_retries(usize::MAX);
+        let connection = ConnectionManager::new_lazy_with_config(client, manager).map_err(unusable)?;
+        Ok(Self { connection: Some(connection), key_prefix: config.key_prefix.clone() })
+    }
+
+    /// No Redis at all: every operation is `Unavailable` at once.
+    #[must_use]
+    pub const fn disabled() -> Self {
+        Self { connection: None, key_prefix: String::new() }
+    }
+
+    /// Whether Redis answers.
+    ///
+    /// # Errors
+    /// `Unavailable` when it does not.
+    pub async fn ping(&self) -> Result<()> {
+        self.run(async |mut c| cmd("PING").query_async::<String>(&mut c).await).await.map(drop)
+    }
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let get = cmd("GET").arg(self.key(key)).to_owned();
+        self.run(async |mut c| get.query_async(&mut c).await).await
+    }
+
+    /// Writes a value that Redis forgets after `ttl_ms`; without, when it wants to.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn set(&self, key: &str, value: &[u8], ttl_ms: Option<u64>) -> Result<()> {
+        let mut set = cmd("SET").arg(self.key(key)).arg(value).to_owned();
+        if let Some(ttl_ms) = ttl_ms {
+            set.arg("PX").arg(ttl_ms.max(1));
+        }
+        self.run(async |mut c| set.query_async(&mut c).await).await
+    }
+
+    /// Writes many values.
+    ///
+    /// # Errors
+    /// `Unavailable`; some may have been written.
+    pub async fn mset(&self, entries: &[(String, Vec<u8>)]) -> Result<()> {
+        for chunk in entries.chunks(PIPELINE_MAX) {
+            let mut pipeline = pipe();
+            for (key, value) in chunk {
+                pipeline.cmd("SET").arg(self.key(key)).arg(value.as_slice()).ignore();
+            }
+            self.run_pipeline::<()>(&pipeline).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a value.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn del(&self, key: &str) -> Result<()> {
+        let del = cmd("DEL").arg(self.key(key)).to_owned();
+        self.run(async |mut c| del.query_async(&mut c).await).await
+    }
+
+    /// Writes where in the log evidence numbers stand: one hash per submission, small in memory and read as a whole.
+    ///
+    /// # Errors
+    /// `Unavailable`; some may have been written, and writing them again does no harm.
+    pub async fn index_put(&self, entries: &[(EvidenceId, u64)]) -> Result<()> {
+        for chunk in entries.chunks(PIPELINE_MAX) {
+            let mut pipeline = pipe();
+            for (id, leaf_index) in chunk {
+                let command = pipeline.cmd("HSET").arg(self.index_key(&id.submission));
+                command.arg(id.item).arg(*leaf_index).ignore();
+            }
+            self.run_pipeline::<()>(&pipeline).await?;
+        }
+        Ok(())
+    }
+
+    /// Where in the log these numbers stand, in the order asked; `None` means not known here, not that it is not in
+    /// the log.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn index_get(&self, ids: &[EvidenceId]) -> Result<Vec<Option<u64>>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(PIPELINE_MAX) {
+            let mut pipeline = pipe();
+            for id in chunk {
+                pipeline.cmd("HGET").arg(self.index_key(&id.submission)).arg(id.item);
+            }
+            found.extend(self.run_pipeline::<Vec<Option<u64>>>(&pipeline).await?);
+        }
+        Ok(found)
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.key_prefix)
+    }
+
+    fn index_key(&self, submission: &SubmissionId) -> Vec<u8> {
+        let mut key = self.key("i:").into_bytes();
+        key.extend_from_slice(submission.as_bytes());
+        key
+    }
+
+    async fn run_pipeline<T: redis::FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T> {
+        self.run(async |mut c| pipeline.query_async(&mut c).await).await
+    }
+
+    async fn run<T, F>(&self, operation: impl FnOnce(ConnectionManager) -> F) -> Result<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let connection = self.connection.clone().ok_or_else(|| Error::unavailable("no redis"))?;
+        let limit = Duration::from_millis(OPERATION_MS_MAX);
+        match tokio::time::timeout(limit, operation(connection)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(e)) => Err(Error::unavailable(format!("redis: {e}"))),
+            Err(_) => Err(Error::unavailable("redis does not answer")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::ErrorKind;
+
+    fn config(url: &str) -> RedisConfig {
+        RedisConfig {
+            url: url.to_owned(),
+            username: None,
+            password_file: None,
+            key_prefix: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn disabled_is_unavailable() {
+        let error = Cache::disabled().get("a").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn absent_redis_costs_half_a_second_at_most() {
+        // Accepts connections and never answers.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = format!("redis://{}", listener.local_addr().unwrap());
+        for url in ["redis://127.0.0.1:1", &silent] {
+            let cache = Cache::new(&config(url)).unwrap();
+            for _ in 0..2 {
+                let began = Instant::now();
+                assert_eq!(cache.ping().await.unwrap_err().kind, ErrorKind::Unavailable);
+                assert!(began.elapsed() < Duration::from_millis(900), "{url}");
+            }
+        }
+    }
+
+    #[test]
+    fn passwords_in_the_url_are_refused() {
+        assert!(Cache::new(&config("redis://:secret@localhost")).is_err());
+        assert!(Cache::new(&config("nonsense")).is_err());
+    }
+}

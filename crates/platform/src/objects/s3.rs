@@ -1,0 +1,239 @@
+//! The store port on S3 and what calls itself S3.
+//!
+//! The SDK's own retries and checksums are off: its retries would hide whether a write may have been sent twice, its
+//! checksum trailers break several stores (traps 9 to 12). Instead every request is tried a bounded number of times
+//! with full jitter, and the SHA-256 of a body is sent as a header on a plain body.
+
+mod config;
+mod multipart;
+mod outcome;
+mod write;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::SdkError;
+use bytes::{Bytes, BytesMut};
+use futures::stream;
+
+pub use config::S3Config;
+
+use super::{ByteStream, Created, Listed, Object, Objects, Swapped, Version, check_key};
+use crate::{Error, Random, Result};
+use outcome::{Failure, classify};
+
+/// Tries of one request, the first included.
+const TRIES_MAX: u32 = 5;
+const BACKOFF_FIRST_MS: u64 = 50;
+const BACKOFF_MAX_MS: u64 = 2_000;
+/// Added to the time one try may take, for every MiB it carries.
+const MS_PER_MIB: u64 = 1_000;
+/// A body may pause this long between two pieces.
+const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// One bucket on S3. Connections are shared by all buckets of one [`S3Config`].
+#[derive(Clone)]
+pub struct S3Objects {
+    client: Client,
+    bucket: String,
+    send_checksums: bool,
+    attempt_timeout: Duration,
+    random: Arc<dyn Random>,
+}
+
+impl S3Objects {
+    /// Sends one request, in bounded time; `body_bytes` is what goes either way.
+    async fn send<T, E, F>(&self, body_bytes: u64, request: F) -> core::result::Result<T, Failure>
+    where
+        F: Future<Output = core::result::Result<T, SdkError<E>>>,
+        E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let mib = body_bytes.div_ceil(1024 * 1024);
+        let limit = self.attempt_timeout + Duration::from_millis(mib * MS_PER_MIB);
+        match tokio::time::timeout(limit, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(classify(&error)),
+            Err(_) => Err(Failure::Lost("no answer in time".to_owned())),
+        }
+    }
+
+    /// Does something harmless to repeat until it is answered, a bounded number of times.
+    async fn repeat<T, Fut>(&self, what: &str, mut request: impl FnMut() -> Fut) -> Result<T>
+    where
+        Fut: Future<Output = core::result::Result<T, Failure>>,
+    {
+        let mut tries = 0;
+        loop {
+            let failure = match request().await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            tries += 1;
+            if tries >= TRIES_MAX || !failure.is_transient() {
+                return Err(failure.into_error(&self.bucket, what));
+            }
+            self.back_off(tries).await;
+        }
+    }
+
+    /// Full jitter: anything between nothing and an exponentially growing bound.
+    async fn back_off(&self, tries: u32) {
+        let bound = (BACKOFF_FIRST_MS << tries.min(16)).min(BACKOFF_MAX_MS);
+        let drawn = u64::from_le_bytes(self.random.bytes()) % (bound + 1);
+        tokio::time::sleep(Duration::from_millis(drawn)).await;
+    }
+
+    /// One try at reading a whole object.
+    async fn get_once(
+        &self,
+        key: &str,
+        bytes_max: u64,
+    ) -> core::result::Result<Option<Object>, Failure> {
+        let request = self.client.get_object().bucket(&self.bucket).key(key).send();
+        let answer = match self.send(0, request).await {
+            Ok(answer) => answer,
+            Err(Failure::Absent) => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let announced = answer.content_length().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        if announced > bytes_max {
+            return Err(Failure::TooLarge(bytes_max));
+        }
+        let version = Version(answer.e_tag().unwrap_or_default().to_owned());
+        let mut body = answer.body;
+        let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
+        while let Some(piece) = next_piece(&mut body).await.map_err(Failure::Lost)? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() as u64 > bytes_max {
+                return Err(Failure::TooLarge(bytes_max));
+            }
+        }
+        if bytes.len() as u64 != announced {
+            return Err(Failure::Lost("the body ended early".to_owned()));
+        }
+        Ok(Some(Object { bytes: bytes.freeze(), version }))
+    }
+}
+
+async fn next_piece(
+    body: &mut aws_sdk_s3::primitives::ByteStream,
+) -> core::result::Result<Option<Bytes>, String> {
+    match tokio::time::timeout(BODY_PAUSE_MAX, body.next()).await {
+        Ok(Some(Ok(piece))) => Ok(Some(piece)),
+        Ok(Some(Err(e))) => Err(format!("the body broke off: {e}")),
+        Ok(None) => Ok(None),
+        Err(_) => Err("the body stalled".to_owned()),
+    }
+}
+
+#[async_trait]
+impl Objects for S3Objects {
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<Created> {
+        check_key(key)?;
+        self.create_bytes(key, bytes).await
+    }
+
+    async fn create_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<bool> {
+        check_key(key)?;
+        self.upload(key, size_bytes, body, multipart::Condition::Absent).await
+    }
+
+    async fn swap(&self, key: &str, expected: Option<&Version>, bytes: Bytes) -> Result<Swapped> {
+        check_key(key)?;
+        self.swap_bytes(key, expected, bytes).await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        check_key(key)?;
+        let what = format!("put {key}");
+        self.repeat(&what, || self.put_once(key, bytes.clone(), &write::Guard::None))
+            .await
+            .map(drop)
+    }
+
+    async fn put_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<()> {
+        check_key(key)?;
+        self.upload(key, size_bytes, body, multipart::Condition::None).await.map(drop)
+    }
+
+    async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Object>> {
+        check_key(key)?;
+        self.repeat(&format!("get {key}"), || self.get_once(key, bytes_max)).await
+    }
+
+    async fn get_streamed(&self, key: &str, offset: u64) -> Result<Option<(u64, ByteStream)>> {
+        check_key(key)?;
+        let Some(size_bytes) = self.head(key).await? else { return Ok(None) };
+        if offset >= size_bytes {
+            // S3 answers such a range with 416.
+            return Ok(Some((size_bytes, Box::pin(stream::empty()))));
+        }
+        let what = format!("get {key}");
+        let range = (offset > 0).then(|| format!("bytes={offset}-"));
+        let answer = self
+            .repeat(&what, || {
+                let request = self.client.get_object().bucket(&self.bucket).key(key);
+                self.send(0, request.set_range(range.clone()).send())
+            })
+            .await?;
+        let wanted = size_bytes - offset;
+        if answer.content_length().and_then(|n| u64::try_from(n).ok()) != Some(wanted) {
+            let detail = format!("{what}: the object changed or the store ignores ranges");
+            return Err(Error::unavailable(detail));
+        }
+        let pieces = stream::try_unfold((answer.body, what), |(mut body, what)| async move {
+            match next_piece(&mut body).await {
+                Ok(Some(piece)) => Ok(Some((piece, (body, what)))),
+                Ok(None) => Ok(None),
+                Err(reason) => Err(Error::unavailable(format!("{what}: {reason}"))),
+            }
+        });
+        Ok(Some((size_bytes, Box::pin(pieces))))
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<u64>> {
+        check_key(key)?;
+        let found = self
+            .repeat(&format!("head {key}"), || async {
+                let request = self.client.head_object().bucket(&self.bucket).key(key).send();
+                match self.send(0, request).await {
+                    Ok(answer) => Ok(Some(answer)),
+                    Err(Failure::Absent) => Ok(None),
+                    Err(failure) => Err(failure),
+                }
+            })
+            .await?;
+        Ok(found.map(|a| a.content_length().and_then(|n| u64::try_from(n).ok()).unwrap_or(0)))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: u16) -> Result<Vec<Listed>> {
+        let answer = self
+            .repeat(&format!("list {prefix}"), || {
+                let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+                let request = request.set_start_after(after.map(str::to_owned));
+                self.send(0, request.max_keys(i32::from(limit.min(1000))).send())
+            })
+            .await?;
+        let listed = answer.contents().iter().filter_map(|object| {
+            let size_bytes = object.size().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+            Some(Listed { key: object.key()?.to_owned(), size_bytes })
+        });
+        Ok(listed.collect())
+    }
+
+    async fn remove(&self, key: &str) -> Result<()> {
+        check_key(key)?;
+        let what = format!("remove {key}");
+        let removed = self.repeat(&what, || async {
+            let request = self.client.delete_object().bucket(&self.bucket).key(key).send();
+            match self.send(0, request).await {
+                Ok(_) | Err(Failure::Absent) => Ok(()),
+                Err(failure) => Err(failure),
+            }
+        });
+        removed.await
+    }
+}
