@@ -1,1 +1,68 @@
-//! (being written)
+//! issuance: the issuing CA.
+//!
+//! | | |
+//! |---|---|
+//! | does | issues event certificates for one instruction each, revokes, publishes the CRL and the CA's repository |
+//! | wakes on | questions on `issuance.event_certificate`; HTTP requests; the CRL period |
+//! | needs | ledger (parties, certificates), submissions in `truth` |
+//! | makes | ledger `certificate/<serial>`, `repository/revocations/<serial>.json`, `repository/crl/issuing/<number>.crl` |
+//! | asks | nobody |
+//! | holds | the issuing CA's key |
+//! | refuses when | the party is not verified (W1), the submission is another party's, possession of the key is not proved, the root CRL or the own CRL is out of date |
+//!
+//! The order of issuing is a story told in [`issue`]; revocation and its publication in [`revoke`] and [`crl`].
+
+mod authority;
+mod crl;
+mod issue;
+mod revoke;
+mod router;
+mod serve;
+mod status;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use probity_platform::config::SecretFile;
+use serde::Deserialize;
+
+pub use authority::Authority;
+pub use crl::CrlPublisher;
+pub use issue::Issuer;
+pub use revoke::{Revocation, revoke};
+pub use router::router;
+pub use serve::serve;
+pub use status::CertificateState;
+
+/// `[issuance]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub issuing_key_file: PathBuf,
+    pub issuing_passphrase_file: SecretFile,
+    pub issuing_certificate_file: PathBuf,
+    pub root_certificate_file: PathBuf,
+    pub root_crl_file: PathBuf,
+    /// Where relying parties fetch the issuing CA's CRL; stands in every certificate.
+    pub crl_url: String,
+    /// Where the practice statement is published, if anywhere yet.
+    pub cps_url: Option<String>,
+    /// User notice in every certificate (L4).
+    pub reliance_limit: Option<String>,
+    #[serde(default = "hours_24")]
+    pub event_validity_hours: u32,
+    #[serde(default = "hours_24")]
+    pub crl_validity_hours: u32,
+    /// A new CRL is made this often, revocations or not.
+    #[serde(default = "hour_s")]
+    pub crl_period_s: u32,
+}
+
+const fn hours_24() -> u32 {
+    24
+}
+
+const fn hour_s() -> u32 {
+    3_600
+}

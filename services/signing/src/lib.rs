@@ -1,1 +1,55 @@
-//! (being written)
+//! signing: states and signs each piece of evidence for its submitter.
+//!
+//! | | |
+//! |---|---|
+//! | does | writes `statement.json` and the manifest over statement and artifacts, signs it (CAdES-B) with the instruction's event key |
+//! | wakes on | `evidence.submitted` |
+//! | needs | the submission in `truth`; ledger: party, agreement acceptance, intent |
+//! | makes | `evidence.signed`, in messages of at most 512 KiB; nothing in the store |
+//! | asks | issuance: one event certificate for each instruction |
+//! | holds | event keys, in memory, for minutes, a bounded number of them; wiped when let go |
+//! | refuses when | the submission is not there, the statement or record would not fit the log, the certificate names another instruction |
+//!
+//! What is not established (no agreement, no intent) is stated as such, never left out (W2, I4).
+//! Signing twice is harmless: the log takes the first record of a number and no second.
+
+mod event_key;
+mod facts;
+mod keyring;
+mod serve;
+mod sign;
+mod state;
+
+use serde::Deserialize;
+
+pub use event_key::EventKey;
+pub use facts::{Facts, Instruction, load_instruction};
+pub use keyring::Keyring;
+pub use serve::serve;
+pub use sign::{chunks, sign};
+pub use state::state;
+
+/// `[signing]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How long one instruction's key and certificate are used before they are wiped.
+    pub certificate_reuse_s: u32,
+    /// Instructions whose keys are held at once.
+    pub instructions_max: usize,
+    /// Items of those instructions held at once, all together.
+    pub items_max: usize,
+    /// Hints worked on at once.
+    pub concurrency: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            certificate_reuse_s: 600,
+            instructions_max: 1_024,
+            items_max: 50_000,
+            concurrency: 4,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Key material in files: encrypted private keys, certificates and revocation lists, as the ceremony writes them.
+
+use std::path::Path;
+
+use probity_pki::crl::Crl;
+use probity_pki::keys::{MemoryKey, Signer as _};
+use probity_pki::x509::Certificate;
+
+use crate::config::SecretFile;
+use crate::{Error, Result};
+
+/// A file of keys, certificates or lists may be this long.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Opens an encrypted private key (PKCS#8, PEM) and checks that it is the certificate's.
+///
+/// # Errors
+/// `Malformed`, naming the file.
+pub fn open_signing_key(
+    key_file: &Path,
+    passphrase_file: &SecretFile,
+    certificate: &Certificate,
+) -> Result<MemoryKey> {
+    let pem = zeroize::Zeroizing::new(read(key_file)?);
+    let passphrase = passphrase_file.read()?;
+    let bad = |e: &dyn std::fmt::Display| Error::malformed(format!("{}: {e}", key_file.display()));
+    let pem = std::str::from_utf8(&pem).map_err(|e| bad(&e))?;
+    let key = MemoryKey::from_encrypted_pem(pem, passphrase.expose().as_bytes()).map_err(|e| bad(&e))?;
+    if key.public_key_der() != certificate.spki_der() {
+        return Err(bad(&format_args!("not the key of {}", certificate.subject())));
+    }
+    Ok(key)
+}
+
+/// Reads one certificate, PEM.
+///
+/// # Errors
+/// `Malformed`, naming the file.
+pub fn read_certificate(file: &Path) -> Result<Certificate> {
+    match <[Certificate; 1]>::try_from(read_certificates(file)?) {
+        Ok([certificate]) => Ok(certificate),
+        Err(_) => Err(Error::malformed(format!("{}: not one certificate", file.display()))),
+    }
+}
+
+/// Reads a file of certificates, PEM, in their order.
+///
+/// # Errors
+/// `Malformed`, naming the file.
+pub fn read_certificates(file: &Path) -> Result<Vec<Certificate>> {
+    let bad = |e: &dyn std::fmt::Display| Error::malformed(format!("{}: {e}", file.display()));
+    let pem = String::from_utf8(read(file)?).map_err(|e| bad(&e))?;
+    Certificate::chain_from_pem(&pem).map_err(|e| bad(&e))
+}
+
+/// Reads a revocation list, PEM or DER.
+///
+/// # Errors
+/// `Malformed`, naming the file.
+pub fn read_crl(file: &Path) -> Result<Crl> {
+    let bytes = read(file)?;
+    let crl = match std::str::from_utf8(&bytes) {
+        Ok(pem) if pem.starts_with("-----BEGIN") => Crl::from_pem(pem),
+        _ => Crl::from_der(&bytes),
+    };
+    crl.map_err(|e| Error::malformed(format!("{}: {e}", file.display())))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    use std::io::Read as _;
+
+    let bad = |e: std::io::Error| Error::malformed(format!("{}: {e}", file.display()));
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file).map_err(bad)?;
+    opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(bad)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(Error::malformed(format!("{}: over {FILE_BYTES_MAX} bytes", file.display())));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probity_domain::Timestamp;
+    use probity_pki::x509::{CertificateTemplate, Profile, Subject, sign_certificate};
+
+    fn certified(key: &MemoryKey) -> Certificate {
+        let template = CertificateTemplate {
+            profile: Profile::RootCa,
+            serial: &[1; 16],
+            subject: Subject::new("Root"),
+            spki_der: key.public_key_der(),
+            not_before: Timestamp::from_unix_ms(1_795_000_000_000),
+            not_after: Timestamp::from_unix_ms(1_895_000_000_000),
+            issuer: None,
+            crl_url: None,
+            ocsp_url: None,
+            cps_url: None,
+            reliance_limit: None,
+            instruction: None,
+        };
+        sign_certificate(&template.to_be_signed().unwrap(), key).unwrap()
+    }
+
+    #[test]
+    fn key_certificate_and_passphrase_belong_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let (key, other) = (MemoryKey::generate().unwrap(), MemoryKey::generate().unwrap());
+        let certificate = certified(&key);
+        std::fs::write(path("key"), key.to_encrypted_pem(b"right").unwrap().as_bytes()).unwrap();
+        std::fs::write(path("pass"), "right\n").unwrap();
+        std::fs::write(path("wrong"), "wrong\n").unwrap();
+        std::fs::write(path("cert"), certificate.to_pem().unwrap()).unwrap();
+        let open = |pass: &str, certificate: &Certificate| {
+            open_signing_key(&path("key"), &SecretFile::new(path(pass)), certificate)
+        };
+        assert!(open("pass", &certificate).is_ok());
+        assert!(open("wrong", &certificate).is_err());
+        assert!(open("pass", &certified(&other)).is_err());
+        assert_eq!(read_certificate(&path("cert")).unwrap(), certificate);
+        assert!(read_certificate(&path("key")).is_err());
+        assert!(read_crl(&path("cert")).is_err());
+        assert!(read_certificates(&path("absent")).is_err());
+    }
+}

@@ -1,0 +1,106 @@
+//! The CA itself: its key, its chain, and what it puts into certificates.
+
+use probity_domain::Timestamp;
+use probity_pki::crl::Crl;
+use probity_pki::keys::Signer;
+use probity_pki::x509::Certificate;
+use probity_platform::{Error, Result, keys};
+
+use crate::Config;
+
+/// The issuing CA. Its key leaves this type as signatures only.
+pub struct Authority {
+    pub(crate) key: Box<dyn Signer>,
+    pub(crate) certificate: Certificate,
+    pub(crate) root: Certificate,
+    pub(crate) root_crl: Crl,
+    pub(crate) settings: Settings,
+}
+
+/// What the configuration decides.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub crl_url: String,
+    pub cps_url: Option<String>,
+    pub reliance_limit: Option<String>,
+    pub event_validity_ms: i64,
+    pub crl_validity_ms: i64,
+    pub crl_period_ms: i64,
+}
+
+impl Settings {
+    /// # Errors
+    /// `Malformed` when a period does not fit into the validity it renews.
+    pub fn of(config: &Config) -> Result<Self> {
+        let hours = |hours: u32| i64::from(hours) * 3_600_000;
+        let settings = Self {
+            crl_url: config.crl_url.clone(),
+            cps_url: config.cps_url.clone(),
+            reliance_limit: config.reliance_limit.clone(),
+            event_validity_ms: hours(config.event_validity_hours),
+            crl_validity_ms: hours(config.crl_validity_hours),
+            crl_period_ms: i64::from(config.crl_period_s) * 1_000,
+        };
+        if settings.event_validity_ms == 0 || settings.event_validity_ms > hours(24 * 31) {
+            return Err(Error::malformed("event_validity_hours is 1 to 744"));
+        }
+        if settings.crl_period_ms == 0 || settings.crl_period_ms * 2 > settings.crl_validity_ms {
+            return Err(Error::malformed("a CRL is valid for at least two crl_period_s"));
+        }
+        Ok(settings)
+    }
+}
+
+impl Authority {
+    /// Reads the files the configuration names.
+    ///
+    /// # Errors
+    /// `Malformed`, naming the file or the parts that do not belong together.
+    pub fn open(config: &Config) -> Result<Self> {
+        let certificate = keys::read_certificate(&config.issuing_certificate_file)?;
+        let key = keys::open_signing_key(
+            &config.issuing_key_file,
+            &config.issuing_passphrase_file,
+            &certificate,
+        )?;
+        let root = keys::read_certificate(&config.root_certificate_file)?;
+        let root_crl = keys::read_crl(&config.root_crl_file)?;
+        Self::new(Box::new(key), certificate, root, root_crl, Settings::of(config)?)
+    }
+
+    /// From parts that are checked to belong together.
+    ///
+    /// # Errors
+    /// `Malformed` when they do not.
+    pub fn new(
+        key: Box<dyn Signer>,
+        certificate: Certificate,
+        root: Certificate,
+        root_crl: Crl,
+        settings: Settings,
+    ) -> Result<Self> {
+        if key.public_key_der() != certificate.spki_der() || !certificate.is_ca() {
+            return Err(Error::malformed("the issuing certificate is not a CA's with this key"));
+        }
+        certificate.verify_issued_by(&root).map_err(Error::malformed)?;
+        root_crl.verify(&root).map_err(Error::malformed)?;
+        if root_crl.find(certificate.serial()).is_some() {
+            return Err(Error::malformed("the root has revoked the issuing certificate"));
+        }
+        Ok(Self { key, certificate, root, root_crl, settings })
+    }
+
+    /// A CA whose root says nothing current about it issues nothing: nobody could check what it issued.
+    ///
+    /// # Errors
+    /// `Unavailable` until the ceremony's next root CRL is in place.
+    pub(crate) fn check_current(&self, now: Timestamp) -> Result<()> {
+        if self.root_crl.next_update() <= now {
+            return Err(Error::unavailable("the root CRL is out of date"));
+        }
+        if !self.certificate.is_valid_at(now) {
+            return Err(Error::unavailable("the issuing certificate is not valid now"));
+        }
+        Ok(())
+    }
+}

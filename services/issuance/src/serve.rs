@@ -1,0 +1,84 @@
+//! Wiring.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use probity_platform::startup::Context;
+use probity_platform::{Result, edge};
+use probity_proto::subjects::ISSUE_EVENT_CERTIFICATE;
+use probity_proto::v1::issue_event_certificate_reply::Outcome;
+use probity_proto::v1::{IssueEventCertificateReply, IssueEventCertificateRequest};
+
+use crate::revoke::record;
+use crate::{Authority, Config, CrlPublisher, Issuer, router};
+
+/// While the store cannot be reached, the list is tried again this often.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Runs the role until shutdown.
+///
+/// # Errors
+/// `Malformed` for wrong configuration or key files, before a socket opens.
+pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    let authority = Arc::new(Authority::open(&config)?);
+    let truth = ctx.buckets.truth.clone();
+    let crls = Arc::new(CrlPublisher::new(authority.clone(), truth.clone(), ctx.clock.clone()));
+    let issuer = Arc::new(Issuer {
+        authority,
+        crls,
+        truth,
+        ledger: ctx.ledger.clone(),
+        clock: ctx.clock.clone(),
+        random: ctx.random.clone(),
+    });
+    let routes = router(issuer.clone(), ctx.access.clone());
+    tokio::try_join!(
+        edge::serve_http(config.listen, routes, &ctx, "issuance"),
+        answer(issuer.clone(), &ctx),
+        publish(issuer, &ctx, Duration::from_secs(config.crl_period_s.into())),
+    )?;
+    Ok(())
+}
+
+async fn answer(issuer: Arc<Issuer>, ctx: &Context) -> Result<()> {
+    let handler = move |request: IssueEventCertificateRequest| {
+        let issuer = issuer.clone();
+        async move {
+            let certificate = issuer.issue_event_certificate(&request).await?;
+            Ok(IssueEventCertificateReply { outcome: Some(Outcome::Certificate(certificate)) })
+        }
+    };
+    ctx.bus.answer(&ISSUE_EVENT_CERTIFICATE, ctx.shutdown.clone(), handler).await
+}
+
+/// Keeps the list current, and the ledger in line with the revocations it found.
+async fn publish(issuer: Arc<Issuer>, ctx: &Context, period: Duration) -> Result<()> {
+    let mut recorded = std::collections::HashSet::new();
+    while !ctx.shutdown.is_requested() {
+        let wait = match keep_current(&issuer, &mut recorded).await {
+            Ok(()) => period / 2,
+            Err(e) => {
+                tracing::warn!(error = %e, "the CRL could not be refreshed");
+                RETRY
+            }
+        };
+        tokio::select! {
+            () = ctx.shutdown.requested() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn keep_current(
+    issuer: &Issuer,
+    recorded: &mut std::collections::HashSet<String>,
+) -> Result<()> {
+    for revocation in issuer.crls.refresh().await? {
+        if !recorded.contains(&revocation.serial) {
+            record(&issuer.ledger, &revocation).await?;
+            recorded.insert(revocation.serial);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! A key for one instruction, and the certificate that binds it to the submitter.
+
+use probity_domain::{Submission, Timestamp};
+use probity_pki::crl::Crl;
+use probity_pki::keys::{MemoryKey, Signer as _};
+use probity_pki::x509::{Certificate, Subject, make_csr};
+use probity_platform::{Error, Result};
+use probity_proto::v1::{EventCertificate, IssueEventCertificateRequest};
+
+/// An event key with its certificate. The private key never leaves this value and is overwritten when it is dropped.
+pub struct EventKey {
+    pub(crate) key: MemoryKey,
+    pub(crate) certificate: Certificate,
+    pub(crate) chain: Vec<Certificate>,
+    pub(crate) crls: Vec<Crl>,
+}
+
+/// A key that waits for its certificate.
+pub struct UncertifiedKey {
+    key: MemoryKey,
+    submission: String,
+}
+
+impl UncertifiedKey {
+    /// A new P-384 key for this instruction, and what to ask issuance.
+    ///
+    /// # Errors
+    /// `Internal` when the random source or the backend fails.
+    pub fn generate(submission: &Submission) -> Result<(Self, IssueEventCertificateRequest)> {
+        let key = MemoryKey::generate().map_err(Error::internal)?;
+        // A wish only: issuance takes the name from the registry.
+        let subject = Subject::new(submission.party.as_str());
+        let request = IssueEventCertificateRequest {
+            submission_id: submission.id.to_string(),
+            tenant: submission.tenant.to_string(),
+            party: submission.party.to_string(),
+            subject_public_key_info: key.public_key_der().to_vec().into(),
+            certification_request: make_csr(&key, &subject).map_err(Error::internal)?.into(),
+        };
+        Ok((Self { key, submission: submission.id.to_string() }, request))
+    }
+
+    /// With the certificate that issuance answered.
+    ///
+    /// # Errors
+    /// `Internal` when it is for another key or another instruction.
+    pub fn certified(self, issued: &EventCertificate) -> Result<EventKey> {
+        let bad = |e: probity_pki::Error| Error::internal(format!("issuance answered: {e}"));
+        let certificate = Certificate::from_der(&issued.certificate).map_err(bad)?;
+        if certificate.spki_der() != self.key.public_key_der() {
+            return Err(Error::internal("the event certificate is for another key"));
+        }
+        if certificate.instruction() != Some(self.submission.as_str()) {
+            return Err(Error::internal("the event certificate is for another instruction"));
+        }
+        let chain = issued.chain.iter().map(|der| Certificate::from_der(der));
+        let crls = issued.crls.iter().map(|der| Crl::from_der(der));
+        Ok(EventKey {
+            key: self.key,
+            certificate,
+            chain: chain.collect::<probity_pki::Result<_>>().map_err(bad)?,
+            crls: crls.collect::<probity_pki::Result<_>>().map_err(bad)?,
+        })
+    }
+}
+
+impl EventKey {
+    /// Certificate and lists are still good for a signature made, and time-stamped, soon after `now`.
+    #[must_use]
+    pub fn is_usable(&self, now: Timestamp, margin_ms: i64) -> bool {
+        let then = now.plus_ms(margin_ms);
+        self.certificate.is_valid_at(then) && self.crls.iter().all(|crl| then < crl.next_update())
+    }
+}
