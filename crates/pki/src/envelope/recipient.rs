@@ -82,11 +82,6 @@ impl Agreed {
         Ok(Self(key))
     }
 
-    #[cfg(test)]
-    pub fn zero() -> Self {
-        Self(Zeroizing::new([0; 32]))
-    }
-
     pub fn wrap(&self, content_key: &[u8; 32]) -> Result<[u8; WRAPPED_BYTES]> {
         let mut wrapped = [0; WRAPPED_BYTES];
         self.cipher()
@@ -116,4 +111,25 @@ impl Agreed {
 /// The point as it stands in an OriginatorPublicKey.
 pub fn point(key: &PublicKey) -> Vec<u8> {
     key.to_sec1_point(false).as_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The `cms` crate's builder wraps under a key of zeros, which anybody can undo.
+    #[test]
+    fn the_wrapping_key_is_agreed_and_not_zero() {
+        let (own, other) = (
+            SecretKey::from_slice(&[1; 48]).unwrap(),
+            SecretKey::from_slice(&[2; 48]).unwrap(),
+        );
+        let ours = Agreed::new(&own, &other.public_key()).unwrap();
+        let theirs = Agreed::new(&other, &own.public_key()).unwrap();
+        let zero = Agreed(Zeroizing::new([0; 32]));
+        let wrapped = ours.wrap(&[7; 32]).unwrap();
+        assert_eq!(*theirs.unwrap(&wrapped).unwrap(), [7; 32]);
+        assert!(zero.unwrap(&wrapped).is_err());
+        assert!(ours.unwrap(&wrapped[1..]).is_err());
+    }
 }

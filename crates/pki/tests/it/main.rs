@@ -1,9 +1,18 @@
 //! Formats against judges we did not write, and vectors made by others.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
 
+mod agility;
+mod asic;
+mod envelope;
 mod fixture;
 mod negative;
 mod openssl;
 mod path;
+mod tlog;
 mod tsp_vectors;

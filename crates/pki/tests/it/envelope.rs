@@ -1,0 +1,247 @@
+//! Envelopes: opened by OpenSSL, and by nobody else.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use probity_domain::Timestamp;
+use probity_pki::Error;
+use probity_pki::envelope::{
+    CONTENT_BYTES_MAX, Encryptor, EnvelopeRandom, check_recipient, decrypt, encrypt,
+};
+use probity_pki::x509::Certificate;
+use tempfile::TempDir;
+
+struct Recipient {
+    folder: TempDir,
+    certificate: Certificate,
+    key_pkcs8: Vec<u8>,
+}
+
+impl Recipient {
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+fn openssl(arguments: &[&str], folder: &Path) -> bool {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    if !output.status.success() {
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+    output.status.success()
+}
+
+/// A court that made its certificate with its own tools.
+fn recipient(curve: &str, usage: &str) -> Recipient {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let curve = format!("ec_paramgen_curve:{curve}");
+    let usage = format!("keyUsage=critical,{usage}");
+    let made = openssl(
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            &curve,
+            "-nodes",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+            "-days",
+            "30",
+            "-subj",
+            "/C=CN/O=Court/CN=Court 1",
+            "-addext",
+            &usage,
+        ],
+        at,
+    );
+    assert!(made);
+    assert!(openssl(
+        &[
+            "pkcs8", "-topk8", "-nocrypt", "-in", "key.pem", "-outform", "DER", "-out", "key.der"
+        ],
+        at
+    ));
+    let pem = std::fs::read_to_string(at.join("cert.pem")).unwrap();
+    let certificate = Certificate::from_pem(&pem).unwrap();
+    let key_pkcs8 = std::fs::read(at.join("key.der")).unwrap();
+    Recipient {
+        folder,
+        certificate,
+        key_pkcs8,
+    }
+}
+
+fn court() -> Recipient {
+    recipient("secp384r1", "keyAgreement")
+}
+
+fn random() -> EnvelopeRandom {
+    let mut bytes = [0; EnvelopeRandom::BYTES];
+    getrandom::fill(&mut bytes).unwrap();
+    EnvelopeRandom::from_bytes(&bytes)
+}
+
+fn opened_by_openssl(court: &Recipient, envelope: &[u8]) -> Option<Vec<u8>> {
+    std::fs::write(court.file("sealed.p7m"), envelope).unwrap();
+    let arguments = [
+        "cms",
+        "-decrypt",
+        "-binary",
+        "-inform",
+        "DER",
+        "-in",
+        "sealed.p7m",
+        "-recip",
+        "cert.pem",
+        "-inkey",
+        "key.pem",
+        "-out",
+        "opened",
+    ];
+    openssl(&arguments, court.folder.path()).then(|| std::fs::read(court.file("opened")).unwrap())
+}
+
+fn opened(court: &Recipient, envelope: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    let read = decrypt(&mut &*envelope, &court.key_pkcs8, &mut out)?;
+    assert_eq!(read, out.len() as u64);
+    Ok(out)
+}
+
+#[test]
+fn openssl_and_we_open_it() {
+    let court = court();
+    for size in [
+        0, 1, 15, 16, 17, 127, 128, 255, 256, 65_535, 65_536, 300_000,
+    ] {
+        let content: Vec<u8> = (0..size).map(|i: usize| (i * 31) as u8).collect();
+        let envelope = encrypt(&court.certificate, &content, &random()).unwrap();
+        assert_eq!(opened(&court, &envelope).unwrap(), content, "{size}");
+        assert_eq!(
+            opened_by_openssl(&court, &envelope).unwrap(),
+            content,
+            "{size}"
+        );
+    }
+}
+
+#[test]
+fn sixty_four_mebibytes_in_pieces() {
+    let court = court();
+    let size = 64usize << 20;
+    let mut envelope = Vec::with_capacity(size + 1024);
+    let mut encryptor =
+        Encryptor::new(&court.certificate, size as u64, &random(), &mut envelope).unwrap();
+    let announced = encryptor.envelope_bytes();
+    let piece: Vec<u8> = (0..1_000_003).map(|i: usize| (i % 251) as u8).collect();
+    let content: Vec<u8> = piece.iter().copied().cycle().take(size).collect();
+    for piece in content.chunks(piece.len()) {
+        encryptor.write(piece, &mut envelope).unwrap();
+    }
+    encryptor.finish(&mut envelope).unwrap();
+    assert_eq!(envelope.len() as u64, announced);
+    assert!(opened_by_openssl(&court, &envelope).unwrap() == content);
+    assert!(opened(&court, &envelope).unwrap() == content);
+}
+
+#[test]
+fn another_key_opens_nothing() {
+    let (court, other) = (court(), self::court());
+    let envelope = encrypt(&court.certificate, b"secret", &random()).unwrap();
+    let refused = opened(&other, &envelope);
+    assert!(
+        matches!(refused, Err(Error::NotVerified { .. })),
+        "{refused:?}"
+    );
+    assert!(matches!(
+        opened(&recipient("prime256v1", "keyAgreement"), &envelope),
+        Err(Error::Key(_))
+    ));
+    let no_key = decrypt(&mut &*envelope, b"no key", &mut Vec::new());
+    assert!(matches!(no_key, Err(Error::Key(_))), "{no_key:?}");
+}
+
+#[test]
+fn any_changed_or_missing_byte_is_noticed() {
+    let court = court();
+    let envelope = encrypt(
+        &court.certificate,
+        b"forty bytes of content, more or less",
+        &random(),
+    )
+    .unwrap();
+    let mut unnoticed = 0;
+    for at in 0..envelope.len() {
+        let mut changed = envelope.clone();
+        changed[at] ^= 1;
+        unnoticed += usize::from(opened(&court, &changed).is_ok());
+    }
+    // Only the name and serial of the recipient may change: the wrapped key says whom it is for.
+    let name_and_serial = 90;
+    assert!(unnoticed <= name_and_serial, "{unnoticed}");
+    for cut in 0..envelope.len() {
+        assert!(opened(&court, &envelope[..cut]).is_err(), "{cut}");
+    }
+    assert!(opened(&court, &[envelope, vec![0]].concat()).is_err());
+}
+
+#[test]
+fn content_must_be_as_long_as_announced() {
+    let court = court();
+    let mut out = Vec::new();
+    let mut long = Encryptor::new(&court.certificate, 2, &random(), &mut out).unwrap();
+    assert!(long.write(b"xyz", &mut out).is_err());
+    let mut short = Encryptor::new(&court.certificate, 2, &random(), &mut out).unwrap();
+    short.write(b"x", &mut out).unwrap();
+    assert!(short.finish(&mut out).is_err());
+    let huge = Encryptor::new(
+        &court.certificate,
+        CONTENT_BYTES_MAX + 1,
+        &random(),
+        &mut out,
+    );
+    assert!(matches!(huge.err(), Some(Error::TooLarge { .. })));
+}
+
+#[test]
+fn recipients_that_cannot_receive() {
+    let good = court().certificate;
+    let inside = good.not_before().plus_ms(60_000);
+    check_recipient(&good, inside).unwrap();
+    let day = 86_400_000;
+    let refusals = [
+        (
+            court().certificate,
+            good.not_after().plus_ms(2 * day),
+            "expired",
+        ),
+        (
+            court().certificate,
+            Timestamp::from_unix_ms(0),
+            "valid from",
+        ),
+        (
+            recipient("secp384r1", "digitalSignature").certificate,
+            inside,
+            "keyAgreement",
+        ),
+        (
+            recipient("prime256v1", "keyAgreement").certificate,
+            inside,
+            "P-384",
+        ),
+    ];
+    for (certificate, at, reason) in refusals {
+        let refusal = check_recipient(&certificate, at).unwrap_err().to_string();
+        assert!(refusal.contains(reason), "{refusal}");
+    }
+}
