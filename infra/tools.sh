@@ -2,7 +2,7 @@
 # Brings the programs that the demo and the tests need and this machine lacks.
 #
 # Servers go into .probity/tools/bin of this checkout and nowhere else; Debian packages (redis-tools,
-# openssl, unzip, python3, a C compiler) are installed only if the program is missing. Safe to run
+# openssl, curl, unzip, python3, a C compiler) are installed only if the program is missing. Safe to run
 # again: what is there is kept. Everything is an unmodified release of its own project.
 #
 #   GOFLAGS, GOPROXY      respected by go
@@ -24,6 +24,8 @@ fail() { printf 'tools: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 # at_least HAVE WANTED
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+# link NAME: the one in PATH under the name that scripts and tests look for.
+link() { ln -sf "$(command -v "$1")" "$bin/$1"; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 apt_updated=
@@ -67,7 +69,7 @@ bring_nats() {
     if [ -x "$bin/nats-server" ]; then return; fi
     if have nats-server; then
         found=$(nats_version nats-server)
-        if at_least "${found:-0}" "$NATS_OLDEST"; then return; fi
+        if at_least "${found:-0}" "$NATS_OLDEST"; then link nats-server; return; fi
         say "nats-server $found in PATH is too old (JetStream of $NATS_OLDEST or later is needed)"
     fi
     if have go && go_install "github.com/nats-io/nats-server/v2@$NATS_VERSION"; then return; fi
@@ -89,7 +91,8 @@ go_good_for_minio() {
 }
 
 bring_minio() {
-    if [ -n "${PROBITY_S3_ENDPOINT:-}" ] || [ -x "$bin/minio" ] || have minio; then return; fi
+    if [ -n "${PROBITY_S3_ENDPOINT:-}" ] || [ -x "$bin/minio" ]; then return; fi
+    if have minio; then link minio; return; fi
     local module=github.com/minio/minio@$MINIO_VERSION go=$root/.probity/tools/go
     if go_good_for_minio && go_install "$module"; then return; fi
     say "no Go $MINIO_GO_OLDEST or later: unpacking the one of Debian trixie"
@@ -101,7 +104,8 @@ bring_minio() {
 }
 
 bring_redis() {
-    if [ -x "$bin/redis-server" ] || have redis-server; then return; fi
+    if [ -x "$bin/redis-server" ]; then return; fi
+    if have redis-server; then link redis-server; return; fi
     # redis-tools holds the program without the system service that package redis-server would start.
     apt_install redis-tools
     ln -sf "$(command -v redis-check-rdb)" "$bin/redis-server"
@@ -119,6 +123,7 @@ bring_rust
 have cc || apt_install gcc libc6-dev
 have make || apt_install make
 have openssl || apt_install openssl
+have curl || apt_install curl
 have unzip || apt_install unzip
 have python3 || apt_install python3-minimal
 bring_redis

@@ -39,7 +39,6 @@ struct Order<'a> {
     title: &'a str,
     years: u8,
     issuer: Option<&'a Holder>,
-    crl_file: Option<&'a str>,
     ocsp: bool,
 }
 
@@ -118,7 +117,6 @@ impl<'a> Order<'a> {
             title: "Root CA",
             years,
             issuer: None,
-            crl_file: None,
             ocsp: false,
         }
     }
@@ -137,11 +135,6 @@ impl<'a> Order<'a> {
             title,
             years,
             issuer: Some(issuer),
-            crl_file: Some(if by_root {
-                "root-ca.crl"
-            } else {
-                "issuing-ca.crl"
-            }),
             // The responder answers for what the issuing CA issued, but for itself.
             ocsp: !by_root && profile != Profile::OcspResponder,
         }
@@ -162,7 +155,6 @@ impl Session<'_> {
         if let Some(issuer) = order.issuer {
             not_after = not_after.min(issuer.certificate.not_after());
         }
-        let crl_url = self.settings.crl_url.as_deref().zip(order.crl_file);
         let serial = serial()?;
         let template = CertificateTemplate {
             profile: order.profile,
@@ -172,8 +164,7 @@ impl Session<'_> {
             not_before,
             not_after,
             issuer: order.issuer.map(|issuer| &issuer.certificate),
-            crl_url: crl_url
-                .map(|(folder, file)| format!("{}/{file}", folder.trim_end_matches('/'))),
+            crl_url: order.issuer.and_then(|issuer| self.crl_url(issuer)),
             ocsp_url: self.settings.ocsp_url.clone().filter(|_| order.ocsp),
             cps_url: self.settings.cps_url.clone(),
             reliance_limit: None,
@@ -182,6 +173,15 @@ impl Session<'_> {
         let issuer_key = order.issuer.map_or(&key, |issuer| &issuer.key);
         let certificate = sign_certificate(&template.to_be_signed()?, issuer_key)?;
         Ok(Holder { key, certificate })
+    }
+
+    /// Where the list of what `issuer` issued is published.
+    fn crl_url(&self, issuer: &Holder) -> Option<String> {
+        let url = self.settings.crl_url.as_deref()?;
+        if !issuer.certificate.is_self_issued() {
+            return Some(url.to_owned());
+        }
+        url.rsplit_once('/').map(|(folder, _)| format!("{folder}/root.crl"))
     }
 
     fn subject(&self, title: &str) -> Subject {

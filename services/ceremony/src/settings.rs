@@ -34,7 +34,7 @@ pub(crate) struct Make {
     /// Name of the log, its origin in every checkpoint; no spaces, no plus sign
     #[arg(long, value_name = "NAME", default_value = "log.probity.invalid/1")]
     pub log_name: String,
-    /// Folder URL under which root-ca.crl and issuing-ca.crl are published
+    /// URL of the issuing CA's revocation list; the root's lies beside it as root.crl
     #[arg(long, value_name = "URL")]
     pub crl_url: Option<String>,
     /// URL of the OCSP responder of the issuing CA

@@ -1,0 +1,93 @@
+//! The same files before a judge that shares no code with us.
+
+use std::process::{Command, Output};
+
+use crate::ceremony::{Ceremony, PASSPHRASE, ROOT_PASSPHRASE};
+
+fn openssl(ceremony: &Ceremony, arguments: &str) -> Output {
+    // Words that name a file of the ceremony contain a slash.
+    let arguments = arguments
+        .split_whitespace()
+        .map(|word| match word.contains('/') {
+            true => ceremony.path(word).into_os_string(),
+            false => word.into(),
+        });
+    Command::new("openssl").args(arguments).output().unwrap()
+}
+
+fn accepts(ceremony: &Ceremony, arguments: &str) {
+    let output = openssl(ceremony, arguments);
+    assert!(output.status.success(), "openssl {arguments}: {output:?}");
+}
+
+#[test]
+fn certificates_chain_strictly() {
+    let ceremony = Ceremony::new();
+    let root = "-x509_strict -CAfile public/root-ca.crt.pem";
+    let issuing = "-untrusted public/issuing-ca.crt.pem";
+    accepts(&ceremony, &format!("verify {root} public/root-ca.crt.pem"));
+    accepts(
+        &ceremony,
+        &format!(
+            "verify {root} -crl_check -CRLfile public/root-ca.crl.pem public/issuing-ca.crt.pem"
+        ),
+    );
+    accepts(
+        &ceremony,
+        &format!("verify {root} -purpose timestampsign public/tsa.crt.pem"),
+    );
+    accepts(
+        &ceremony,
+        &format!("verify {root} {issuing} -purpose smimesign public/seal.crt.pem"),
+    );
+    accepts(
+        &ceremony,
+        &format!("verify {root} {issuing} -purpose ocsphelper public/ocsp.crt.pem"),
+    );
+}
+
+#[test]
+fn the_record_verifies() {
+    let ceremony = Ceremony::new();
+    accepts(
+        &ceremony,
+        "cms -verify -cades -binary -inform DER -in public/ceremony-record.p7s \
+         -content public/ceremony-record.json -CAfile public/root-ca.crt.pem -out public/checked",
+    );
+}
+
+#[test]
+fn every_key_opens_with_its_passphrase_alone() {
+    let ceremony = Ceremony::new();
+    let keys = [
+        ("root/root-ca.key.pem", ROOT_PASSPHRASE, "secp384r1"),
+        ("issuance/issuing-ca.key.pem", PASSPHRASE, "secp384r1"),
+        ("issuance/ocsp.key.pem", PASSPHRASE, "secp384r1"),
+        ("timestamping/tsa.key.pem", PASSPHRASE, "secp384r1"),
+        ("delivery/seal.key.pem", PASSPHRASE, "secp384r1"),
+        ("storage/log.key.pem", PASSPHRASE, "ED25519"),
+    ];
+    for (file, passphrase, kind) in keys {
+        let open = |passphrase: &str| {
+            Command::new("openssl")
+                .args([
+                    "pkey",
+                    "-noout",
+                    "-text",
+                    "-passin",
+                    &format!("pass:{passphrase}"),
+                    "-in",
+                ])
+                .arg(ceremony.path(file))
+                .output()
+                .unwrap()
+        };
+        let opened = open(passphrase);
+        assert!(opened.status.success(), "{file}: {opened:?}");
+        assert!(
+            String::from_utf8_lossy(&opened.stdout).contains(kind),
+            "{file}"
+        );
+        assert!(!open("wrong horse battery").status.success(), "{file}");
+    }
+}
