@@ -1,0 +1,41 @@
+//! The edges: HTTP and gRPC servers with their bounds, and how failures look outside.
+
+mod body;
+mod grpc;
+mod layers;
+pub(crate) mod ops;
+mod problem;
+mod server;
+
+pub use body::Json;
+pub use grpc::{serve_grpc, serve_grpc_on};
+pub use ops::Readiness;
+pub use problem::Problem;
+pub use server::{listen, serve_http, serve_http_on};
+
+use std::time::Duration;
+
+/// Bounds of one listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest body an extractor takes. Routes that stream raise it with `axum::extract::DefaultBodyLimit`.
+    pub body_bytes_max: usize,
+    /// Longest time without a byte of the request's body arriving before the head of the response. So an upload may
+    /// take hours, but neither its sender nor its handler may stand still.
+    pub answer_time_max: Duration,
+    /// Requests answered at once; more are refused with 503 and `Retry-After`.
+    pub requests_at_once_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1024 * 1024,
+            answer_time_max: Duration::from_secs(30),
+            requests_at_once_max: 512,
+        }
+    }
+}
+
+/// How long open connections may go on at shutdown.
+const DRAIN: Duration = Duration::from_secs(25);

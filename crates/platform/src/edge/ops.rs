@@ -1,0 +1,145 @@
+//! The operators' listener: `/livez`, `/readyz`, `/metrics`. Never meets the internet.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use super::{Problem, server};
+use crate::Result;
+use crate::startup::{Context, Shutdown};
+
+/// How often the store is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long a look may take.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// Whether this process should be sent requests: nothing it cannot do without is missing, and it is not draining.
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    missing: Arc<Mutex<BTreeMap<&'static str, String>>>,
+    shutdown: Shutdown,
+}
+
+impl Readiness {
+    pub(crate) fn new(shutdown: Shutdown) -> Self {
+        Self {
+            missing: Arc::default(),
+            shutdown,
+        }
+    }
+
+    /// States that `what` is there, or why it is not. Only for what every request needs.
+    pub fn set(&self, what: &'static str, state: Result<()>) {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        match state {
+            Ok(()) => {
+                if missing.remove(what).is_some() {
+                    tracing::info!(what, "ready again");
+                }
+            }
+            Err(e) => {
+                if missing.insert(what, e.to_string()).is_none() {
+                    tracing::warn!(what, error = %e, "not ready");
+                }
+            }
+        }
+    }
+
+    /// Nothing is missing and nobody asked to stop.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.shutdown.is_requested()
+            && self
+                .missing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_empty()
+    }
+}
+
+#[derive(Serialize)]
+struct ReadyDocument {
+    ready: bool,
+    draining: bool,
+    missing: BTreeMap<&'static str, String>,
+    /// Does not decide: accepting and pulling need the store alone.
+    nats_connected: bool,
+}
+
+/// Serves until shutdown and a little beyond, so that the last scrape and the drain can be seen.
+pub(crate) async fn serve(listener: TcpListener, ctx: Context) -> Result<()> {
+    let router = router(ctx.clone());
+    let stop = Shutdown::new();
+    let draining = async {
+        tokio::select! {
+            () = watch_store(&ctx) => {}
+            () = ctx.ended.requested() => {}
+        }
+        stop.request();
+    };
+    tokio::join!(
+        server::accept(listener, router, stop.clone(), "ops"),
+        draining
+    );
+    Ok(())
+}
+
+/// The three resources.
+pub(crate) fn router(ctx: Context) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(ctx)
+}
+
+async fn readyz(State(ctx): State<Context>) -> Response {
+    let missing = ctx
+        .readiness
+        .missing
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    let document = ReadyDocument {
+        ready: ctx.readiness.is_ready(),
+        draining: ctx.shutdown.is_requested(),
+        missing,
+        nats_connected: ctx.bus.is_connected(),
+    };
+    let status = if document.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, axum::Json(document)).into_response()
+}
+
+async fn metrics(State(ctx): State<Context>) -> core::result::Result<Response, Problem> {
+    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, TEXT)], ctx.metrics.encode()?).into_response())
+}
+
+/// Looks whether the store answers; any key does, it need not exist.
+async fn watch_store(ctx: &Context) {
+    loop {
+        let look =
+            tokio::time::timeout(LOOK_TIME_MAX, ctx.buckets.truth.head("probe/readiness")).await;
+        let state = match look {
+            Ok(answer) => answer.map(drop),
+            Err(_) => Err(crate::Error::timeout("the object store does not answer")),
+        };
+        ctx.readiness.set("object store", state);
+        tokio::time::sleep(LOOK).await;
+    }
+}

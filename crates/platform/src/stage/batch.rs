@@ -1,0 +1,251 @@
+//! One batch: decode, keep alive, call the function, settle each message as it said.
+
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::{AckKind, Message as Delivery};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prost::Message;
+use tracing::Instrument as _;
+
+use probity_proto::subjects::Hint;
+
+use super::pull::{hand_back, settle};
+use super::{DELIVERIES_MAX, DELIVERIES_TOGETHER_MAX, DRAIN, Outcome, StageConfig};
+use crate::metrics::{StageLabel, StageMetrics};
+use crate::startup::Context;
+use crate::telemetry::{TRACEPARENT, link_trace};
+use crate::{Error, Result};
+
+/// A stage's function and what the runner needs around it.
+pub(super) struct Work<M, F> {
+    ctx: Context,
+    hint: Hint,
+    config: StageConfig,
+    handler: F,
+    message: PhantomData<fn(M)>,
+}
+
+/// A message of this batch with its place on the bus.
+struct Job<M> {
+    delivery: Delivery,
+    delivered: i64,
+    message: M,
+}
+
+impl<M, F, Fut> Work<M, F>
+where
+    M: Message + Default + Clone + 'static,
+    F: Fn(Vec<M>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Vec<Outcome>> + Send + 'static,
+{
+    pub(super) fn new(ctx: Context, hint: Hint, config: StageConfig, handler: F) -> Self {
+        Self {
+            ctx,
+            hint,
+            config,
+            handler,
+            message: PhantomData,
+        }
+    }
+
+    /// Works on what was pulled: together, but for messages that have failed before, which go one by one.
+    pub(super) async fn batch(&self, deliveries: Vec<Delivery>) {
+        let mut jobs = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            jobs.extend(self.admit(delivery).await);
+        }
+        let (together, alone): (Vec<_>, Vec<_>) = jobs
+            .into_iter()
+            .partition(|job| job.delivered <= DELIVERIES_TOGETHER_MAX);
+        let batches = std::iter::once(together)
+            .filter(|b| !b.is_empty())
+            .chain(alone.into_iter().map(|job| vec![job]));
+        let mut waiting: Vec<_> = batches.collect();
+        waiting.reverse();
+        while let Some(batch) = waiting.pop() {
+            if self.ctx.shutdown.is_requested() {
+                for job in &batch {
+                    hand_back(&job.delivery).await;
+                }
+                continue;
+            }
+            self.work(batch, &waiting).await;
+        }
+    }
+
+    /// Decodes one delivery; settles at once what cannot be worked on.
+    async fn admit(&self, delivery: Delivery) -> Option<Job<M>> {
+        self.count(|m| &m.received);
+        let delivered = delivery.info().map_or(1, |i| i.delivered);
+        if delivered > DELIVERIES_MAX {
+            // Its last deliveries never ended in an outcome: it kills or outlasts its workers.
+            tracing::error!(
+                subject = self.hint.subject,
+                delivered,
+                "parked: no delivery came to an end"
+            );
+            self.count(|m| &m.parked);
+            settle(&delivery, AckKind::Term).await;
+            return None;
+        }
+        match M::decode(delivery.payload.clone()) {
+            Ok(message) => Some(Job {
+                delivery,
+                delivered,
+                message,
+            }),
+            Err(e) => {
+                tracing::error!(subject = self.hint.subject, error = %e, "a hint does not decode");
+                self.count(|m| &m.undecodable);
+                settle(&delivery, AckKind::Term).await;
+                None
+            }
+        }
+    }
+
+    async fn work(&self, jobs: Vec<Job<M>>, waiting: &[Vec<Job<M>>]) {
+        let span = tracing::info_span!(
+            "stage",
+            otel.name = %format!("process {}", self.hint.subject),
+            otel.kind = "consumer",
+            messaging.system = "nats",
+            messaging.operation.type = "process",
+            messaging.destination.name = self.hint.subject,
+            messaging.batch.message_count = jobs.len(),
+        );
+        for job in &jobs {
+            let header = job
+                .delivery
+                .headers
+                .as_ref()
+                .and_then(|h| h.get(TRACEPARENT));
+            link_trace(&span, header.map(|v| v.as_str()));
+        }
+        let since = Instant::now();
+        let messages: Vec<M> = jobs.iter().map(|job| job.message.clone()).collect();
+        let all = jobs.iter().chain(waiting.iter().flatten());
+        let outcomes = self.call(messages, all).instrument(span.clone()).await;
+        let label = StageLabel {
+            subject: self.hint.subject,
+        };
+        self.ctx
+            .metrics
+            .stage
+            .batch_seconds
+            .get_or_create(&label)
+            .observe(since.elapsed().as_secs_f64());
+        async {
+            match outcomes {
+                Ok(outcomes) => {
+                    let missing = || Outcome::Retry(Error::internal("the stage gave no outcome"));
+                    let outcomes = outcomes
+                        .into_iter()
+                        .map(Some)
+                        .chain(std::iter::repeat(None));
+                    for (job, outcome) in jobs.iter().zip(outcomes) {
+                        self.settle(job, outcome.unwrap_or_else(missing)).await;
+                    }
+                }
+                Err(e) => {
+                    for job in &jobs {
+                        self.settle(job, Outcome::Retry(e.clone())).await;
+                    }
+                }
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// Calls the function in a task of its own, so that a panic ends there, and reports progress meanwhile.
+    async fn call<'a>(
+        &self,
+        messages: Vec<M>,
+        jobs: impl Iterator<Item = &'a Job<M>> + Clone,
+    ) -> Result<Vec<Outcome>> {
+        let panicked = || {
+            self.count(|m| &m.panicked);
+            Error::internal("the stage panicked")
+        };
+        // A function may panic before it gives its future as well.
+        let called =
+            catch_unwind(AssertUnwindSafe(|| (self.handler)(messages))).map_err(|_| panicked())?;
+        let mut task = tokio::spawn(called.in_current_span());
+        let mut progress = tokio::time::interval(self.config.ack_wait / 3);
+        progress.tick().await;
+        let time_max = tokio::time::sleep(self.config.batch_time_max);
+        let drained = async {
+            self.ctx.shutdown.requested().await;
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::pin!(time_max, drained);
+        loop {
+            tokio::select! {
+                ended = &mut task => return ended.map_err(|_| panicked()),
+                _ = progress.tick() => {
+                    for job in jobs.clone() {
+                        settle(&job.delivery, AckKind::Progress).await;
+                    }
+                }
+                () = &mut time_max => {
+                    task.abort();
+                    return Err(Error::timeout(format!("batch took over {:?}", self.config.batch_time_max)));
+                }
+                () = &mut drained => {
+                    task.abort();
+                    return Err(Error::unavailable("handed back at shutdown"));
+                }
+            }
+        }
+    }
+
+    async fn settle(&self, job: &Job<M>, outcome: Outcome) {
+        let subject = self.hint.subject;
+        match outcome {
+            Outcome::Done => {
+                self.count(|m| &m.done);
+                settle(&job.delivery, AckKind::Ack).await;
+            }
+            Outcome::Retry(error) if job.delivered < DELIVERIES_MAX => {
+                self.count(|m| &m.retried);
+                tracing::warn!(subject, delivered = job.delivered, %error, "will be tried again");
+                settle(&job.delivery, AckKind::Nak(Some(backoff(job.delivered)))).await;
+            }
+            Outcome::Retry(error) | Outcome::Park(error) => {
+                self.count(|m| &m.parked);
+                tracing::error!(subject, delivered = job.delivered, %error, "parked");
+                settle(&job.delivery, AckKind::Term).await;
+            }
+        }
+    }
+
+    fn count(&self, which: impl Fn(&StageMetrics) -> &Family<StageLabel, Counter>) {
+        which(&self.ctx.metrics.stage)
+            .get_or_create(&StageLabel {
+                subject: self.hint.subject,
+            })
+            .inc();
+    }
+}
+
+/// Pause before the next delivery: 1, 2, 4 … 60 s. `BackOff` of the consumer does not apply to a nak.
+fn backoff(delivered: i64) -> Duration {
+    let doublings = u32::try_from(delivered.saturating_sub(1))
+        .unwrap_or(0)
+        .min(6);
+    Duration::from_secs((1_u64 << doublings).min(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_to_a_minute() {
+        let waits: Vec<_> = (1..=9).map(|n| backoff(n).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+}

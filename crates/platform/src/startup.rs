@@ -1,0 +1,112 @@
+//! One start-up for every role, and one way down.
+//!
+//! The order is fixed: configuration is read whole before a socket opens; the store is probed before anything is
+//! promised on it; NATS and Redis may be missing, because accepting and serving need the store alone.
+
+mod context;
+mod shutdown;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bus::Bus;
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::edge::{listen, ops};
+use crate::objects::{Buckets, probe};
+use crate::telemetry::{self, Telemetry};
+use crate::{Error, Random, Result, SystemRandom};
+
+pub use context::Context;
+pub use shutdown::Shutdown;
+
+/// How long a start waits for an object store that does not answer.
+const STORE_WAIT: Duration = Duration::from_secs(60);
+
+/// A process that has started: its context, and what has to be brought down in order.
+#[derive(Debug)]
+pub struct Process {
+    pub context: Context,
+    telemetry: Option<Telemetry>,
+    ops: tokio::task::JoinHandle<Result<()>>,
+}
+
+/// Reads the configuration file and starts; `roles` are the names a section may have, `name` the process's name on
+/// the bus. Signals SIGTERM and SIGINT request shutdown from here on.
+///
+/// # Errors
+/// `Malformed` for a wrong configuration, before any socket opens; `Internal` when the object store lets several
+/// writers win one create-only PUT; `Unavailable` when it does not answer for a minute.
+pub async fn start(path: &Path, roles: &[&str], name: &str) -> Result<(Config, Process)> {
+    let config = Config::read(path, roles)?;
+    let process = start_with(&config, name).await?;
+    Ok((config, process))
+}
+
+/// Starts with a configuration read before.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(config: &Config, name: &str) -> Result<Process> {
+    // Nothing below this block opens a socket before everything in it has been found right.
+    config.nats.check_secrets()?;
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let buckets = config.s3.open(random.clone())?;
+    let cache = Cache::new(&config.redis)?;
+    let telemetry = telemetry::start(&config.process)?;
+
+    let shutdown = Shutdown::on_signals()?;
+    let ops_listener = listen(config.process.ops_listen).await?;
+    store_holds(&buckets, &*random, &shutdown).await?;
+    let bus = Bus::connect(&config.nats, name).await?;
+    let context = Context::new(buckets, bus, cache, shutdown);
+    let ops = tokio::spawn(ops::serve(ops_listener, context.clone()));
+    tracing::info!(process = %config.process.name, name, "started");
+    Ok(Process {
+        context,
+        telemetry: Some(telemetry),
+        ops,
+    })
+}
+
+/// Proves that a create-only PUT has one winner. The store is waited for; one that fails the proof is not.
+async fn store_holds(buckets: &Buckets, random: &dyn Random, shutdown: &Shutdown) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + STORE_WAIT;
+    loop {
+        match probe(&*buckets.work, random).await {
+            Ok(report) => {
+                tracing::info!(?report, "the object store holds its conditions");
+                return Ok(());
+            }
+            Err(e) if !e.kind.is_transient() || tokio::time::Instant::now() >= deadline => {
+                return Err(e);
+            }
+            Err(e) => tracing::warn!(error = %e, "no object store yet"),
+        }
+        tokio::select! {
+            () = shutdown.requested() => return Err(Error::unavailable("stopped before the object store answered")),
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}
+
+impl Process {
+    /// Ends what the roles do not: the ops listener and telemetry. Call when all roles have returned.
+    pub async fn finish(mut self) {
+        self.context.shutdown.request();
+        self.context.bus.flush().await;
+        self.context.ended.request();
+        if tokio::time::timeout(Duration::from_secs(5), &mut self.ops)
+            .await
+            .is_err()
+        {
+            self.ops.abort();
+        }
+        if let Some(telemetry) = self.telemetry.take() {
+            tokio::task::spawn_blocking(move || telemetry.shutdown())
+                .await
+                .ok();
+        }
+    }
+}
