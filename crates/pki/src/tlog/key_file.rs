@@ -23,11 +23,8 @@ impl LogKey {
     /// [`Error::Key`] if the random source or the backend fails.
     pub fn to_encrypted_pem(&self, passphrase: &[u8]) -> Result<Zeroizing<String>> {
         let bad = |e: &dyn ToString| Error::Key(e.to_string());
-        let secret = self.to_secret();
-        let encoded = secret.rsplit_once('+').map_or("", |(_, encoded)| encoded);
-        let typed_seed = Zeroizing::new(STANDARD.decode(encoded).map_err(|e| bad(&e))?);
-        let seed = typed_seed.get(1..).unwrap_or_default();
-        let seed = OctetStringRef::new(seed)
+        let seed = self.seed()?;
+        let seed = OctetStringRef::new(seed.as_slice())
             .and_then(|seed| seed.to_der())
             .map_err(|e| bad(&e))?;
         let seed = Zeroizing::new(seed);
@@ -40,6 +37,16 @@ impl LogKey {
             .to_der()
             .map_err(|e| bad(&e))?;
         encrypted_pem::seal(&Zeroizing::new(plain), passphrase)
+    }
+
+    /// From the written form `PRIVATE+KEY+name+id+key`; the last part may itself have pluses.
+    fn seed(&self) -> Result<Zeroizing<[u8; 32]>> {
+        let bad = |e: &dyn ToString| Error::Key(e.to_string());
+        let secret = self.to_secret();
+        let encoded = secret.splitn(5, '+').nth(4).unwrap_or_default();
+        let typed = Zeroizing::new(STANDARD.decode(encoded).map_err(|e| bad(&e))?);
+        let seed = typed.get(1..).unwrap_or_default();
+        Ok(Zeroizing::new(seed.try_into().map_err(|e| bad(&e))?))
     }
 
     /// Reads what [`to_encrypted_pem`](Self::to_encrypted_pem) wrote, for the log of this name.
@@ -72,6 +79,14 @@ mod tests {
         let again = LogKey::from_encrypted_pem("log.example", &pem, b"secret").unwrap();
         assert_eq!(again.verifier_key(), key.verifier_key());
         assert!(LogKey::from_encrypted_pem("log.example", &pem, b"Secret").is_err());
+    }
+
+    #[test]
+    fn the_seed_is_found_whatever_its_bytes() {
+        for byte in 0..=u8::MAX {
+            let key = LogKey::generate("log.example", &[byte; 32]).unwrap();
+            assert_eq!(*key.seed().unwrap(), [byte; 32]);
+        }
     }
 
     #[test]
