@@ -34,7 +34,7 @@ const UUID_CHARS: usize = 36;
 
 /// Issues, revokes and checks credentials. Cheap to clone.
 ///
-/// A revoked credential is refused everywhere after at most [`remembered::AGE_MS_MAX`] (5 s).
+/// Answers are remembered for 5 s: a revoked credential is refused everywhere after that.
 #[derive(Clone)]
 pub struct Access {
     ledger: Ledger,
@@ -54,7 +54,12 @@ impl Access {
     /// On this ledger.
     #[must_use]
     pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { ledger, clock, random, remembered: Arc::default() }
+        Self {
+            ledger,
+            clock,
+            random,
+            remembered: Arc::default(),
+        }
     }
 
     /// Who stands behind these request headers (`Authorization: Bearer …`, RFC 6750 section 2.1).
@@ -87,7 +92,10 @@ impl Access {
         let known = credential.as_ref().map_or([0; 32], |c| c.secret_sha256);
         let equal: bool = given.ct_eq(&known).into();
         match credential {
-            Some(credential) if equal => Ok(Caller { credential: id, role: credential.role }),
+            Some(credential) if equal => Ok(Caller {
+                credential: id,
+                role: credential.role,
+            }),
             _ => Err(refused()),
         }
     }
@@ -105,15 +113,24 @@ impl Access {
         let id = CredentialId::new(self.clock.now(), self.random.bytes());
         let secret = Zeroizing::new(self.random.bytes::<32>());
         let event = role.issued_event(hex::encode(Sha256::digest(&secret[..])));
-        let mut history = History { id: id.to_string(), events: Vec::new() };
+        let mut history = History {
+            id: id.to_string(),
+            events: Vec::new(),
+        };
         // Losing would take two equal ids; then the other's secret stands there and this one opens nothing.
-        if self.ledger.append(&mut history, actor, cause, event).await?
+        if self
+            .ledger
+            .append(&mut history, actor, cause, event)
+            .await?
             == crate::ledger::Appended::Lost
         {
             return Err(Error::conflict(format!("credential {id} exists")));
         }
         let encoded = Zeroizing::new(URL_SAFE_NO_PAD.encode(&secret[..]));
-        Ok((id, SecretString::new(format!("{PREFIX}{id}_{}", encoded.as_str()))))
+        Ok((
+            id,
+            SecretString::new(format!("{PREFIX}{id}_{}", encoded.as_str())),
+        ))
     }
 
     /// Ends a credential: at once in this process, within seconds in the others. Revoking twice is the same as once.
@@ -129,33 +146,51 @@ impl Access {
     ) -> Result<()> {
         let decide = |history: &History<CredentialEvent>| {
             if history.is_empty() {
-                return Err(Error::not_found(format!("credential {id} was never issued")));
+                return Err(Error::not_found(format!(
+                    "credential {id} was never issued"
+                )));
             }
-            let revoked = history.facts().any(|f| matches!(f, CredentialEvent::Revoked { .. }));
-            Ok((!revoked).then(|| CredentialEvent::Revoked { reason: reason.to_owned() }))
+            let revoked = history
+                .facts()
+                .any(|f| matches!(f, CredentialEvent::Revoked { .. }));
+            Ok((!revoked).then(|| CredentialEvent::Revoked {
+                reason: reason.to_owned(),
+            }))
         };
-        self.ledger.update(&id.to_string(), actor, cause, decide).await?;
+        self.ledger
+            .update(&id.to_string(), actor, cause, decide)
+            .await?;
         self.remember(id, None);
         Ok(())
     }
 
     async fn look_up(&self, id: CredentialId) -> Result<Option<Credential>> {
         let now = self.clock.now();
-        let known = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&id, now);
+        let known = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id, now);
         if let Some(known) = known {
             return Ok(known);
         }
         let history = self.ledger.read::<CredentialEvent>(&id.to_string()).await?;
         let credential = fold(&history)?;
         // Remembered from when the reading began: the answer is no younger than that.
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         remembered.put(id, credential.clone(), now);
         Ok(credential)
     }
 
     fn remember(&self, id: CredentialId, credential: Option<Credential>) {
         let now = self.clock.now();
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         remembered.put(id, credential, now);
     }
 }
@@ -170,7 +205,10 @@ fn fold(history: &History<CredentialEvent>) -> Result<Option<Credential>> {
                 hex::decode_to_slice(secret_sha256, &mut digest).map_err(|e| {
                     Error::internal(format!("credential {}: digest: {e}", history.id))
                 })?;
-                Some(Credential { role: CallerRole::from_event(fact)?, secret_sha256: digest })
+                Some(Credential {
+                    role: CallerRole::from_event(fact)?,
+                    secret_sha256: digest,
+                })
             }
             CredentialEvent::Revoked { .. } => return Ok(None),
         };
@@ -212,7 +250,10 @@ where
         parts: &mut Parts,
         state: &S,
     ) -> core::result::Result<Self, Problem> {
-        let caller = Access::from_ref(state).authenticate(&parts.headers).await.map_err(Problem)?;
+        let caller = Access::from_ref(state)
+            .authenticate(&parts.headers)
+            .await
+            .map_err(Problem)?;
         Ok(Self(caller))
     }
 }

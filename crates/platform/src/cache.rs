@@ -45,10 +45,16 @@ impl Cache {
     /// `Malformed` for a URL or password file that does not read. Never because Redis is not there.
     pub fn new(config: &RedisConfig) -> Result<Self> {
         let unusable = |e: redis::RedisError| Error::malformed(format!("redis url: {e}"));
-        let info = config.url.as_str().into_connection_info().map_err(unusable)?;
+        let info = config
+            .url
+            .as_str()
+            .into_connection_info()
+            .map_err(unusable)?;
         let mut settings = info.redis_settings().clone();
         if settings.password().is_some() {
-            return Err(Error::malformed("redis url: put the password into password_file"));
+            return Err(Error::malformed(
+                "redis url: put the password into password_file",
+            ));
         }
         if let Some(username) = &config.username {
             settings = settings.set_username(username);
@@ -63,14 +69,21 @@ impl Cache {
             .set_response_timeout(Some(timeout))
             .set_max_delay(Duration::from_secs(2))
             .set_number_of_retries(usize::MAX);
-        let connection = ConnectionManager::new_lazy_with_config(client, manager).map_err(unusable)?;
-        Ok(Self { connection: Some(connection), key_prefix: config.key_prefix.clone() })
+        let connection =
+            ConnectionManager::new_lazy_with_config(client, manager).map_err(unusable)?;
+        Ok(Self {
+            connection: Some(connection),
+            key_prefix: config.key_prefix.clone(),
+        })
     }
 
     /// No Redis at all: every operation is `Unavailable` at once.
     #[must_use]
     pub const fn disabled() -> Self {
-        Self { connection: None, key_prefix: String::new() }
+        Self {
+            connection: None,
+            key_prefix: String::new(),
+        }
     }
 
     /// Whether Redis answers.
@@ -78,7 +91,9 @@ impl Cache {
     /// # Errors
     /// `Unavailable` when it does not.
     pub async fn ping(&self) -> Result<()> {
-        self.run(async |mut c| cmd("PING").query_async::<String>(&mut c).await).await.map(drop)
+        self.run(async |mut c| cmd("PING").query_async::<String>(&mut c).await)
+            .await
+            .map(drop)
     }
 
     /// Reads a value.
@@ -110,7 +125,11 @@ impl Cache {
         for chunk in entries.chunks(PIPELINE_MAX) {
             let mut pipeline = pipe();
             for (key, value) in chunk {
-                pipeline.cmd("SET").arg(self.key(key)).arg(value.as_slice()).ignore();
+                pipeline
+                    .cmd("SET")
+                    .arg(self.key(key))
+                    .arg(value.as_slice())
+                    .ignore();
             }
             self.run_pipeline::<()>(&pipeline).await?;
         }
@@ -152,7 +171,10 @@ impl Cache {
         for chunk in ids.chunks(PIPELINE_MAX) {
             let mut pipeline = pipe();
             for id in chunk {
-                pipeline.cmd("HGET").arg(self.index_key(&id.submission)).arg(id.item);
+                pipeline
+                    .cmd("HGET")
+                    .arg(self.index_key(&id.submission))
+                    .arg(id.item);
             }
             found.extend(self.run_pipeline::<Vec<Option<u64>>>(&pipeline).await?);
         }
@@ -170,14 +192,18 @@ impl Cache {
     }
 
     async fn run_pipeline<T: redis::FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T> {
-        self.run(async |mut c| pipeline.query_async(&mut c).await).await
+        self.run(async |mut c| pipeline.query_async(&mut c).await)
+            .await
     }
 
     async fn run<T, F>(&self, operation: impl FnOnce(ConnectionManager) -> F) -> Result<T>
     where
         F: Future<Output = RedisResult<T>>,
     {
-        let connection = self.connection.clone().ok_or_else(|| Error::unavailable("no redis"))?;
+        let connection = self
+            .connection
+            .clone()
+            .ok_or_else(|| Error::unavailable("no redis"))?;
         let limit = Duration::from_millis(OPERATION_MS_MAX);
         match tokio::time::timeout(limit, operation(connection)).await {
             Ok(Ok(value)) => Ok(value),

@@ -74,7 +74,11 @@ impl Ledger {
     /// On bucket `truth`.
     #[must_use]
     pub fn new(truth: Arc<dyn Objects>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { truth, clock, random }
+        Self {
+            truth,
+            clock,
+            random,
+        }
     }
 
     /// Reads a stream; empty when nothing was ever written. At most [`EVENTS_PER_STREAM_MAX`] events.
@@ -83,7 +87,10 @@ impl Ledger {
     /// `Malformed` for an id that is no key segment, `Internal` for a stored event that does not read, and those of
     /// [`Objects::get`].
     pub async fn read<E: LedgerEvent>(&self, id: &str) -> Result<History<E>> {
-        let mut history = History { id: id.to_owned(), events: Vec::new() };
+        let mut history = History {
+            id: id.to_owned(),
+            events: Vec::new(),
+        };
         self.catch_up(&mut history).await?;
         Ok(history)
     }
@@ -108,7 +115,11 @@ impl Ledger {
                 history.events.push(envelope);
             }
             if history.events.len() > EVENTS_PER_STREAM_MAX {
-                return Err(Error::internal(format!("stream {}/{} is too long", E::KIND, history.id)));
+                return Err(Error::internal(format!(
+                    "stream {}/{} is too long",
+                    E::KIND,
+                    history.id
+                )));
             }
             window = (window * 2).min(WINDOW_MAX);
         }
@@ -129,7 +140,11 @@ impl Ledger {
         let seq = history.events.len();
         let key = event_key(E::KIND, &history.id, seq)?;
         if seq >= EVENTS_PER_STREAM_MAX {
-            return Err(Error::too_many(format!("stream {}/{} is full", E::KIND, history.id)));
+            return Err(Error::too_many(format!(
+                "stream {}/{} is full",
+                E::KIND,
+                history.id
+            )));
         }
         let envelope = Envelope {
             format: EVENT_FORMAT.to_owned(),
@@ -145,7 +160,10 @@ impl Ledger {
         };
         let json = serde_json::to_vec(&envelope).map_err(Error::internal)?;
         if json.len() as u64 > EVENT_BYTES_MAX {
-            return Err(Error::malformed(format!("event for {key} is {} bytes long", json.len())));
+            return Err(Error::malformed(format!(
+                "event for {key} is {} bytes long",
+                json.len()
+            )));
         }
         match self.truth.create(&key, Bytes::from(json)).await? {
             Created::Created => {
@@ -174,13 +192,18 @@ impl Ledger {
     {
         let mut history = self.read::<E>(id).await?;
         for _ in 0..UPDATE_TRIES_MAX {
-            let Some(event) = decide(&history)? else { return Ok(history) };
+            let Some(event) = decide(&history)? else {
+                return Ok(history);
+            };
             match self.append(&mut history, actor, cause, event).await? {
                 Appended::Appended => return Ok(history),
                 Appended::Lost => self.catch_up(&mut history).await?,
             }
         }
-        Err(Error::unavailable(format!("stream {}/{id} is written by too many at once", E::KIND)))
+        Err(Error::unavailable(format!(
+            "stream {}/{id} is written by too many at once",
+            E::KIND
+        )))
     }
 
     /// Ids of a kind after `after`, at most `limit`, in the order of the store's keys (which, for ids of which one
@@ -199,8 +222,10 @@ impl Ledger {
         while ids.len() < limit {
             let page = self.truth.list(&prefix, from.as_deref(), LIST_PAGE).await?;
             for listed in &page {
-                let Some((id, _)) =
-                    listed.key.strip_prefix(&prefix).and_then(|rest| rest.split_once('/'))
+                let Some((id, _)) = listed
+                    .key
+                    .strip_prefix(&prefix)
+                    .and_then(|rest| rest.split_once('/'))
                 else {
                     continue;
                 };
@@ -228,13 +253,19 @@ fn segment(text: &str) -> Result<&str> {
         || text.starts_with('.')
         || text.ends_with('.')
     {
-        return Err(Error::malformed("ledger id: 1 to 128 of letters, digits, -, _ and inner dots"));
+        return Err(Error::malformed(
+            "ledger id: 1 to 128 of letters, digits, -, _ and inner dots",
+        ));
     }
     Ok(text)
 }
 
 fn event_key(kind: &str, id: &str, seq: usize) -> Result<String> {
-    Ok(format!("ledger/{}/{}/{seq:08}", segment(kind)?, segment(id)?))
+    Ok(format!(
+        "ledger/{}/{}/{seq:08}",
+        segment(kind)?,
+        segment(id)?
+    ))
 }
 
 /// A key behind all events of the stream and before every other stream's.
@@ -250,7 +281,9 @@ fn decode<E: LedgerEvent>(key: &str, json: &[u8], id: &str, seq: usize) -> Resul
         && envelope.id == id
         && envelope.seq == seq as u64;
     if !at_home {
-        return Err(Error::internal(format!("{key} holds another stream's event")));
+        return Err(Error::internal(format!(
+            "{key} holds another stream's event"
+        )));
     }
     Ok(envelope)
 }
@@ -269,7 +302,9 @@ mod tests {
     }
 
     fn withdrawn(reason: &str) -> AgreementEvent {
-        AgreementEvent::Withdrawn { reason: reason.to_owned() }
+        AgreementEvent::Withdrawn {
+            reason: reason.to_owned(),
+        }
     }
 
     #[tokio::test]
@@ -278,14 +313,23 @@ mod tests {
         let mut mine = ledger.read::<AgreementEvent>("terms.1").await.unwrap();
         let mut other = mine.clone();
         assert!(mine.is_empty());
-        let appended = ledger.append(&mut mine, "role:test", "", withdrawn("a")).await.unwrap();
+        let appended = ledger
+            .append(&mut mine, "role:test", "", withdrawn("a"))
+            .await
+            .unwrap();
         assert_eq!(appended, Appended::Appended);
         // The same content at the same millisecond by another writer is still another event.
-        let lost = ledger.append(&mut other, "role:test", "", withdrawn("a")).await.unwrap();
+        let lost = ledger
+            .append(&mut other, "role:test", "", withdrawn("a"))
+            .await
+            .unwrap();
         assert_eq!(lost, Appended::Lost);
         ledger.catch_up(&mut other).await.unwrap();
         assert_eq!(other.events, mine.events);
-        assert_eq!(event_time(&mine.events[0]).unwrap().unix_ms(), 1_795_000_000_000);
+        assert_eq!(
+            event_time(&mine.events[0]).unwrap().unix_ms(),
+            1_795_000_000_000
+        );
     }
 
     #[tokio::test]
@@ -294,7 +338,10 @@ mod tests {
         let mut history = ledger.read::<AgreementEvent>("a").await.unwrap();
         for n in 0..40 {
             let event = withdrawn(&n.to_string());
-            ledger.append(&mut history, "role:test", "", event).await.unwrap();
+            ledger
+                .append(&mut history, "role:test", "", event)
+                .await
+                .unwrap();
             let read = ledger.read::<AgreementEvent>("a").await.unwrap();
             assert_eq!(read.events, history.events);
         }
@@ -314,12 +361,25 @@ mod tests {
         let truth = Arc::new(MemoryObjects::new());
         let ledger = ledger_on(truth.clone());
         let mut history = ledger.read::<AgreementEvent>("a").await.unwrap();
-        ledger.append(&mut history, "role:test", "", withdrawn("a")).await.unwrap();
-        let stored = truth.get("ledger/agreement/a/00000000", 9999).await.unwrap().unwrap();
-        truth.create("ledger/agreement/b/00000000", stored.bytes).await.unwrap();
+        ledger
+            .append(&mut history, "role:test", "", withdrawn("a"))
+            .await
+            .unwrap();
+        let stored = truth
+            .get("ledger/agreement/a/00000000", 9999)
+            .await
+            .unwrap()
+            .unwrap();
+        truth
+            .create("ledger/agreement/b/00000000", stored.bytes)
+            .await
+            .unwrap();
         let error = ledger.read::<AgreementEvent>("b").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Internal);
-        truth.create("ledger/agreement/c/00000000", Bytes::from_static(b"{}")).await.unwrap();
+        truth
+            .create("ledger/agreement/c/00000000", Bytes::from_static(b"{}"))
+            .await
+            .unwrap();
         assert!(ledger.read::<AgreementEvent>("c").await.is_err());
     }
 
@@ -331,16 +391,25 @@ mod tests {
             let mut history = ledger.read::<AgreementEvent>(id).await.unwrap();
             for n in 0..3 {
                 let event = withdrawn(&n.to_string());
-                ledger.append(&mut history, "role:test", "", event).await.unwrap();
+                ledger
+                    .append(&mut history, "role:test", "", event)
+                    .await
+                    .unwrap();
             }
         }
         let mut paged = Vec::new();
-        while let Some(id) =
-            ledger.ids::<AgreementEvent>(paged.last().map(String::as_str), 1).await.unwrap().pop()
+        while let Some(id) = ledger
+            .ids::<AgreementEvent>(paged.last().map(String::as_str), 1)
+            .await
+            .unwrap()
+            .pop()
         {
             paged.push(id);
         }
-        assert_eq!(paged, ledger.ids::<AgreementEvent>(None, 100).await.unwrap());
+        assert_eq!(
+            paged,
+            ledger.ids::<AgreementEvent>(None, 100).await.unwrap()
+        );
         paged.sort();
         all.sort_unstable();
         assert_eq!(paged, all);
@@ -352,7 +421,10 @@ mod tests {
         let ledger = ledger_on(truth.clone());
         truth.set_faults(|verb, _| (verb == Verb::Create).then_some(Fault::DropResponse));
         let mut history = ledger.read::<AgreementEvent>("a").await.unwrap();
-        let error = ledger.append(&mut history, "role:test", "", withdrawn("x")).await.unwrap_err();
+        let error = ledger
+            .append(&mut history, "role:test", "", withdrawn("x"))
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, ErrorKind::UnknownOutcome);
         ledger.catch_up(&mut history).await.unwrap();
         assert_eq!(history.events.len(), 1);

@@ -43,7 +43,11 @@ pub fn read(what: &str, file: Option<&Path>, variable: Option<&str>) -> Result<S
             .map_err(|e| bad(format!("cannot read {}: {e}", path.display())))?,
         (None, Some(name)) => std::env::var(name)
             .map_err(|_| bad(format!("environment variable {name} is not set")))?,
-        _ => return Err(bad("give either a file or an environment variable".to_owned())),
+        _ => {
+            return Err(bad(
+                "give either a file or an environment variable".to_owned()
+            ));
+        }
     };
     let text = Zeroizing::new(text);
     let text = text.trim_end_matches(['\r', '\n']);

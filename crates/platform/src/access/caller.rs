@@ -53,12 +53,13 @@ impl CallerRole {
         recipient: Option<&str>,
     ) -> Result<Self> {
         match (word, tenant, party, recipient) {
-            ("vendor", Some(tenant), Some(party), None) => {
-                Ok(Self::Vendor { tenant: TenantId::parse(tenant)?, party: PartyId::parse(party)? })
-            }
-            ("court", None, None, Some(recipient)) => {
-                Ok(Self::Court { recipient: RecipientId::parse(recipient)? })
-            }
+            ("vendor", Some(tenant), Some(party), None) => Ok(Self::Vendor {
+                tenant: TenantId::parse(tenant)?,
+                party: PartyId::parse(party)?,
+            }),
+            ("court", None, None, Some(recipient)) => Ok(Self::Court {
+                recipient: RecipientId::parse(recipient)?,
+            }),
             ("officer", None, None, None) => Ok(Self::Officer),
             ("operator", None, None, None) => Ok(Self::Operator),
             ("auditor", None, None, None) => Ok(Self::Auditor),
@@ -71,7 +72,10 @@ impl CallerRole {
     pub(super) fn issued_event(&self, secret_sha256: String) -> CredentialEvent {
         let (mut tenant, mut party, mut recipient) = (None, None, None);
         match self {
-            Self::Vendor { tenant: t, party: p } => {
+            Self::Vendor {
+                tenant: t,
+                party: p,
+            } => {
                 tenant = Some(t.to_string());
                 party = Some(p.to_string());
             }
@@ -89,10 +93,19 @@ impl CallerRole {
 
     pub(super) fn from_event(event: &CredentialEvent) -> Result<Self> {
         match event {
-            CredentialEvent::Issued { role, tenant, party, recipient, .. } => {
-                Self::parse(role, tenant.as_deref(), party.as_deref(), recipient.as_deref())
-                    .map_err(|e| Error::internal(format!("stored credential: {}", e.detail)))
-            }
+            CredentialEvent::Issued {
+                role,
+                tenant,
+                party,
+                recipient,
+                ..
+            } => Self::parse(
+                role,
+                tenant.as_deref(),
+                party.as_deref(),
+                recipient.as_deref(),
+            )
+            .map_err(|e| Error::internal(format!("stored credential: {}", e.detail))),
             CredentialEvent::Revoked { .. } => Err(Error::internal("a revocation has no role")),
         }
     }
@@ -142,11 +155,18 @@ impl Caller {
     }
 
     fn require(&self, role: &CallerRole) -> Result<()> {
-        if self.role == *role { Ok(()) } else { Err(self.forbidden(role.as_str())) }
+        if self.role == *role {
+            Ok(())
+        } else {
+            Err(self.forbidden(role.as_str()))
+        }
     }
 
     fn forbidden(&self, needed: &str) -> Error {
-        Error::forbidden(format!("needs the credential of a {needed}, this is one of a {}", self.role))
+        Error::forbidden(format!(
+            "needs the credential of a {needed}, this is one of a {}",
+            self.role
+        ))
     }
 }
 

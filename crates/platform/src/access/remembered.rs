@@ -18,7 +18,10 @@ pub(super) struct Remembered<T> {
 
 impl<T> Default for Remembered<T> {
     fn default() -> Self {
-        Self { found: HashMap::new(), absent: HashMap::new() }
+        Self {
+            found: HashMap::new(),
+            absent: HashMap::new(),
+        }
     }
 }
 

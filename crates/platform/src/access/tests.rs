@@ -42,7 +42,10 @@ async fn issued_credentials_open_and_nothing_else_does() {
     let caller = s.access.authenticate_bearer(token).await.unwrap();
     assert_eq!(caller.credential, id);
     assert_eq!(caller.require_vendor().unwrap().0.as_str(), "acme");
-    assert_eq!(caller.require_court().unwrap_err().kind, ErrorKind::Forbidden);
+    assert_eq!(
+        caller.require_court().unwrap_err().kind,
+        ErrorKind::Forbidden
+    );
     assert!(caller.require_officer().is_err() && caller.require_operator().is_err());
 
     let (_, other) = s.access.issue(vendor(), "role:test", "").await.unwrap();
@@ -51,7 +54,16 @@ async fn issued_credentials_open_and_nothing_else_does() {
     let foreign = format!("pk_{unknown}_{}", &token[40..]);
     let longer = format!("{token}A");
     let upper = token.to_uppercase();
-    for bad in ["", "pk_", &token[..82], &longer, &mixed, &foreign, &upper, "pk_\u{fc}"] {
+    for bad in [
+        "",
+        "pk_",
+        &token[..82],
+        &longer,
+        &mixed,
+        &foreign,
+        &upper,
+        "pk_\u{fc}",
+    ] {
         let error = s.access.authenticate_bearer(bad).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unauthenticated, "{bad}");
         assert_eq!(error.detail, refused().detail);
@@ -61,7 +73,11 @@ async fn issued_credentials_open_and_nothing_else_does() {
 #[tokio::test]
 async fn no_secret_is_stored() {
     let s = setup();
-    let (id, secret) = s.access.issue(CallerRole::Officer, "role:test", "").await.unwrap();
+    let (id, secret) = s
+        .access
+        .issue(CallerRole::Officer, "role:test", "")
+        .await
+        .unwrap();
     let key = format!("ledger/credential/{id}/00000000");
     let stored = s.truth.get(&key, 9999).await.unwrap().unwrap().bytes;
     let half = &secret.expose()[40..];
@@ -74,14 +90,26 @@ async fn revoked_here_at_once_and_elsewhere_in_five_seconds() {
     let s = setup();
     let (id, secret) = s.access.issue(vendor(), "role:test", "").await.unwrap();
     s.access.authenticate_bearer(secret.expose()).await.unwrap();
-    s.elsewhere.authenticate_bearer(secret.expose()).await.unwrap();
+    s.elsewhere
+        .authenticate_bearer(secret.expose())
+        .await
+        .unwrap();
     s.access.revoke(id, "role:test", "", "lost").await.unwrap();
     s.access.revoke(id, "role:test", "", "again").await.unwrap();
     assert!(s.access.authenticate_bearer(secret.expose()).await.is_err());
     s.clock.advance_ms(5_000);
-    assert!(s.elsewhere.authenticate_bearer(secret.expose()).await.is_err());
+    assert!(
+        s.elsewhere
+            .authenticate_bearer(secret.expose())
+            .await
+            .is_err()
+    );
     let never = CredentialId::new(s.clock.now(), [1; 10]);
-    let error = s.access.revoke(never, "role:test", "", "x").await.unwrap_err();
+    let error = s
+        .access
+        .revoke(never, "role:test", "", "x")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
 }
 
@@ -114,7 +142,11 @@ async fn a_silent_ledger_is_unavailable_and_not_remembered() {
     let s = setup();
     let (_, secret) = s.access.issue(vendor(), "role:test", "").await.unwrap();
     s.truth.set_faults(|_, _| Some(Fault::Refuse));
-    let error = s.access.authenticate_bearer(secret.expose()).await.unwrap_err();
+    let error = s
+        .access
+        .authenticate_bearer(secret.expose())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
     s.truth.clear_faults();
     s.access.authenticate_bearer(secret.expose()).await.unwrap();
@@ -123,7 +155,11 @@ async fn a_silent_ledger_is_unavailable_and_not_remembered() {
 #[tokio::test]
 async fn headers_are_read_strictly() {
     let s = setup();
-    let (_, secret) = s.access.issue(CallerRole::Operator, "role:test", "").await.unwrap();
+    let (_, secret) = s
+        .access
+        .issue(CallerRole::Operator, "role:test", "")
+        .await
+        .unwrap();
     let headers = |values: &[String]| {
         let mut map = HeaderMap::new();
         for value in values {
@@ -132,9 +168,23 @@ async fn headers_are_read_strictly() {
         map
     };
     let good = format!("Bearer {}", secret.expose());
-    assert!(s.access.authenticate(&headers(&[good.clone()])).await.is_ok());
-    assert!(s.access.authenticate(&headers(&[good.replace("Bearer", "bearer")])).await.is_ok());
-    for bad in [vec![], vec![good.clone(), good.clone()], vec![good.replace("Bearer", "Basic")]] {
+    assert!(
+        s.access
+            .authenticate(&headers(&[good.clone()]))
+            .await
+            .is_ok()
+    );
+    assert!(
+        s.access
+            .authenticate(&headers(&[good.replace("Bearer", "bearer")]))
+            .await
+            .is_ok()
+    );
+    for bad in [
+        vec![],
+        vec![good.clone(), good.clone()],
+        vec![good.replace("Bearer", "Basic")],
+    ] {
         let error = s.access.authenticate(&headers(&bad)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unauthenticated);
     }
@@ -149,7 +199,10 @@ fn roles_round_trip_and_take_only_what_is_theirs() {
         CallerRole::Operator,
         CallerRole::Auditor,
     ] {
-        assert_eq!(CallerRole::from_event(&role.issued_event(String::new())).unwrap(), role);
+        assert_eq!(
+            CallerRole::from_event(&role.issued_event(String::new())).unwrap(),
+            role
+        );
     }
     assert!(CallerRole::parse("vendor", Some("acme"), None, None).is_err());
     assert!(CallerRole::parse("officer", Some("acme"), None, None).is_err());

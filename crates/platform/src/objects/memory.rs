@@ -8,7 +8,9 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
-use super::{ByteStream, Created, Listed, Object, Objects, Swapped, Version, check_key, collect};
+use super::{
+    ByteStream, Created, Listed, Object, Objects, PART_BYTES, Swapped, Version, check_key, collect,
+};
 use crate::{Error, Result};
 
 /// What is about to be done to the store.
@@ -79,7 +81,11 @@ impl MemoryObjects {
         if verb != Verb::List {
             check_key(key)?;
         }
-        let hook = self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hook = self
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let fault = hook.and_then(|hook| hook(verb, key));
         match fault {
             Some(Fault::Refuse) => return Err(Error::unavailable("memory store: refused")),
@@ -91,7 +97,9 @@ impl MemoryObjects {
             Some(_) if matches!(verb, Verb::Get | Verb::Head | Verb::List) => {
                 Err(Error::timeout("memory store: answer lost"))
             }
-            Some(_) => Err(Error::unknown_outcome(format!("memory store: answer for {key} lost"))),
+            Some(_) => Err(Error::unknown_outcome(format!(
+                "memory store: answer for {key} lost"
+            ))),
             None => Ok(done),
         }
     }
@@ -117,11 +125,13 @@ impl Objects for MemoryObjects {
     async fn create_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<bool> {
         let bytes = collect(body, size_bytes).await?;
         self.run(Verb::Create, key, |objects| {
-            let free = !objects.contains_key(key);
+            let there = objects.get(key);
+            let same = bytes.len() <= PART_BYTES && there == Some(&bytes);
+            let free = there.is_none();
             if free {
                 objects.insert(key.to_owned(), bytes);
             }
-            free
+            free || same
         })
     }
 
@@ -152,7 +162,9 @@ impl Objects for MemoryObjects {
         let found = self.run(Verb::Get, key, |objects| objects.get(key).cloned())?;
         let Some(bytes) = found else { return Ok(None) };
         if bytes.len() as u64 > bytes_max {
-            return Err(Error::too_many(format!("{key} is larger than {bytes_max} bytes")));
+            return Err(Error::too_many(format!(
+                "{key} is larger than {bytes_max} bytes"
+            )));
         }
         let version = version_of(&bytes);
         Ok(Some(Object { bytes, version }))
@@ -161,9 +173,13 @@ impl Objects for MemoryObjects {
     async fn get_streamed(&self, key: &str, offset: u64) -> Result<Option<(u64, ByteStream)>> {
         const PIECE_BYTES: usize = 64 * 1024;
         let found = self.run(Verb::Get, key, |objects| objects.get(key).cloned())?;
-        let Some(mut bytes) = found else { return Ok(None) };
+        let Some(mut bytes) = found else {
+            return Ok(None);
+        };
         let size_bytes = bytes.len() as u64;
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
         drop(bytes.split_to(start));
         let mut pieces = Vec::new();
         while !bytes.is_empty() {
@@ -173,7 +189,9 @@ impl Objects for MemoryObjects {
     }
 
     async fn head(&self, key: &str) -> Result<Option<u64>> {
-        self.run(Verb::Head, key, |objects| objects.get(key).map(|b| b.len() as u64))
+        self.run(Verb::Head, key, |objects| {
+            objects.get(key).map(|b| b.len() as u64)
+        })
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: u16) -> Result<Vec<Listed>> {
@@ -183,7 +201,10 @@ impl Objects for MemoryObjects {
                 .take_while(|(key, _)| key.starts_with(prefix))
                 .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after))
                 .take(usize::from(limit.min(1000)))
-                .map(|(key, bytes)| Listed { key: key.clone(), size_bytes: bytes.len() as u64 })
+                .map(|(key, bytes)| Listed {
+                    key: key.clone(),
+                    size_bytes: bytes.len() as u64,
+                })
                 .collect()
         })
     }

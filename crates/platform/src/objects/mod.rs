@@ -63,7 +63,8 @@ pub struct Listed {
 /// One bucket. Roles hold `Arc<dyn Objects>`, one for `truth` and one for `work`.
 ///
 /// Errors: `Unavailable` and `Timeout` when the store does not answer or asks to slow down (after the adapter's own
-/// bounded retries), `UnknownOutcome` when a write's fate could not be read back, `NotFound` where said.
+/// bounded retries), `UnknownOutcome` when the fate of a conditional write could not be read back, `Malformed` for keys
+/// that are no plain paths and bodies of another length than announced, `Internal` when the store is set up wrongly.
 #[async_trait]
 pub trait Objects: Send + Sync + 'static {
     /// Writes `bytes` under `key` if nothing stands there. An object of the same bytes counts as created.
@@ -71,7 +72,8 @@ pub trait Objects: Send + Sync + 'static {
 
     /// Writes a large object under `key` if nothing stands there, from a stream of known length, in parts of bounded
     /// memory; the condition is on completion. An error item in the stream aborts: nothing is left under `key`.
-    /// Answers `false` when an object stood there already (its bytes are not compared).
+    /// Answers `false` when an object stood there already; large ones are not compared, so their names have to be
+    /// those of their content.
     async fn create_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<bool>;
 
     /// Replaces the object if it is still at `expected` (`None`: if there is none). When these very bytes stand there
@@ -79,7 +81,7 @@ pub trait Objects: Send + Sync + 'static {
     /// name their writer.
     async fn swap(&self, key: &str, expected: Option<&Version>, bytes: Bytes) -> Result<Swapped>;
 
-    /// Writes unconditionally. Only for what may be overwritten: bucket `work`.
+    /// Writes unconditionally. Only for what may be overwritten: bucket `work`. After an error it may have been done.
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()>;
 
     /// Writes a large object unconditionally, streamed. Only for bucket `work`.
@@ -116,7 +118,9 @@ fn check_key(key: &str) -> Result<()> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~=+/".contains(&b);
     let segment = |s: &str| !s.is_empty() && s != "." && s != "..";
     if key.len() > 1024 || !key.bytes().all(good) || !key.split('/').all(segment) {
-        return Err(Error::malformed(format!("object key {key:?} is not a plain path")));
+        return Err(Error::malformed(format!(
+            "object key {key:?} is not a plain path"
+        )));
     }
     Ok(())
 }
@@ -138,7 +142,9 @@ async fn collect(mut body: ByteStream, size_bytes: u64) -> Result<Bytes> {
 }
 
 fn wrong_length(size_bytes: u64) -> Error {
-    Error::malformed(format!("the body is not {size_bytes} bytes long as announced"))
+    Error::malformed(format!(
+        "the body is not {size_bytes} bytes long as announced"
+    ))
 }
 
 /// Bodies up to this size go in one request, larger ones in parts of it.
@@ -153,7 +159,18 @@ mod tests {
         for good in ["a", "ledger/party/x/00000000", "log/tile/0/x001/000.p~1"] {
             assert!(check_key(good).is_ok(), "{good}");
         }
-        for bad in ["", "/a", "a/", "a//b", "a/../b", "a/./b", "a b", "ü", "a\0b", &"a".repeat(1025)] {
+        for bad in [
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "a/../b",
+            "a/./b",
+            "a b",
+            "ü",
+            "a\0b",
+            &"a".repeat(1025),
+        ] {
             assert!(check_key(bad).is_err(), "{bad}");
         }
     }

@@ -37,17 +37,30 @@ pub async fn probe(work: &dyn Objects, random: &dyn Random) -> Result<ProbeRepor
     clean(work, &place).await;
     measured.unwrap_or_else(|_| {
         let limit_s = PROBE_TIME_MAX.as_secs();
-        Err(Error::timeout(format!("store probe: no answer to all races in {limit_s} s")))
+        Err(Error::timeout(format!(
+            "store probe: no answer to all races in {limit_s} s"
+        )))
     })
 }
 
 async fn race_all(work: &dyn Objects, place: &str) -> Result<ProbeReport> {
     let rounds = stream::iter(0..ROUNDS * 2).map(|round| async move {
         let key = key_of(place, round);
-        if round % 2 == 0 { race_create(work, &key).await } else { race_swap(work, &key).await }
+        if round % 2 == 0 {
+            race_create(work, &key).await
+        } else {
+            race_swap(work, &key).await
+        }
     });
-    rounds.buffer_unordered(ROUNDS_AT_ONCE).try_collect::<Vec<()>>().await?;
-    Ok(ProbeReport { create_rounds: ROUNDS, swap_rounds: ROUNDS, writers: WRITERS })
+    rounds
+        .buffer_unordered(ROUNDS_AT_ONCE)
+        .try_collect::<Vec<()>>()
+        .await?;
+    Ok(ProbeReport {
+        create_rounds: ROUNDS,
+        swap_rounds: ROUNDS,
+        writers: WRITERS,
+    })
 }
 
 async fn race_create(work: &dyn Objects, key: &str) -> Result<()> {
@@ -63,16 +76,23 @@ async fn race_create(work: &dyn Objects, key: &str) -> Result<()> {
     if outcomes.iter().all(told) {
         return Ok(());
     }
-    Err(Error::conflict("store probe: a losing writer read other bytes than the winner's"))
+    Err(Error::conflict(
+        "store probe: a losing writer read other bytes than the winner's",
+    ))
 }
 
 async fn race_swap(work: &dyn Objects, key: &str) -> Result<()> {
     let Swapped::Swapped(first) = work.swap(key, None, claim(key, WRITERS)).await? else {
-        return Err(Error::conflict("store probe: a swap on a fresh key was lost"));
+        return Err(Error::conflict(
+            "store probe: a swap on a fresh key was lost",
+        ));
     };
     let races = (0..WRITERS).map(|w| work.swap(key, Some(&first), claim(key, w)));
     let outcomes = future::try_join_all(races).await?;
-    let won = outcomes.iter().filter(|o| matches!(o, Swapped::Swapped(_))).count();
+    let won = outcomes
+        .iter()
+        .filter(|o| matches!(o, Swapped::Swapped(_)))
+        .count();
     one_winner(won, "swap (If-Match: <etag>)")
 }
 
@@ -98,7 +118,10 @@ async fn clean(work: &dyn Objects, place: &str) {
     let keys: Vec<_> = (0..ROUNDS * 2).map(|round| key_of(place, round)).collect();
     let removals = future::join_all(keys.iter().map(|key| work.remove(key)));
     // What is left behind a lifecycle rule of the bucket removes.
-    if tokio::time::timeout(Duration::from_secs(1), removals).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(1), removals)
+        .await
+        .is_err()
+    {
         tracing::debug!(place, "probe objects are left behind");
     }
 }
@@ -124,7 +147,10 @@ mod tests {
     async fn a_silent_store_is_not_called_unfit() {
         let store = MemoryObjects::new();
         store.set_faults(|verb, _| (verb == Verb::Swap).then_some(Fault::Refuse));
-        assert_eq!(probe(&store, &SystemRandom).await.unwrap_err().kind, ErrorKind::Unavailable);
+        assert_eq!(
+            probe(&store, &SystemRandom).await.unwrap_err().kind,
+            ErrorKind::Unavailable
+        );
     }
 
     #[tokio::test]

@@ -92,13 +92,21 @@ impl S3Objects {
         key: &str,
         bytes_max: u64,
     ) -> core::result::Result<Option<Object>, Failure> {
-        let request = self.client.get_object().bucket(&self.bucket).key(key).send();
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send();
         let answer = match self.send(0, request).await {
             Ok(answer) => answer,
             Err(Failure::Absent) => return Ok(None),
             Err(failure) => return Err(failure),
         };
-        let announced = answer.content_length().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        let announced = answer
+            .content_length()
+            .and_then(|n| u64::try_from(n).ok())
+            .unwrap_or(0);
         if announced > bytes_max {
             return Err(Failure::TooLarge(bytes_max));
         }
@@ -114,7 +122,10 @@ impl S3Objects {
         if bytes.len() as u64 != announced {
             return Err(Failure::Lost("the body ended early".to_owned()));
         }
-        Ok(Some(Object { bytes: bytes.freeze(), version }))
+        Ok(Some(Object {
+            bytes: bytes.freeze(),
+            version,
+        }))
     }
 }
 
@@ -138,7 +149,8 @@ impl Objects for S3Objects {
 
     async fn create_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<bool> {
         check_key(key)?;
-        self.upload(key, size_bytes, body, multipart::Condition::Absent).await
+        self.upload(key, size_bytes, body, multipart::Condition::Absent)
+            .await
     }
 
     async fn swap(&self, key: &str, expected: Option<&Version>, bytes: Bytes) -> Result<Swapped> {
@@ -149,24 +161,31 @@ impl Objects for S3Objects {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         check_key(key)?;
         let what = format!("put {key}");
-        self.repeat(&what, || self.put_once(key, bytes.clone(), &write::Guard::None))
-            .await
-            .map(drop)
+        self.repeat(&what, || {
+            self.put_once(key, bytes.clone(), &write::Guard::None)
+        })
+        .await
+        .map(drop)
     }
 
     async fn put_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<()> {
         check_key(key)?;
-        self.upload(key, size_bytes, body, multipart::Condition::None).await.map(drop)
+        self.upload(key, size_bytes, body, multipart::Condition::None)
+            .await
+            .map(drop)
     }
 
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Object>> {
         check_key(key)?;
-        self.repeat(&format!("get {key}"), || self.get_once(key, bytes_max)).await
+        self.repeat(&format!("get {key}"), || self.get_once(key, bytes_max))
+            .await
     }
 
     async fn get_streamed(&self, key: &str, offset: u64) -> Result<Option<(u64, ByteStream)>> {
         check_key(key)?;
-        let Some(size_bytes) = self.head(key).await? else { return Ok(None) };
+        let Some(size_bytes) = self.head(key).await? else {
+            return Ok(None);
+        };
         if offset >= size_bytes {
             // S3 answers such a range with 416.
             return Ok(Some((size_bytes, Box::pin(stream::empty()))));
@@ -198,7 +217,12 @@ impl Objects for S3Objects {
         check_key(key)?;
         let found = self
             .repeat(&format!("head {key}"), || async {
-                let request = self.client.head_object().bucket(&self.bucket).key(key).send();
+                let request = self
+                    .client
+                    .head_object()
+                    .bucket(&self.bucket)
+                    .key(key)
+                    .send();
                 match self.send(0, request).await {
                     Ok(answer) => Ok(Some(answer)),
                     Err(Failure::Absent) => Ok(None),
@@ -206,20 +230,34 @@ impl Objects for S3Objects {
                 }
             })
             .await?;
-        Ok(found.map(|a| a.content_length().and_then(|n| u64::try_from(n).ok()).unwrap_or(0)))
+        Ok(found.map(|a| {
+            a.content_length()
+                .and_then(|n| u64::try_from(n).ok())
+                .unwrap_or(0)
+        }))
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: u16) -> Result<Vec<Listed>> {
         let answer = self
             .repeat(&format!("list {prefix}"), || {
-                let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+                let request = self
+                    .client
+                    .list_objects_v2()
+                    .bucket(&self.bucket)
+                    .prefix(prefix);
                 let request = request.set_start_after(after.map(str::to_owned));
                 self.send(0, request.max_keys(i32::from(limit.min(1000))).send())
             })
             .await?;
         let listed = answer.contents().iter().filter_map(|object| {
-            let size_bytes = object.size().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-            Some(Listed { key: object.key()?.to_owned(), size_bytes })
+            let size_bytes = object
+                .size()
+                .and_then(|n| u64::try_from(n).ok())
+                .unwrap_or(0);
+            Some(Listed {
+                key: object.key()?.to_owned(),
+                size_bytes,
+            })
         });
         Ok(listed.collect())
     }
@@ -228,7 +266,12 @@ impl Objects for S3Objects {
         check_key(key)?;
         let what = format!("remove {key}");
         let removed = self.repeat(&what, || async {
-            let request = self.client.delete_object().bucket(&self.bucket).key(key).send();
+            let request = self
+                .client
+                .delete_object()
+                .bucket(&self.bucket)
+                .key(key)
+                .send();
             match self.send(0, request).await {
                 Ok(_) | Err(Failure::Absent) => Ok(()),
                 Err(failure) => Err(failure),

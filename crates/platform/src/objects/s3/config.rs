@@ -76,7 +76,10 @@ impl S3Config {
                 random: random.clone(),
             })
         };
-        Ok(Buckets { truth: bucket(&self.truth_bucket), work: bucket(&self.work_bucket) })
+        Ok(Buckets {
+            truth: bucket(&self.truth_bucket),
+            work: bucket(&self.work_bucket),
+        })
     }
 
     /// Makes missing buckets and switches versioning on for `truth`: for development and tests. In production the
@@ -113,7 +116,11 @@ impl S3Config {
             .credentials_provider(credentials)
             .force_path_style(self.path_style)
             .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .build(),
+            )
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
@@ -125,7 +132,10 @@ impl S3Config {
 impl S3Objects {
     async fn ensure(&self) -> Result<()> {
         let head = self.repeat("head bucket", || async {
-            match self.send(0, self.client.head_bucket().bucket(&self.bucket).send()).await {
+            match self
+                .send(0, self.client.head_bucket().bucket(&self.bucket).send())
+                .await
+            {
                 Ok(_) => Ok(true),
                 Err(Failure::Absent) => Ok(false),
                 Err(failure) => Err(failure),
@@ -135,7 +145,10 @@ impl S3Objects {
             return Ok(());
         }
         let made = self.repeat("create bucket", || async {
-            match self.send(0, self.client.create_bucket().bucket(&self.bucket).send()).await {
+            match self
+                .send(0, self.client.create_bucket().bucket(&self.bucket).send())
+                .await
+            {
                 // 409: somebody else makes it at the same time.
                 Ok(_) | Err(Failure::Conflict) => Ok(()),
                 Err(failure) => Err(failure),
@@ -145,9 +158,13 @@ impl S3Objects {
     }
 
     async fn keep_versions(&self) {
-        let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let on = VersioningConfiguration::builder()
+            .status(BucketVersioningStatus::Enabled)
+            .build();
         let request = self.client.put_bucket_versioning().bucket(&self.bucket);
-        let sent = self.send(0, request.versioning_configuration(on).send()).await;
+        let sent = self
+            .send(0, request.versioning_configuration(on).send())
+            .await;
         if let Err(failure) = sent {
             let error = failure.into_error(&self.bucket, "switch versioning on");
             tracing::warn!(%error, "bucket keeps no versions");

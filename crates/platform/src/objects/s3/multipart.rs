@@ -47,7 +47,9 @@ impl S3Objects {
             };
         }
         if size_bytes.div_ceil(PART_BYTES as u64) > PARTS_MAX {
-            return Err(Error::malformed(format!("{key}: {size_bytes} bytes are too many")));
+            return Err(Error::malformed(format!(
+                "{key}: {size_bytes} bytes are too many"
+            )));
         }
         let upload = self.begin(key).await?;
         let parts = match self.send_parts(key, &upload, size_bytes, body).await {
@@ -65,7 +67,11 @@ impl S3Objects {
         let algorithm = self.send_checksums.then_some(ChecksumAlgorithm::Sha256);
         let answer = self
             .repeat(&format!("begin upload {key}"), || {
-                let request = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
+                let request = self
+                    .client
+                    .create_multipart_upload()
+                    .bucket(&self.bucket)
+                    .key(key);
                 let request = request.set_checksum_algorithm(algorithm.clone());
                 self.send(0, request.metadata(UPLOAD_MARK, &mark).send())
             })
@@ -89,7 +95,13 @@ impl S3Objects {
         let mut seen_bytes = 0u64;
         let mut number = 0;
         loop {
-            let piece = body.next().await.transpose()?;
+            // Parts on their way move on while the source is waited for.
+            let piece = loop {
+                tokio::select! {
+                    Some(part) = in_flight.next() => done.push(part?),
+                    piece = body.next() => break piece.transpose()?,
+                }
+            };
             let ended = piece.is_none();
             let mut rest = piece.unwrap_or_default();
             seen_bytes += rest.len() as u64;
@@ -138,7 +150,9 @@ impl S3Objects {
                 self.send(bytes.len() as u64, request.send())
             })
             .await?;
-        let part = CompletedPart::builder().part_number(number).set_checksum_sha256(checksum);
+        let part = CompletedPart::builder()
+            .part_number(number)
+            .set_checksum_sha256(checksum);
         Ok(part.set_e_tag(answer.e_tag().map(str::to_owned)).build())
     }
 
@@ -151,18 +165,28 @@ impl S3Objects {
     ) -> Result<bool> {
         let what = format!("complete upload {key}");
         let size_parts = parts.len() as u64;
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(parts))
+            .build();
         let mut maybe_done = false;
         let mut tries = 0;
         loop {
-            let request = self.client.complete_multipart_upload().bucket(&self.bucket).key(key);
+            let request = self
+                .client
+                .complete_multipart_upload()
+                .bucket(&self.bucket)
+                .key(key);
             let request = match condition {
                 Condition::None => request,
                 Condition::Absent => request.if_none_match("*"),
             };
-            let request = request.upload_id(&upload.id).multipart_upload(parts.clone());
+            let request = request
+                .upload_id(&upload.id)
+                .multipart_upload(parts.clone());
             // The store may copy the parts together before it answers.
-            let sent = self.send(size_parts * PART_BYTES as u64 / 8, request.send()).await;
+            let sent = self
+                .send(size_parts * PART_BYTES as u64 / 8, request.send())
+                .await;
             let Err(failure) = sent else { return Ok(true) };
             tries += 1;
             maybe_done |= matches!(failure, Failure::Lost(_));
@@ -204,13 +228,22 @@ impl S3Objects {
 
     fn vanished(&self, what: &str, maybe_done: bool) -> Error {
         let detail = format!("store, bucket {}, {what}: the upload is gone", self.bucket);
-        if maybe_done { Error::unknown_outcome(detail) } else { Error::unavailable(detail) }
+        if maybe_done {
+            Error::unknown_outcome(detail)
+        } else {
+            Error::unavailable(detail)
+        }
     }
 
     /// Which upload the object under `key` came from; empty when from none.
     async fn mark_of(&self, key: &str) -> Result<Option<String>> {
         self.repeat(&format!("read back {key}"), || async {
-            let request = self.client.head_object().bucket(&self.bucket).key(key).send();
+            let request = self
+                .client
+                .head_object()
+                .bucket(&self.bucket)
+                .key(key)
+                .send();
             match self.send(0, request).await {
                 Ok(answer) => {
                     let mark = answer.metadata().and_then(|m| m.get(UPLOAD_MARK)).cloned();
@@ -225,7 +258,11 @@ impl S3Objects {
 
     /// Frees the parts. What this misses a lifecycle rule of the bucket removes.
     async fn abort(&self, key: &str, upload: &Upload) {
-        let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key);
+        let request = self
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key);
         if let Err(failure) = self.send(0, request.upload_id(&upload.id).send()).await {
             tracing::warn!(key, ?failure, "parts of an aborted upload are left behind");
         }

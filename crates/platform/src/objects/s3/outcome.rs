@@ -37,8 +37,9 @@ impl Failure {
             Self::Precondition => Error::conflict(format!("{at}: precondition failed")),
             Self::Absent => Error::not_found(format!("{at}: not found")),
             Self::Conflict => Error::unavailable(format!("{at}: conflicting writes")),
-            Self::Refused(reason) => Error::unavailable(format!("{at}: {reason}")),
-            Self::Lost(reason) => Error::timeout(format!("{at}: {reason}")),
+            Self::Refused(reason) | Self::Lost(reason) => {
+                Error::unavailable(format!("{at}: {reason}"))
+            }
             Self::TooLarge(max) => Error::too_many(format!("{at}: larger than {max} bytes")),
             Self::Fatal(reason) => Error::internal(format!("{at}: {reason}")),
         }
@@ -102,15 +103,27 @@ mod tests {
 
     #[test]
     fn statuses_mean_what_they_mean() {
-        assert!(matches!(by_status(412, "PreconditionFailed"), Failure::Precondition));
-        assert!(matches!(by_status(409, "ConditionalRequestConflict"), Failure::Conflict));
+        assert!(matches!(
+            by_status(412, "PreconditionFailed"),
+            Failure::Precondition
+        ));
+        assert!(matches!(
+            by_status(409, "ConditionalRequestConflict"),
+            Failure::Conflict
+        ));
         assert!(matches!(by_status(404, "NoSuchKey"), Failure::Absent));
         assert!(matches!(by_status(404, "NoSuchBucket"), Failure::Fatal(_)));
         assert!(matches!(by_status(503, "SlowDown"), Failure::Refused(_)));
         assert!(matches!(by_status(503, ""), Failure::Lost(_)));
         assert!(matches!(by_status(500, "InternalError"), Failure::Lost(_)));
         assert!(matches!(by_status(200, ""), Failure::Lost(_)));
-        assert!(matches!(by_status(501, "NotImplemented"), Failure::Fatal(_)));
-        assert!(matches!(by_status(400, "InvalidArgument"), Failure::Fatal(_)));
+        assert!(matches!(
+            by_status(501, "NotImplemented"),
+            Failure::Fatal(_)
+        ));
+        assert!(matches!(
+            by_status(400, "InvalidArgument"),
+            Failure::Fatal(_)
+        ));
     }
 }

@@ -83,7 +83,11 @@ impl S3Objects {
             }
             if tries >= TRIES_MAX {
                 let error = failure.into_error(&self.bucket, &what);
-                return Err(if maybe_done { Error::unknown_outcome(error.detail) } else { error });
+                return Err(if maybe_done {
+                    Error::unknown_outcome(error.detail)
+                } else {
+                    error
+                });
             }
             self.back_off(tries).await;
         }
@@ -98,7 +102,9 @@ impl S3Objects {
         failure: &Failure,
     ) -> Result<Option<Guarded>> {
         // Whatever else stands there may be larger, but never too large to hand back.
-        let found = self.repeat(&format!("read back {key}"), || self.get_once(key, u64::MAX)).await?;
+        let found = self
+            .repeat(&format!("read back {key}"), || self.get_once(key, u64::MAX))
+            .await?;
         let outcome = match (found, guard) {
             (Some(object), _) if object.bytes == *bytes => Some(Guarded::Written(object.version)),
             // Still what was to be replaced: after a lost answer the swap has not happened (yet).
@@ -131,8 +137,9 @@ impl S3Objects {
             Guard::Absent => request.if_none_match("*"),
             Guard::At(version) => request.if_match(&version.0),
         };
-        let request =
-            request.set_checksum_sha256(checksum).body(ByteStream::new(SdkBody::from(bytes)));
+        let request = request
+            .set_checksum_sha256(checksum)
+            .body(ByteStream::new(SdkBody::from(bytes)));
         let answer = self.send(body_bytes, request.send()).await?;
         Ok(Version(answer.e_tag().unwrap_or_default().to_owned()))
     }
