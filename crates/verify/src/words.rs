@@ -1,0 +1,103 @@
+//! Fixed words of the report in both languages.
+
+use crate::verdict::{CheckName, CheckResult, Overall, Text};
+
+/// The languages a verdict can be read in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lang {
+    English,
+    Chinese,
+}
+
+impl Lang {
+    pub(crate) const fn pick<'t>(self, en: &'t str, zh: &'t str) -> &'t str {
+        match self {
+            Self::English => en,
+            Self::Chinese => zh,
+        }
+    }
+}
+
+pub const fn overall(overall: Overall, lang: Lang) -> &'static str {
+    match overall {
+        Overall::Valid => lang.pick(
+            "VALID: every necessary check passed",
+            "有效：各项必要检查均通过",
+        ),
+        Overall::Invalid => lang.pick(
+            "INVALID: at least one check failed",
+            "无效：至少一项检查未通过",
+        ),
+        Overall::Indeterminate => lang.pick(
+            "INDETERMINATE: nothing is wrong, but something necessary is not known",
+            "无法判定：未发现错误，但缺少必要信息",
+        ),
+    }
+}
+
+pub const fn result(result: CheckResult, lang: Lang) -> &'static str {
+    match result {
+        CheckResult::Passed => lang.pick("passed", "通过"),
+        CheckResult::Failed => lang.pick("FAILED", "未通过"),
+        CheckResult::Indeterminate => lang.pick("NOT DECIDED", "无法判定"),
+        CheckResult::NotPresent => lang.pick("not established", "未确认"),
+    }
+}
+
+pub const fn check(name: CheckName, lang: Lang) -> &'static str {
+    match name {
+        CheckName::Container => lang.pick(
+            "Package can be read without ambiguity",
+            "证据包结构完整无歧义",
+        ),
+        CheckName::MembersMatchManifest => lang.pick(
+            "Every file is listed and unchanged",
+            "全部文件均在清单内且未改动",
+        ),
+        CheckName::Signature => lang.pick("Signature on the evidence", "证据签名"),
+        CheckName::SigningCertificate => {
+            lang.pick("Signer's certificate is trusted", "签名证书可信")
+        }
+        CheckName::CertificateStatus => lang.pick("Certificate was not revoked", "证书未被吊销"),
+        CheckName::KeyUsage => lang.pick(
+            "Certificate and signature are for this purpose",
+            "证书及签名用途相符",
+        ),
+        CheckName::TimeStamp => lang.pick("Time-stamp on the signature", "签名上的时间戳"),
+        CheckName::TimeStampAuthority => {
+            lang.pick("Time-stamp authority is trusted", "时间戳机构可信")
+        }
+        CheckName::Statement => lang.pick(
+            "Statement agrees with files and certificate",
+            "声明与文件及证书一致",
+        ),
+        CheckName::LogInclusion => lang.pick("Deposited in the public log", "已存入公开日志"),
+        CheckName::DeliverySeal => lang.pick("Delivery seal on the package", "送达封签"),
+        CheckName::Identity => lang.pick("Identity of the submitter", "提交人身份核验"),
+        CheckName::Agreement => lang.pick("Agreement on the electronic form", "电子形式的约定"),
+        CheckName::Intent => lang.pick("Intent behind this instruction", "本次指令的真实意愿"),
+        CheckName::ProcessLog => lang.pick("Record of how it was captured", "取证过程记录"),
+    }
+}
+
+/// What a package never proves, whoever made it (T4, A10, A15).
+pub fn never_proved() -> Vec<Text> {
+    vec![
+        Text::new(
+            "That what the files show is true, or who made them. The time-stamp proves that these \
+             files existed at that time and have not changed since, not their truth or origin.",
+            "文件所反映的内容真实，或文件由何人制作。时间戳证明该文件在该时间已存在且此后未被改动，\
+             不证明其内容真实或来源。",
+        ),
+        Text::new(
+            "That nothing was falsified before the files were submitted. Log and signature protect \
+             what was deposited, not what came before.",
+            "文件提交之前未被伪造。日志与签名只保护存入之后的数据，不及于此前。",
+        ),
+        Text::new(
+            "That the environment of the capture was clean, or that the named address really served \
+             this content to others.",
+            "取证环境清洁，或所称网址当时确向他人提供该内容。",
+        ),
+    ]
+}
