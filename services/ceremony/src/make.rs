@@ -181,7 +181,8 @@ impl Session<'_> {
         if !issuer.certificate.is_self_issued() {
             return Some(url.to_owned());
         }
-        url.rsplit_once('/').map(|(folder, _)| format!("{folder}/root.crl"))
+        url.rsplit_once('/')
+            .map(|(folder, _)| format!("{folder}/root.crl"))
     }
 
     fn subject(&self, title: &str) -> Subject {

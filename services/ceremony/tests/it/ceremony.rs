@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
@@ -14,11 +15,33 @@ pub(crate) struct Ceremony {
     folder: TempDir,
 }
 
+/// Made once: sealing and opening keys is slow by intent.
+static MADE: LazyLock<Ceremony> = LazyLock::new(Ceremony::make_new);
+
 impl Ceremony {
+    /// A copy of a ceremony, to tamper with.
     pub(crate) fn new() -> Self {
-        let ceremony = Self {
+        let copy = Self {
             folder: TempDir::new().unwrap(),
         };
+        let copied = Command::new("cp")
+            .arg("-rp")
+            .arg(MADE.folder.path().join("."))
+            .arg(copy.folder.path())
+            .status();
+        assert!(copied.unwrap().success());
+        copy
+    }
+
+    /// The one that nobody changes.
+    pub(crate) fn made() -> &'static Self {
+        &MADE
+    }
+
+    fn make_new() -> Self {
+        // A static is never dropped: the build's own folder for such things keeps it.
+        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let ceremony = Self { folder };
         fs::write(
             ceremony.folder.path().join("passphrase"),
             format!("{PASSPHRASE}\n"),
@@ -160,61 +183,52 @@ fn each_role_gets_its_own_keys_for_its_owner_alone() {
     );
 }
 
+type Tamper = fn(&Ceremony);
+
+fn swap(a: &Path, b: &Path) {
+    let (x, y) = (fs::read(a).unwrap(), fs::read(b).unwrap());
+    fs::write(a, y).unwrap();
+    fs::write(b, x).unwrap();
+}
+
 #[test]
 fn any_tampering_is_found() {
-    type Tamper = fn(&Ceremony);
-    let swap = |a: &Path, b: &Path| {
-        let (x, y) = (fs::read(a).unwrap(), fs::read(b).unwrap());
-        fs::write(a, y).unwrap();
-        fs::write(b, x).unwrap();
-    };
-    let cases: [(&str, &str, Box<dyn Fn(&Ceremony)>); 5] = [
-        (
-            "a name in the record",
-            "record is signed",
-            Box::new(|ceremony| {
-                let path = ceremony.path("public/ceremony-record.json");
-                let record = fs::read_to_string(&path).unwrap();
-                fs::write(&path, record.replace("Chen Wei", "Chen Wai")).unwrap();
-            }),
-        ),
+    let cases: [(&str, &str, Tamper); 5] = [
+        ("a name in the record", "record is signed", |ceremony| {
+            let path = ceremony.path("public/ceremony-record.json");
+            let record = fs::read_to_string(&path).unwrap();
+            fs::write(&path, record.replace("Chen Wei", "Chen Wai")).unwrap();
+        }),
         (
             "two keys swapped",
             "issuance/ocsp.key.pem is the key",
-            Box::new(move |ceremony| {
+            |ceremony| {
                 swap(
                     &ceremony.path("issuance/ocsp.key.pem"),
                     &ceremony.path("issuance/issuing-ca.key.pem"),
                 );
-            }),
+            },
         ),
-        (
-            "a readable key",
-            "delivery/ holds",
-            Box::new(|ceremony| {
-                let mode = fs::Permissions::from_mode(0o644);
-                fs::set_permissions(ceremony.path("delivery/seal.key.pem"), mode).unwrap();
-            }),
-        ),
+        ("a readable key", "delivery/ holds", |ceremony| {
+            let mode = fs::Permissions::from_mode(0o644);
+            fs::set_permissions(ceremony.path("delivery/seal.key.pem"), mode).unwrap();
+        }),
         (
             "a key where it does not belong",
             "delivery/ holds",
-            Box::new(|ceremony| {
+            |ceremony| {
                 let from = ceremony.path("timestamping/tsa.key.pem");
                 fs::copy(from, ceremony.path("delivery/tsa.key.pem")).unwrap();
-            }),
+            },
         ),
         (
             "another log",
             "log's verifier key",
             Box::new(
                 (|ceremony| {
-                    let other = Ceremony::new();
-                    fs::copy(
-                        other.path("public/log.vkey"),
-                        ceremony.path("public/log.vkey"),
-                    )
-                    .unwrap();
+                    let path = ceremony.path("public/log.vkey");
+                    let key = fs::read_to_string(&path).unwrap();
+                    fs::write(path, key.replace("log.example", "log.elsewhere")).unwrap();
                 }) as Tamper,
             ),
         ),

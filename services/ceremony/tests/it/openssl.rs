@@ -22,26 +22,26 @@ fn accepts(ceremony: &Ceremony, arguments: &str) {
 
 #[test]
 fn certificates_chain_strictly() {
-    let ceremony = Ceremony::new();
+    let ceremony = Ceremony::made();
     let root = "-x509_strict -CAfile public/root-ca.crt.pem";
     let issuing = "-untrusted public/issuing-ca.crt.pem";
-    accepts(&ceremony, &format!("verify {root} public/root-ca.crt.pem"));
+    accepts(ceremony, &format!("verify {root} public/root-ca.crt.pem"));
     accepts(
-        &ceremony,
+        ceremony,
         &format!(
             "verify {root} -crl_check -CRLfile public/root-ca.crl.pem public/issuing-ca.crt.pem"
         ),
     );
     accepts(
-        &ceremony,
+        ceremony,
         &format!("verify {root} -purpose timestampsign public/tsa.crt.pem"),
     );
     accepts(
-        &ceremony,
+        ceremony,
         &format!("verify {root} {issuing} -purpose smimesign public/seal.crt.pem"),
     );
     accepts(
-        &ceremony,
+        ceremony,
         &format!("verify {root} {issuing} -purpose ocsphelper public/ocsp.crt.pem"),
     );
 }
@@ -58,7 +58,7 @@ fn the_record_verifies() {
 
 #[test]
 fn every_key_opens_with_its_passphrase_alone() {
-    let ceremony = Ceremony::new();
+    let ceremony = Ceremony::made();
     let keys = [
         ("root/root-ca.key.pem", ROOT_PASSPHRASE, "secp384r1"),
         ("issuance/issuing-ca.key.pem", PASSPHRASE, "secp384r1"),
