@@ -1,6 +1,8 @@
-//! Formats and cryptography of Probity: X.509, CRL, OCSP, CMS/CAdES, RFC 3161, ASiC-E, tile log, encryption to a court.
+//! Formats and cryptography of Probity: X.509, CRL, OCSP, CMS/CAdES, RFC 3161, ASiC-E, tile log,
+//! encryption to a court.
 //!
-//! Pure: bytes, time, randomness and keys are parameters. Nothing here opens a socket, reads a clock or knows what a bucket is.
+//! Pure: bytes, time and keys are parameters. Nothing here opens a socket, reads a clock or knows what a
+//! bucket is. Chance comes in through the cryptographic backend alone: for new keys, and for signatures.
 
 pub mod asic;
 mod asn1_time;

@@ -3,6 +3,7 @@
 mod certificate;
 mod csr;
 mod extensions;
+mod known;
 mod template;
 
 pub use certificate::Certificate;

@@ -4,16 +4,13 @@ use core::fmt;
 use std::sync::Arc;
 
 use const_oid::ObjectIdentifier;
-use der::asn1::Utf8StringRef;
 use der::{Decode, Encode, EncodePem, pem::LineEnding};
 use probity_domain::Timestamp;
-use x509_cert::ext::pkix::name::{DirectoryString, GeneralName};
-use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies, ExtendedKeyUsage, KeyUsage,
-    SubjectAltName, SubjectKeyIdentifier,
-};
+use x509_cert::ext::pkix::KeyUsage;
+use x509_cert::ext::pkix::name::DirectoryString;
 use x509_cert::name::Name;
 
+use super::known::Known;
 use crate::asn1_time::from_time;
 use crate::digest::HashAlgorithm;
 use crate::signed::Signed;
@@ -35,18 +32,6 @@ struct Parsed {
     spki_der: Vec<u8>,
     serial_hex: String,
     extensions: Known,
-}
-
-#[derive(Default)]
-struct Known {
-    key_usage: Option<KeyUsage>,
-    extended: Option<(bool, Vec<ObjectIdentifier>)>,
-    is_ca: bool,
-    subject_key_id: Option<Vec<u8>>,
-    authority_key_id: Option<Vec<u8>>,
-    policies: Vec<ObjectIdentifier>,
-    uris: Vec<String>,
-    instruction: Option<String>,
 }
 
 impl Certificate {
@@ -334,63 +319,6 @@ impl Certificate {
     pub(crate) fn serial_number(&self) -> &x509_cert::serial_number::SerialNumber {
         self.0.inner.tbs_certificate().serial_number()
     }
-}
-
-impl Known {
-    fn of(inner: &x509_cert::Certificate) -> Result<Self> {
-        let bad = |e: der::Error| Error::malformed("certificate extension", e);
-        let tbs = inner.tbs_certificate();
-        let extensions = tbs.extensions().map_or(&[][..], Vec::as_slice);
-        let mut seen: Vec<_> = extensions
-            .iter()
-            .map(|extension| extension.extn_id)
-            .collect();
-        seen.sort_unstable();
-        seen.dedup();
-        if seen.len() != extensions.len() {
-            return Err(Error::malformed("certificate extension", "appears twice"));
-        }
-        let constraints = tbs.get_extension::<BasicConstraints>().map_err(bad)?;
-        let extended = tbs.get_extension::<ExtendedKeyUsage>().map_err(bad)?;
-        let policies = tbs.get_extension::<CertificatePolicies>().map_err(bad)?;
-        let names = tbs.get_extension::<SubjectAltName>().map_err(bad)?;
-        let subject_key = tbs.get_extension::<SubjectKeyIdentifier>().map_err(bad)?;
-        let authority_key = tbs.get_extension::<AuthorityKeyIdentifier>().map_err(bad)?;
-        let instruction = extensions
-            .iter()
-            .find(|extension| extension.extn_id == oid::INSTRUCTION)
-            .map(|extension| Utf8StringRef::from_der(extension.extn_value.as_bytes()))
-            .transpose()
-            .map_err(bad)?;
-        Ok(Self {
-            key_usage: tbs
-                .get_extension::<KeyUsage>()
-                .map_err(bad)?
-                .map(|(_, usage)| usage),
-            extended: extended.map(|(critical, usages)| (critical, usages.0)),
-            is_ca: constraints.is_some_and(|(_, constraints)| constraints.ca),
-            subject_key_id: subject_key.map(|(_, id)| id.0.as_bytes().to_vec()),
-            authority_key_id: authority_key
-                .and_then(|(_, id)| id.key_identifier)
-                .map(|id| id.as_bytes().to_vec()),
-            policies: policies
-                .map(|(_, policies)| policies.0.iter().map(|p| p.policy_identifier).collect())
-                .unwrap_or_default(),
-            uris: names.map(|(_, names)| uris(&names)).unwrap_or_default(),
-            instruction: instruction.map(|text| text.as_str().to_owned()),
-        })
-    }
-}
-
-fn uris(names: &SubjectAltName) -> Vec<String> {
-    names
-        .0
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str().to_owned()),
-            _ => None,
-        })
-        .collect()
 }
 
 /// An INTEGER's content without the zero byte that keeps it positive.

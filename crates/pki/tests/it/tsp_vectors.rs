@@ -1,7 +1,7 @@
 //! RFC 3161 requests and responses made by others (the fixtures of trailofbits/rfc3161-client).
 //!
 //! They are not part of this repository: `PROBITY_VECTORS_DIR` names the folder that holds
-//! `sigstage/` and `test_tsa/`.
+//! `tsp/sigstage` and `tsp/test_tsa`.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use probity_pki::tsp::{TimeStampReq, TimeStampResp, TimeStampToken};
 use probity_pki::x509::Certificate;
 
 fn vectors() -> Option<PathBuf> {
-    let dir = std::env::var_os("PROBITY_VECTORS_DIR").map(PathBuf::from);
+    let dir = std::env::var_os("PROBITY_VECTORS_DIR").map(|dir| PathBuf::from(dir).join("tsp"));
     if dir.is_none() {
         println!("SKIPPED: PROBITY_VECTORS_DIR is not set, so no foreign token was read");
     }
