@@ -65,7 +65,12 @@ fn responses_answer_their_requests() {
     assert_eq!(validate(token).unwrap().certificates.len(), 3);
     // Another authority of the same name.
     let other = self::token(&read("other_response.tsr"));
-    other.verify(HashAlgorithm::Sha512, &HashAlgorithm::Sha512.digest(b"hello")).unwrap();
+    other
+        .verify(
+            HashAlgorithm::Sha512,
+            &HashAlgorithm::Sha512.digest(b"hello"),
+        )
+        .unwrap();
     assert!(validate(&other).is_err());
     // Certificates put in beside the unit's change nothing.
     let injected = self::token(&read("response-injected-certs.tsr"));
