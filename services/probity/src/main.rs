@@ -1,1 +1,87 @@
-fn main() {}
+//! `probity`: the command line of vendors, registration officers, courts, and everybody who checks evidence.
+
+mod codes;
+mod court; // NOTE engineer H: yours to write (court/mod.rs: enum CourtCommand, async fn run); everything else in this crate is written by the lead
+mod deliver;
+mod enroll;
+mod failure;
+mod fetch;
+mod list;
+mod now;
+mod officer;
+mod profile;
+mod submit;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Electronic evidence: submit it, deliver it, verify it.
+///
+/// Exit codes: 0 done or valid, 1 failed or invalid, 2 indeterminate, 3 wrong use or unreadable input.
+#[derive(Parser)]
+#[command(name = "probity", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Become a party: apply, be verified, accept the agreement, get a credential
+    Enroll(enroll::Enroll),
+    /// Submit captures as one instruction; run again to resume
+    Submit(submit::Submit),
+    /// Where pieces of evidence stand
+    Status(list::Status),
+    /// List evidence by case and state
+    List(list::List),
+    /// Save an artifact or the package of one piece of evidence
+    Fetch(fetch::Fetch),
+    /// Have evidence delivered to a court
+    Deliver(deliver::Deliver),
+    /// Verify a package offline
+    Verify(verify::Verify),
+    /// What a registration officer or operator does
+    #[command(subcommand)]
+    Officer(officer::OfficerCommand),
+    /// What a court does: the reference recipient
+    #[command(subcommand)]
+    Court(court::CourtCommand),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 3 } else { 0 });
+        }
+    };
+    match run(cli.command).await {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("probity: {e}");
+            ExitCode::from(e.exit_code)
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Enroll(enroll) => enroll.run().await?,
+        Command::Submit(submit) => submit.run().await?,
+        Command::Status(status) => status.run().await?,
+        Command::List(list) => list.run().await?,
+        Command::Fetch(fetch) => fetch.run().await?,
+        Command::Deliver(deliver) => deliver.run().await?,
+        Command::Verify(verify) => return verify.run(),
+        Command::Officer(officer) => officer::run(officer).await?,
+        Command::Court(court) => court::run(court).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
