@@ -55,7 +55,13 @@ impl PartyState {
                 self.applied_at = Some(at);
                 self.decision = None;
             }
-            PartyEvent::Decided { verified, method, verifier, document_sha3_256, note } => {
+            PartyEvent::Decided {
+                verified,
+                method,
+                verifier,
+                document_sha3_256,
+                note,
+            } => {
                 self.ever_verified |= *verified;
                 self.decision = Some(PartyDecision {
                     at,
@@ -66,7 +72,13 @@ impl PartyState {
                     note: note.clone(),
                 });
             }
-            PartyEvent::AgreementAccepted { agreement, version, sha3_256, channel, from_address } => {
+            PartyEvent::AgreementAccepted {
+                agreement,
+                version,
+                sha3_256,
+                channel,
+                from_address,
+            } => {
                 self.acceptances.push(PartyAcceptance {
                     at,
                     actor: envelope.actor.clone(),
@@ -213,8 +225,13 @@ impl IntentState {
                 });
             }
             IntentEvent::Delivered {} => self.delivered_at = Some(at),
-            IntentEvent::AttemptFailed { .. } => self.attempts_failed = self.attempts_failed.saturating_add(1),
-            IntentEvent::Confirmed { from_address, user_agent } => {
+            IntentEvent::AttemptFailed { .. } => {
+                self.attempts_failed = self.attempts_failed.saturating_add(1)
+            }
+            IntentEvent::Confirmed {
+                from_address,
+                user_agent,
+            } => {
                 self.confirmed.get_or_insert(IntentConfirmed {
                     at,
                     actor: envelope.actor.clone(),
@@ -244,7 +261,12 @@ impl Reservation {
     #[must_use]
     pub fn of(events: &[Envelope<InstructionEvent>]) -> Option<Self> {
         events.last().map(|envelope| {
-            let InstructionEvent::Reserved { tenant, submission, instruction_sha256, received_at } = &envelope.event;
+            let InstructionEvent::Reserved {
+                tenant,
+                submission,
+                instruction_sha256,
+                received_at,
+            } = &envelope.event;
             Self {
                 tenant: tenant.clone(),
                 submission: submission.clone(),
@@ -309,7 +331,10 @@ mod tests {
             (vec![applied(), decided(true)], "verified"),
             (vec![applied(), decided(true), decided(false)], "refused"),
             (vec![applied(), decided(false), applied()], "applied"),
-            (vec![applied(), decided(false), applied(), decided(true)], "verified"),
+            (
+                vec![applied(), decided(false), applied(), decided(true)],
+                "verified",
+            ),
         ];
         for (events, word) in table {
             let state = PartyState::of(&envelopes(events.clone()));
@@ -320,22 +345,36 @@ mod tests {
 
     #[test]
     fn the_first_text_of_a_version_stays_its_text() {
-        let published = |t: &str| AgreementEvent::Published { text: t.into(), sha3_256: "d".into() };
+        let published = |t: &str| AgreementEvent::Published {
+            text: t.into(),
+            sha3_256: "d".into(),
+        };
         let withdrawn = AgreementEvent::Withdrawn { reason: "r".into() };
-        let state = AgreementState::of(&envelopes(vec![published("one"), published("two"), withdrawn]));
+        let state = AgreementState::of(&envelopes(vec![
+            published("one"),
+            published("two"),
+            withdrawn,
+        ]));
         assert_eq!(state.published.unwrap().text, "one");
         assert_eq!(state.withdrawn.unwrap(), "r");
     }
 
     #[test]
     fn an_intent_is_used_once() {
-        let used = |s: &str| IntentEvent::Used { submission: s.into() };
+        let used = |s: &str| IntentEvent::Used {
+            submission: s.into(),
+        };
         let failed = IntentEvent::AttemptFailed {
             reason: "wrong code".into(),
             from_address: "f".into(),
             user_agent: "u".into(),
         };
-        let state = IntentState::of(&envelopes(vec![failed.clone(), failed, used("one"), used("two")]));
+        let state = IntentState::of(&envelopes(vec![
+            failed.clone(),
+            failed,
+            used("one"),
+            used("two"),
+        ]));
         assert_eq!(state.attempts_failed, 2);
         assert_eq!(state.used_by.as_deref(), Some("one"));
     }
@@ -349,6 +388,11 @@ mod tests {
             received_at: "r".into(),
         };
         assert!(Reservation::of(&[]).is_none());
-        assert_eq!(Reservation::of(&envelopes(vec![reserved("a"), reserved("b")])).unwrap().submission, "b");
+        assert_eq!(
+            Reservation::of(&envelopes(vec![reserved("a"), reserved("b")]))
+                .unwrap()
+                .submission,
+            "b"
+        );
     }
 }

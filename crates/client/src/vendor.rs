@@ -11,12 +11,16 @@ use probity_proto::http::{
 
 use crate::file::{Expected, body_of, save};
 use crate::retry::Repeat;
-use crate::{Connection, DigestedFile, Endpoints, Error, ProblemKind, Result, Secret};
+use crate::{Connection, DigestedFile, Endpoints, ProblemKind, Result, Secret};
 
 /// Which evidence to list; `None` leaves a field out of the question.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EvidenceQuery {
     pub case: Option<String>,
+    /// RFC 3339, inclusive; a day before `until` when absent.
+    pub from: Option<String>,
+    /// RFC 3339, exclusive; now when absent. At most 31 days after `from`.
+    pub until: Option<String>,
     /// `accepted` or `deposited`.
     pub state: Option<String>,
     pub submission: Option<String>,
@@ -110,6 +114,16 @@ impl Vendor {
             .await
     }
 
+    /// Where each line of a submission stands.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn submission(&self, submission: &str) -> Result<SubmittedDocument> {
+        self.intake
+            .document(Repeat::Harmless, async || Ok(self.intake.get(&["v1", "submissions", submission])))
+            .await
+    }
+
     /// Where one piece of evidence stands.
     ///
     /// # Errors
@@ -128,6 +142,8 @@ impl Vendor {
     pub async fn list(&self, query: &EvidenceQuery) -> Result<EvidencePageDocument> {
         let pairs = [
             ("case", &query.case),
+            ("from", &query.from),
+            ("until", &query.until),
             ("state", &query.state),
             ("submission", &query.submission),
             ("page", &query.page),
@@ -235,6 +251,7 @@ impl Vendor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     #[test]
     fn bad_addresses_are_errors_of_the_caller() {

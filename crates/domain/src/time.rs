@@ -70,13 +70,13 @@ impl Timestamp {
         let shape = format_description!(
             "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
         );
-        self.written(&shape)
+        self.written(shape)
     }
 
     /// The UTC hour a submission id falls into, as it stands in object keys: `2026112214`.
     #[must_use]
     pub fn hour_key(self) -> String {
-        self.written(&format_description!("[year][month][day][hour]"))
+        self.written(format_description!("[year][month][day][hour]"))
     }
 
     fn written(self, shape: &[time::format_description::BorrowedFormatItem<'_>]) -> String {

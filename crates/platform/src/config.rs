@@ -58,7 +58,7 @@ pub struct Config {
     pub s3: S3Config,
     pub redis: RedisConfig,
     /// Sections by role name.
-    pub roles: BTreeMap<String, toml::Value>,
+    pub roles: BTreeMap<String, Section>,
 }
 
 impl Config {
@@ -100,7 +100,7 @@ impl Config {
     /// The section of a role; an empty one when the file has none, so that a role whose settings all have defaults
     /// needs no section.
     #[must_use]
-    pub fn role(&self, name: &str) -> toml::Value {
+    pub fn role(&self, name: &str) -> Section {
         self.roles
             .get(name)
             .cloned()
@@ -108,11 +108,14 @@ impl Config {
     }
 }
 
+/// A role's section, not yet parsed.
+pub type Section = toml::Value;
+
 /// Parses one role's section strictly.
 ///
 /// # Errors
 /// `Malformed`, naming the section.
-pub fn parse_section<C: DeserializeOwned>(name: &str, section: toml::Value) -> Result<C> {
+pub fn parse_section<C: DeserializeOwned>(name: &str, section: Section) -> Result<C> {
     section
         .try_into()
         .map_err(|e: toml::de::Error| Error::malformed(format!("[{name}]: {}", e.message())))

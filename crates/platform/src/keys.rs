@@ -4,6 +4,7 @@ use std::path::Path;
 
 use probity_pki::crl::Crl;
 use probity_pki::keys::{MemoryKey, Signer as _};
+use probity_pki::tlog::LogKey;
 use probity_pki::x509::Certificate;
 
 use crate::config::SecretFile;
@@ -30,6 +31,18 @@ pub fn open_signing_key(
         return Err(bad(&format_args!("not the key of {}", certificate.subject())));
     }
     Ok(key)
+}
+
+/// Opens the encrypted key (PKCS#8, PEM) of the log named `origin`.
+///
+/// # Errors
+/// `Malformed`, naming the file.
+pub fn open_log_key(origin: &str, key_file: &Path, passphrase_file: &SecretFile) -> Result<LogKey> {
+    let pem = zeroize::Zeroizing::new(read(key_file)?);
+    let passphrase = passphrase_file.read()?;
+    let bad = |e: &dyn std::fmt::Display| Error::malformed(format!("{}: {e}", key_file.display()));
+    let pem = std::str::from_utf8(&pem).map_err(|e| bad(&e))?;
+    LogKey::from_encrypted_pem(origin, pem, passphrase.expose().as_bytes()).map_err(|e| bad(&e))
 }
 
 /// Reads one certificate, PEM.

@@ -10,13 +10,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::Access;
 use crate::bus::Bus;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::edge::{listen, ops};
+use crate::ledger::Ledger;
 use crate::objects::{Buckets, probe};
 use crate::telemetry::{self, Telemetry};
-use crate::{Error, Random, Result, SystemRandom};
+use crate::{Clock, Error, Random, Result, SystemClock, SystemRandom};
 
 pub use context::Context;
 pub use shutdown::Shutdown;
@@ -44,6 +46,18 @@ pub async fn start(path: &Path, roles: &[&str], name: &str) -> Result<(Config, P
     Ok((config, process))
 }
 
+/// Opens the store and its registries alone, without bus, cache or listener: for commands that end at once.
+///
+/// # Errors
+/// `Malformed` when a key file does not read.
+pub fn open_store(config: &Config) -> Result<(Buckets, Access)> {
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let buckets = config.s3.open(random.clone())?;
+    let ledger = Ledger::new(buckets.truth.clone(), clock.clone(), random.clone());
+    Ok((buckets, Access::new(ledger, clock, random)))
+}
+
 /// Starts with a configuration read before.
 ///
 /// # Errors
@@ -55,6 +69,10 @@ pub async fn start_with(config: &Config, name: &str) -> Result<Process> {
     let buckets = config.s3.open(random.clone())?;
     let cache = Cache::new(&config.redis)?;
     let telemetry = telemetry::start(&config.process)?;
+    // Two providers are linked in; whoever uses rustls without naming one gets this one. Fails when set already.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
 
     let shutdown = Shutdown::on_signals()?;
     let ops_listener = listen(config.process.ops_listen).await?;

@@ -6,7 +6,8 @@ use std::io::{Read, Seek};
 use probity_pki::asic::{ContainerReader, MIMETYPE_MEMBER, Manifest};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::package::{
-    ARTIFACTS, EVENT_MANIFEST, EVENT_SIGNATURE, SEAL_MANIFEST, SEAL_SIGNATURE, STATEMENT,
+    ARTIFACTS, CHECKPOINT, EVENT_MANIFEST, EVENT_SIGNATURE, INCLUSION, SEAL_MANIFEST,
+    SEAL_SIGNATURE, STATEMENT,
 };
 
 use crate::digest::Hashes;
@@ -155,7 +156,8 @@ fn is_covered(name: &str, event: &Manifest, seal: Option<&Manifest>) -> bool {
     if name == STATEMENT || name.starts_with(ARTIFACTS) {
         return event.reference(name).is_some();
     }
-    let own = name == EVENT_MANIFEST || name == EVENT_SIGNATURE;
+    // The log signs its own checkpoint, and the proof is checked against that.
+    let own = [EVENT_MANIFEST, EVENT_SIGNATURE, CHECKPOINT, INCLUSION].contains(&name);
     match seal {
         Some(seal) => seal.reference(name).is_some(),
         None => own || event.reference(name).is_some(),

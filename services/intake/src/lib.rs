@@ -1,1 +1,40 @@
-//! (being written)
+//! Role `intake`: takes evidence in, and from then on nothing may lose it.
+//!
+//! | | |
+//! |---|---|
+//! | does | stores artifacts while hashing them, accepts instructions of one to ten thousand captures, says where each stands, gives artifacts back |
+//! | wakes on | HTTP and gRPC calls of vendors |
+//! | needs | object storage alone; with NATS and Redis down it accepts and serves all the same, and says that states may be old |
+//! | makes | `blobs/<tenant>/<sha3-256>`, `submissions/<hour>/<shard>/<id>`, ledger events of the kinds `instruction` and `intent` (used), hints `evidence.submitted` |
+//! | asks | storage (`storage.locate`), when the index in Redis does not know |
+//! | holds | no keys |
+//! | refuses when | the party is not verified or has accepted no agreement (I4); the instruction has no confirmed intent of its own (I2); bytes are not what their digests say, empty or too large; an idempotency key comes back with another content (acceptance check 23) |
+//!
+//! One file per verb: [`upload`], [`submit`], [`status`], [`search`], [`fetch`]. What submit checks: [`instruction`]
+//! (lines that answer for themselves), [`blobs`] (bytes that are really there), `standing` and `intent` (who and with
+//! what will), `reserve` (the idempotency key).
+
+pub mod blobs;
+pub mod fetch;
+pub mod instruction;
+pub mod neighbours;
+pub mod search;
+pub mod status;
+pub mod submit;
+pub mod upload;
+pub mod verified;
+
+mod config;
+mod grpc;
+mod http;
+mod intent;
+mod openapi;
+mod reserve;
+mod serve;
+mod standing;
+
+pub use config::Config;
+pub use grpc::VendorEdge;
+pub use http::router;
+pub use openapi::openapi_json;
+pub use serve::{Intake, Parts, serve};

@@ -1,1 +1,79 @@
-fn main() {}
+//! probityd: every role of the platform in one executable, any of them in one process.
+//!
+//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `bootstrap-officer` · `roles`
+
+mod commands;
+mod roles;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The server of an electronic-evidence platform.
+#[derive(Debug, Parser)]
+#[command(name = "probityd", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs roles until SIGTERM, then drains; a role that fails brings the whole process down.
+    Run {
+        /// Names of roles, or `all`.
+        #[arg(required = true)]
+        roles: Vec<String>,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Parses a configuration, every section of it, and opens nothing.
+    CheckConfig {
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Makes the buckets where they are missing. For development: in production the store's keeper makes them.
+    PrepareStore {
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Writes a credential to the ledger and prints its secret, once: the first officer cannot be let in by another.
+    BootstrapOfficer {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// What the credential is for: `officer`, `operator` or `auditor`.
+        #[arg(long, default_value = "officer")]
+        role: String,
+    },
+    /// Lists the roles.
+    Roles,
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The process's configuration, TOML.
+    #[arg(long = "config", value_name = "FILE", env = "PROBITY_CONFIG")]
+    path: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match Arguments::parse().command {
+        Command::Run { roles, file } => run::run(&file.path, &roles).await,
+        Command::CheckConfig { file } => commands::check_config(&file.path),
+        Command::PrepareStore { file } => commands::prepare_store(&file.path).await,
+        Command::BootstrapOfficer { file, role } => {
+            commands::bootstrap_officer(&file.path, &role).await
+        }
+        Command::Roles => commands::list_roles(),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("probityd: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,88 @@
-//! (being written)
+//! storage: the register. The log's single writer, and what reads it.
+//!
+//! | | |
+//! |---|---|
+//! | does | verifies each record as a stranger would, appends it to the log, indexes it; proves and locates; re-drives what got lost |
+//! | wakes on | `evidence.stamped`; questions `storage.prove`, `storage.locate`; HTTP requests; the reconciler's period |
+//! | needs | submissions in `truth`, the pinned roots |
+//! | makes | `log/…` in `truth` (C2SP tlog-tiles), `log/head`, `log/lease`, `log/staged/…`, `log/low-water` in `work`; `evidence.deposited`; the Redis index |
+//! | asks | nobody |
+//! | holds | the log's key |
+//! | refuses when | signature, chain, time-stamp or statement do not hold or are not the submission's; the number is in the log already (it stays where it is); the head was swapped by another writer (read again) |
+//!
+//! One process holds the lease: it takes the hints, appends and reconciles. The others prove, locate, serve the tiles,
+//! and stand by. The lease is for efficiency; what keeps the log one log is the swap of its head ([`log`]).
+
+mod deposit;
+pub mod log;
+mod prove;
+mod rebuild;
+mod reconcile;
+mod router;
+mod serve;
+mod submissions;
+mod verify;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use probity_platform::config::SecretFile;
+use serde::Deserialize;
+
+pub use deposit::{Deposit, Deposited};
+pub use prove::{locate, prove};
+pub use rebuild::{index_behind, rebuild_index};
+pub use reconcile::{Reconciler, Redrive};
+pub use router::router;
+pub use serve::serve;
+pub use submissions::Submissions;
+pub use verify::verify;
+
+/// `[storage]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// The log's name: first line of every checkpoint (tlog-checkpoint "origin").
+    pub log_name: String,
+    pub log_key_file: PathBuf,
+    pub log_passphrase_file: SecretFile,
+    /// Roots that event and time-stamping certificates must chain to, PEM.
+    pub roots_file: PathBuf,
+    /// Most records in one commit.
+    #[serde(default = "append_max")]
+    pub append_max: usize,
+    /// A commit waits this long for company.
+    #[serde(default = "append_age_ms")]
+    pub append_age_ms: u64,
+    /// Another process takes over after this much silence.
+    #[serde(default = "lease_ms")]
+    pub lease_ms: u64,
+    /// Submissions younger than this are left to the bus.
+    #[serde(default = "reconcile_s")]
+    pub reconcile_after_s: u32,
+    #[serde(default = "reconcile_s")]
+    pub reconcile_period_s: u32,
+    #[serde(default = "concurrency")]
+    pub concurrency: usize,
+}
+
+const fn append_max() -> usize {
+    1_000
+}
+
+const fn append_age_ms() -> u64 {
+    200
+}
+
+const fn lease_ms() -> u64 {
+    5_000
+}
+
+const fn reconcile_s() -> u32 {
+    30
+}
+
+const fn concurrency() -> usize {
+    8
+}

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use tower::Layer as _;
 
 use super::{DRAIN, Limits, layers};
 use crate::startup::{Context, Shutdown};
@@ -90,12 +91,12 @@ pub(super) async fn accept(
             // Beyond the bound, callers wait in the kernel's queue.
             permit = permits.clone().acquire_owned() => tokio::select! {
                 () = shutdown.requested() => break,
-                accepted = listener.accept() => accepted.map(|(stream, _)| (stream, permit)),
+                accepted = listener.accept() => accepted.map(|(stream, peer)| (stream, peer, permit)),
             },
         };
         match accepted {
-            Ok((stream, permit)) => {
-                let connection = serve(stream, router.clone(), shutdown.clone());
+            Ok((stream, peer, permit)) => {
+                let connection = serve(stream, peer, router.clone(), shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -122,8 +123,8 @@ pub(super) async fn accept(
     }
 }
 
-/// One connection, HTTP/1 or HTTP/2 by its first bytes.
-async fn serve(stream: TcpStream, router: Router, shutdown: Shutdown) {
+/// One connection, HTTP/1 or HTTP/2 by its first bytes. Its requests carry the peer's address (`ConnectInfo`).
+async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Shutdown) {
     stream.set_nodelay(true).ok();
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -135,8 +136,8 @@ async fn serve(stream: TcpStream, router: Router, shutdown: Shutdown) {
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
         .max_concurrent_streams(256);
-    let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
