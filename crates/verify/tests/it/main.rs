@@ -1,0 +1,15 @@
+//! The verifier against whole packages: good, altered, forged and hostile ones.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
+
+mod fixture;
+mod forged;
+mod hostile;
+mod mutation;
+mod output;
+mod valid;
