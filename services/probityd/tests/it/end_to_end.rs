@@ -1,0 +1,139 @@
+//! One capture's way, from the vendor's folder to the court's receipt.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use probity_testkit::wait_until;
+
+use crate::platform::{Platform, ROLES, run};
+
+const CASE: &str = "(2026)京0491民初1号";
+
+fn samples() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples").to_str().unwrap().to_owned()
+}
+
+fn numbers(platform: &Platform) -> Vec<String> {
+    let lines = fs::read_to_string(platform.path("numbers.jsonl")).unwrap();
+    let number = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["state"], "accepted", "{line}");
+        line["evidence"].as_str().unwrap().to_owned()
+    };
+    lines.lines().map(number).collect()
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = walk(folder).into_iter().filter(|p| p.to_str().unwrap().ends_with(ending)).collect();
+    found.sort();
+    found
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    entries.flat_map(|p| if p.is_dir() { walk(&p) } else { vec![p] }).collect()
+}
+
+/// A court with its profile stored; `endpoint` makes it one that is pushed to.
+fn court(platform: &Platform, name: &str, endpoint: Option<&str>) {
+    let dir = platform.path(name);
+    let display = format!("{name} court");
+    let mut args = vec![
+        "court", "init", "--dir", &dir, "--recipient", name, "--name", &display, "--place", "Beijing, China",
+        "--allow-private-address", "--channel",
+    ];
+    match endpoint {
+        Some(url) => args.extend(["push", "--endpoint", url]),
+        None => args.push("pull"),
+    }
+    platform.probity_ok(&args);
+    platform.probity_ok(&[
+        "officer", "recipient", "--officer-key", &platform.path("secret/officer-key"), name, "--document",
+        &platform.path(&format!("{name}/recipient.json")),
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_capture_from_vendor_to_court() {
+    let mut platform = Platform::start().await;
+    platform.enroll();
+    platform.probity_ok(&[
+        "submit", &samples(), "--case", CASE, "--purpose", "ownership", "--memory", &platform.path("memory"), "--out",
+        &platform.path("numbers.jsonl"), "--wait",
+    ]);
+    let all = numbers(&platform);
+    assert_eq!(platform.log_size().await, all.len() as u64);
+
+    submitting_again_gives_the_same_numbers(&platform, &all);
+    pushed_and_pulled(&mut platform, &all).await;
+    for package in [files(&platform.dir().join("pushed"), ".asice"), files(&platform.dir().join("pulled"), ".asice")] {
+        assert_eq!(package.len(), all.len());
+        let verdict = platform.probity_ok(&["verify", package[0].to_str().unwrap(), "--json"]);
+        let verdict: serde_json::Value = serde_json::from_str(&verdict).unwrap();
+        assert_eq!(verdict["overall"], "valid", "{verdict:#}");
+        one_byte_flipped_is_noticed(&platform, &package[0]);
+    }
+    openssl_judges(&platform);
+    for role in ROLES {
+        let status = platform.terminate(role).await;
+        assert!(status.success(), "{role} after SIGTERM: {status}\n{}", platform.log(role));
+    }
+}
+
+fn submitting_again_gives_the_same_numbers(platform: &Platform, first: &[String]) {
+    platform.probity_ok(&[
+        "submit", &samples(), "--case", CASE, "--purpose", "ownership", "--memory", &platform.path("memory"), "--out",
+        &platform.path("numbers.jsonl"),
+    ]);
+    assert_eq!(numbers(platform), first);
+}
+
+async fn pushed_and_pulled(platform: &mut Platform, all: &[String]) {
+    let endpoint = platform.url("COURT").replace("http://", "https://");
+    let listen = endpoint.trim_start_matches("https://").to_owned();
+    court(platform, "pushed", Some(&endpoint));
+    court(platform, "pulled", None);
+    let serve = ["court", "serve", "--dir", &platform.path("pushed"), "--listen", &listen, "--roots",
+        &platform.path("keys/public/root-ca.crt.pem"), "--log-key", &platform.path("keys/public/log.vkey")]
+    .map(str::to_owned);
+    platform.start_program("court", "probity", &serve);
+    wait_until("the court listens", Duration::from_secs(20), || async {
+        tokio::net::TcpStream::connect(&listen).await.is_ok()
+    })
+    .await;
+    platform.probity_ok(&["deliver", "--case", CASE, "--to", "pushed", "--wait", "acknowledged", "--patience", "120"]);
+
+    platform.probity_ok(&["deliver", "--case", CASE, "--to", "pulled", "--wait", "prepared", "--patience", "120"]);
+    let credential = platform.path("pulled/credential");
+    platform.probity_ok(&[
+        "officer", "credential", "--officer-key", &platform.path("secret/officer-key"), "--role", "court",
+        "--recipient", "pulled", "--out", &credential,
+    ]);
+    platform.probity_ok(&[
+        "court", "pull", "--dir", &platform.path("pulled"), "--delivery", &platform.url("DELIVERY"), "--credential",
+        &credential, "--legal-basis", CASE, "--roots", &platform.path("keys/public/root-ca.crt.pem"), "--log-key",
+        &platform.path("keys/public/log.vkey"),
+    ]);
+    let deliver = platform.probity_ok(&["deliver", "--case", CASE, "--to", "pulled", "--wait", "acknowledged"]);
+    assert!(deliver.contains(&format!("acknowledged {}", all.len())), "{deliver}");
+}
+
+fn one_byte_flipped_is_noticed(platform: &Platform, package: &Path) {
+    let mut bytes = fs::read(package).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let bad = platform.path("flipped.asice");
+    fs::write(&bad, bytes).unwrap();
+    let verdict = platform.probity(&["verify", &bad]);
+    assert_eq!(verdict.status.code(), Some(1), "{}", String::from_utf8_lossy(&verdict.stdout));
+}
+
+/// The script that the demonstration ends with, on what the court holds.
+fn openssl_judges(platform: &Platform) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/judge.sh");
+    let said = run(Command::new(script).arg(platform.dir()).arg("pulled"));
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("CMS Verification successful") && said.contains("Verification: OK"), "{said}");
+}

@@ -1,0 +1,5 @@
+//! The whole platform as its users meet it: real processes over real servers.
+
+mod end_to_end;
+mod faults;
+mod platform;
