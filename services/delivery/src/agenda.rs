@@ -1,0 +1,197 @@
+//! What this process has to look at, and when. In memory only: it is rebuilt from the orders and the ledger, so
+//! nothing is lost with it (trap 43: the retry queue is not in the thing that failed).
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+
+use probity_domain::{DeliveryId, EvidenceId, RecipientId, Timestamp};
+
+/// Deliveries by the time they are to be looked at.
+#[derive(Debug, Default)]
+pub struct Agenda {
+    by_time: BTreeSet<(Timestamp, DeliveryId)>,
+    times: HashMap<DeliveryId, Timestamp>,
+    waiting: HashMap<EvidenceId, HashSet<DeliveryId>>,
+}
+
+impl Agenda {
+    /// Looks at `id` at `at`, instead of when it was planned before.
+    pub fn plan(&mut self, id: DeliveryId, at: Timestamp) {
+        self.forget(id);
+        self.times.insert(id, at);
+        self.by_time.insert((at, id));
+    }
+
+    /// Nothing to look at any more.
+    pub fn forget(&mut self, id: DeliveryId) {
+        if let Some(at) = self.times.remove(&id) {
+            self.by_time.remove(&(at, id));
+        }
+    }
+
+    /// `id` is planned.
+    #[must_use]
+    pub fn holds(&self, id: DeliveryId) -> bool {
+        self.times.contains_key(&id)
+    }
+
+    /// Looks at `id` as soon as the evidence is deposited; the plan stays, for the hint may never come.
+    pub fn wait_for(&mut self, evidence: EvidenceId, id: DeliveryId) {
+        self.waiting.entry(evidence).or_default().insert(id);
+    }
+
+    /// Who waited for this evidence.
+    pub fn deposited(&mut self, evidence: &EvidenceId) -> Vec<DeliveryId> {
+        self.waiting.remove(evidence).map(|ids| ids.into_iter().collect()).unwrap_or_default()
+    }
+
+    /// What is due, earliest first, at most `limit`; no longer planned afterwards.
+    pub fn take_due(&mut self, now: Timestamp, limit: usize) -> Vec<DeliveryId> {
+        let mut due = Vec::new();
+        while due.len() < limit
+            && let Some((at, id)) = self.by_time.first().copied()
+            && at <= now
+        {
+            self.forget(id);
+            due.push(id);
+        }
+        due
+    }
+
+    /// How many are planned.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Nothing is planned.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+}
+
+/// Turns for recipients, so that one that hangs holds a few places and never all (P9).
+#[derive(Debug)]
+pub struct Lanes {
+    per_recipient: usize,
+    lanes: HashMap<RecipientId, Lane>,
+    known: HashSet<DeliveryId>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    queue: VecDeque<DeliveryId>,
+    running: usize,
+}
+
+/// Most deliveries in one lane; those beyond come back with the next look at the agenda.
+const LANE_LENGTH_MAX: usize = 10_000;
+
+impl Lanes {
+    /// With at most `per_recipient` running for each recipient.
+    #[must_use]
+    pub fn new(per_recipient: usize) -> Self {
+        Self { per_recipient, lanes: HashMap::new(), known: HashSet::new() }
+    }
+
+    /// Queues a delivery; `false` when it is queued or running already, or the lane is full.
+    pub fn enter(&mut self, recipient: &RecipientId, id: DeliveryId) -> bool {
+        let lane = self.lanes.entry(recipient.clone()).or_default();
+        if lane.queue.len() >= LANE_LENGTH_MAX || !self.known.insert(id) {
+            return false;
+        }
+        lane.queue.push_back(id);
+        true
+    }
+
+    /// The deliveries that may start now, one of each recipient in turn, at most `limit`; they count as running.
+    pub fn start(&mut self, limit: usize) -> Vec<(RecipientId, DeliveryId)> {
+        let mut started = Vec::new();
+        loop {
+            let before = started.len();
+            for (recipient, lane) in &mut self.lanes {
+                if started.len() >= limit {
+                    return started;
+                }
+                if lane.running < self.per_recipient
+                    && let Some(id) = lane.queue.pop_front()
+                {
+                    lane.running += 1;
+                    started.push((recipient.clone(), id));
+                }
+            }
+            if started.len() == before {
+                return started;
+            }
+        }
+    }
+
+    /// A delivery that was running is not any more.
+    pub fn leave(&mut self, recipient: &RecipientId, id: DeliveryId) {
+        self.known.remove(&id);
+        if let Some(lane) = self.lanes.get_mut(recipient) {
+            lane.running = lane.running.saturating_sub(1);
+            if lane.running == 0 && lane.queue.is_empty() {
+                self.lanes.remove(recipient);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_unix_ms(ms)
+    }
+
+    fn id(n: u8) -> DeliveryId {
+        DeliveryId::new(at(1), [n; 10])
+    }
+
+    fn court(name: &str) -> RecipientId {
+        RecipientId::parse(name).unwrap()
+    }
+
+    #[test]
+    fn due_in_order_once_and_replanned() {
+        let mut agenda = Agenda::default();
+        agenda.plan(id(1), at(30));
+        agenda.plan(id(2), at(10));
+        agenda.plan(id(3), at(20));
+        agenda.plan(id(1), at(5));
+        agenda.forget(id(3));
+        assert_eq!(agenda.len(), 2);
+        assert_eq!(agenda.take_due(at(9), 10), [id(1)]);
+        assert_eq!(agenda.take_due(at(10), 10), [id(2)]);
+        assert!(agenda.take_due(at(100), 10).is_empty() && agenda.is_empty());
+    }
+
+    #[test]
+    fn a_deposit_wakes_who_waited() {
+        let mut agenda = Agenda::default();
+        let evidence = crate::delivery::tests::evidence();
+        agenda.wait_for(evidence, id(1));
+        agenda.wait_for(evidence, id(1));
+        assert_eq!(agenda.deposited(&evidence), [id(1)]);
+        assert!(agenda.deposited(&evidence).is_empty());
+    }
+
+    #[test]
+    fn a_court_that_hangs_holds_only_its_own_places() {
+        let mut lanes = Lanes::new(2);
+        for n in 0..100 {
+            assert!(lanes.enter(&court("hangs"), id(n)));
+        }
+        assert!(!lanes.enter(&court("hangs"), id(0)), "queued twice");
+        assert_eq!(lanes.start(64).len(), 2);
+        lanes.enter(&court("answers"), id(200));
+        assert_eq!(lanes.start(64), [(court("answers"), id(200))]);
+        lanes.leave(&court("answers"), id(200));
+        assert!(lanes.start(64).is_empty());
+        lanes.leave(&court("hangs"), id(0));
+        assert_eq!(lanes.start(64), [(court("hangs"), id(2))]);
+        assert!(lanes.enter(&court("hangs"), id(0)), "may come back after it left");
+    }
+}

@@ -1,0 +1,123 @@
+//! What every verb of this role works with.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use probity_domain::{DeliveryId, EvidenceId};
+use probity_platform::ledger::{History, Ledger};
+use probity_platform::objects::Buckets;
+use probity_platform::{Clock, Error, Random, Result};
+use probity_proto::ledger::DeliveryEvent;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::agenda::{Agenda, Lanes};
+use crate::assemble::Evidence;
+use crate::delivery::Delivery;
+use crate::ports::{Hints, Prove, Push};
+use crate::seal::Seal;
+
+/// How this role is named as the actor of ledger events.
+pub const ACTOR: &str = "role:delivery";
+
+/// Stores, ports, the seal, and what is planned in this process.
+pub struct Courier {
+    pub buckets: Buckets,
+    pub ledger: Ledger,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub seal: Seal,
+    pub prove: Arc<dyn Prove>,
+    pub hints: Arc<dyn Hints>,
+    pub push: Arc<dyn Push>,
+    /// Deliveries worked on at once.
+    pub places: Arc<Semaphore>,
+    /// Packages made at once: each costs processor and store, not patience.
+    pub preparing: Semaphore,
+    pub wake: Notify,
+    agenda: Mutex<Agenda>,
+    lanes: Mutex<Lanes>,
+}
+
+/// Bounds of one process.
+#[derive(Debug, Clone, Copy)]
+pub struct Concurrency {
+    pub deliveries: usize,
+    pub per_recipient: usize,
+}
+
+/// What a courier is given.
+pub struct Parts {
+    pub buckets: Buckets,
+    pub ledger: Ledger,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub seal: Seal,
+    pub prove: Arc<dyn Prove>,
+    pub hints: Arc<dyn Hints>,
+    pub push: Arc<dyn Push>,
+}
+
+const PREPARING_MAX: usize = 4;
+
+impl Courier {
+    #[must_use]
+    pub fn new(parts: Parts, concurrency: Concurrency) -> Self {
+        let Parts { buckets, ledger, clock, random, seal, prove, hints, push } = parts;
+        Self {
+            buckets,
+            ledger,
+            clock,
+            random,
+            seal,
+            prove,
+            hints,
+            push,
+            places: Arc::new(Semaphore::new(concurrency.deliveries)),
+            preparing: Semaphore::new(PREPARING_MAX),
+            wake: Notify::new(),
+            agenda: Mutex::default(),
+            lanes: Mutex::new(Lanes::new(concurrency.per_recipient)),
+        }
+    }
+
+    /// Reads a delivery.
+    ///
+    /// # Errors
+    /// `NotFound` when nobody asked for it; those of [`Ledger::read`].
+    pub async fn delivery(&self, id: DeliveryId) -> Result<Delivery> {
+        let history = self.history(id).await?;
+        Delivery::fold(&history)?.ok_or_else(|| unknown(id))
+    }
+
+    pub(crate) async fn history(&self, id: DeliveryId) -> Result<History<DeliveryEvent>> {
+        self.ledger.read(&id.to_string()).await
+    }
+
+    /// Appends what `decide` makes of the delivery as it stands, which another writer may have changed meanwhile.
+    pub(crate) async fn record<F>(&self, id: DeliveryId, actor: &str, cause: &str, decide: F) -> Result<Delivery>
+    where
+        F: Fn(&Delivery) -> Result<Option<DeliveryEvent>> + Send + Sync,
+    {
+        let folded = |history: &History<DeliveryEvent>| Delivery::fold(history)?.ok_or_else(|| unknown(id));
+        let decide = |history: &History<DeliveryEvent>| decide(&folded(history)?);
+        let history = self.ledger.update(&id.to_string(), actor, cause, decide).await?;
+        folded(&history)
+    }
+
+    /// The log's proof, parsed and checked; `None` while the evidence is not deposited.
+    pub(crate) async fn evidence(&self, evidence: &EvidenceId) -> Result<Option<Evidence>> {
+        let proof = self.prove.prove(evidence).await?;
+        proof.map(|proof| Evidence::from_proof(evidence, &proof)).transpose()
+    }
+
+    pub(crate) fn agenda(&self) -> MutexGuard<'_, Agenda> {
+        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) fn unknown(id: DeliveryId) -> Error {
+    Error::not_found(format!("delivery {id} is not known"))
+}

@@ -1,0 +1,152 @@
+//! `deliver`: brings one delivery as far as it can be brought now. Called twice, it does nothing twice that is done.
+
+use probity_domain::{DeliveryId, DeliveryState, EvidenceId, RetrySchedule, Timestamp};
+use probity_platform::{Error, ErrorKind, Result};
+use probity_proto::http::SignedReceiptDocument;
+use probity_proto::ledger::DeliveryEvent;
+
+use crate::acknowledge::Way;
+use crate::answer::{Verdict, judge};
+use crate::courier::{ACTOR, Courier};
+use crate::delivery::{Delivery, Due};
+use crate::ports::Parcel;
+use crate::receipt::SignedReceipt;
+use crate::recipient::{self, Channel, Recipient};
+
+/// While a recipient is suspended, its deliveries are looked at this often.
+const SUSPENDED_MS: i64 = 600_000;
+
+/// When to look again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Something has to come from outside first.
+    Quiet,
+    At(Timestamp),
+    /// The evidence is not deposited yet.
+    AwaitDeposit(EvidenceId),
+}
+
+impl Courier {
+    /// Prepares the package if there is none, pushes it if that is due, and records how that ended.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown delivery; those of storage, the store and the ledger.
+    pub async fn deliver(&self, id: DeliveryId) -> Result<Next> {
+        let mut delivery = self.delivery(id).await?;
+        if delivery.state.is_terminal() {
+            return Ok(Next::Quiet);
+        }
+        let recipient = recipient::read(&self.ledger, &delivery.recipient).await?;
+        if recipient.suspended.is_some() {
+            return Ok(Next::At(self.clock.now().plus_ms(SUSPENDED_MS)));
+        }
+        if !self.has_package(&delivery).await? {
+            delivery = match self.prepare(&delivery, &recipient).await {
+                Ok(Some(prepared)) => prepared,
+                Ok(None) => return Ok(Next::AwaitDeposit(delivery.evidence)),
+                // The profile or the package itself is in the way, and time will not help.
+                Err(e) if e.kind == ErrorKind::Malformed => self.suspend(id, &e.detail).await?,
+                Err(e) => return Err(e),
+            };
+        }
+        let Channel::Push { endpoint, tls_ca } = &recipient.profile.channel else { return Ok(Next::Quiet) };
+        match delivery.due(true) {
+            Due::Now => {}
+            Due::At(at) if at <= self.clock.now() => {}
+            Due::At(at) => return Ok(Next::At(at)),
+            Due::Nothing => return Ok(Next::Quiet),
+        }
+        let parcel = self.parcel(&delivery).await?;
+        let verdict = judge(self.push.push(endpoint, tls_ca.as_deref(), parcel).await);
+        let delivery = self.settle(&delivery, &recipient, verdict).await?;
+        Ok(match delivery.due(true) {
+            Due::Now => Next::At(self.clock.now()),
+            Due::At(at) => Next::At(at),
+            Due::Nothing => Next::Quiet,
+        })
+    }
+
+    async fn parcel(&self, delivery: &Delivery) -> Result<Parcel> {
+        let gone = || Error::unavailable(format!("{}: the package is gone", delivery.id));
+        let package = delivery.package().ok_or_else(gone)?;
+        let (size_bytes, body) = self.buckets.work.get_streamed(&package.object, 0).await?.ok_or_else(gone)?;
+        Ok(Parcel {
+            delivery: delivery.id,
+            evidence: delivery.evidence,
+            recipient: delivery.recipient.to_string(),
+            size_bytes,
+            sha256: package.sha256.0,
+            body,
+        })
+    }
+
+    /// Records what the court's answer means.
+    async fn settle(&self, delivery: &Delivery, recipient: &Recipient, verdict: Verdict) -> Result<Delivery> {
+        match verdict {
+            Verdict::Receipt(document) => self.settle_receipt(delivery, recipient, &document).await,
+            Verdict::Entered => self.enter(delivery, recipient, Way::Pushed, ACTOR).await,
+            Verdict::Refused { reason } => self.suspend(delivery.id, &reason).await,
+            Verdict::Failed { reason, slow_down, retry_after_ms } => {
+                self.fail(delivery.id, &reason, slow_down, retry_after_ms).await
+            }
+        }
+    }
+
+    /// A receipt that does not hold is a failed attempt with its reason, never an acknowledgement.
+    async fn settle_receipt(
+        &self,
+        delivery: &Delivery,
+        recipient: &Recipient,
+        document: &SignedReceiptDocument,
+    ) -> Result<Delivery> {
+        let acknowledged = match SignedReceipt::decode(document) {
+            Ok(signed) => self.acknowledge(delivery, recipient, &signed, Way::Pushed, ACTOR).await,
+            Err(e) => Err(e),
+        };
+        match acknowledged {
+            Err(e) if e.kind == ErrorKind::Malformed => self.fail(delivery.id, &e.detail, false, None).await,
+            other => other,
+        }
+    }
+
+    async fn suspend(&self, id: DeliveryId, reason: &str) -> Result<Delivery> {
+        let decide = |delivery: &Delivery| {
+            let open = !delivery.state.is_terminal() && delivery.state != DeliveryState::Entered;
+            Ok(open.then(|| DeliveryEvent::Suspended { reason: reason.to_owned() }))
+        };
+        tracing::warn!(delivery = %id, reason, "delivery suspended");
+        self.record(id, ACTOR, "push", decide).await
+    }
+
+    /// One more failed attempt: the next one by the schedule, or the end of it.
+    async fn fail(
+        &self,
+        id: DeliveryId,
+        reason: &str,
+        slow_down: bool,
+        retry_after_ms: Option<i64>,
+    ) -> Result<Delivery> {
+        let now = self.clock.now();
+        let [jitter] = self.random.bytes();
+        let decide = |delivery: &Delivery| {
+            if delivery.state.is_terminal() || delivery.state == DeliveryState::Entered {
+                return Ok(None);
+            }
+            let before = match delivery.state {
+                DeliveryState::Retrying { attempts, .. } => attempts,
+                _ => 0,
+            };
+            Ok(Some(match RetrySchedule.wait_ms(before + 1, jitter, slow_down, retry_after_ms) {
+                Some(wait) => DeliveryEvent::AttemptFailed {
+                    next_at: now.plus_ms(wait).to_rfc3339(),
+                    reason: reason.to_owned(),
+                },
+                None => DeliveryEvent::Suspended {
+                    reason: format!("{} attempts failed; the last one: {reason}", before + 1),
+                },
+            }))
+        };
+        tracing::info!(delivery = %id, reason, "push failed");
+        self.record(id, ACTOR, "push", decide).await
+    }
+}

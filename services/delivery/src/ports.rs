@@ -1,0 +1,72 @@
+//! What delivery asks of others, as small traits: roles over the bus, courts' systems over HTTPS.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use probity_domain::{DeliveryId, EvidenceId};
+use probity_platform::bus::Bus;
+use probity_platform::objects::ByteStream;
+use probity_platform::{ErrorKind, Result};
+use probity_proto::subjects::{DELIVERY_DUE, PROVE};
+use probity_proto::v1::{DeliveryDue, Proof, ProveReply, ProveRequest, prove_reply};
+
+use crate::answer::Answer;
+use crate::endpoint::Endpoint;
+
+/// Asks storage for the log's proof.
+#[async_trait]
+pub trait Prove: Send + Sync + 'static {
+    /// The proof; `None` while the evidence is not deposited.
+    async fn prove(&self, evidence: &EvidenceId) -> Result<Option<Proof>>;
+}
+
+/// Tells some process of this role that a delivery is due.
+#[async_trait]
+pub trait Hints: Send + Sync + 'static {
+    /// `round` tells hints about different states of the delivery apart.
+    async fn due(&self, id: DeliveryId, round: usize) -> Result<()>;
+}
+
+/// One push.
+pub struct Parcel {
+    pub delivery: DeliveryId,
+    pub evidence: EvidenceId,
+    pub recipient: String,
+    pub size_bytes: u64,
+    pub sha256: [u8; 32],
+    pub body: ByteStream,
+}
+
+/// Sends packages to courts' systems.
+#[async_trait]
+pub trait Push: Send + Sync + 'static {
+    /// Sends one package and tells how that ended. Never longer than [`Self::time_max`].
+    async fn push(&self, endpoint: &Endpoint, tls_ca: Option<&str>, parcel: Parcel) -> Answer;
+
+    /// The longest a push of this many bytes may take.
+    fn time_max(&self, size_bytes: u64) -> Duration;
+}
+
+/// How long storage may take to answer.
+const PROVE_TIMEOUT: Duration = Duration::from_secs(15);
+
+#[async_trait]
+impl Prove for Bus {
+    async fn prove(&self, evidence: &EvidenceId) -> Result<Option<Proof>> {
+        let question = ProveRequest { evidence_number: evidence.to_string() };
+        match self.ask::<_, ProveReply>(&PROVE, &question, PROVE_TIMEOUT).await {
+            Ok(ProveReply { outcome: Some(prove_reply::Outcome::Proof(proof)) }) => Ok(Some(proof)),
+            Ok(_) => Ok(None),
+            Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+#[async_trait]
+impl Hints for Bus {
+    async fn due(&self, id: DeliveryId, round: usize) -> Result<()> {
+        let hint = DeliveryDue { delivery_id: id.to_string(), round: u32::try_from(round).unwrap_or(u32::MAX) };
+        self.tell(&DELIVERY_DUE, &format!("{id}.{round}"), &hint).await
+    }
+}

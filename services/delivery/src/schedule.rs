@@ -1,0 +1,243 @@
+//! What drives deliveries: hints, the agenda, and a look through the orders that finds what both forgot.
+//!
+//! A hint, or a plan that came due, puts a delivery into its recipient's lane; a lane's turn makes it one task. Plans
+//! are told over the bus again when they come due, so that of several processes that planned the same delivery one
+//! takes it (the hint's id drops the others); without a bus each process goes on by itself.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use probity_domain::{DeliveryId, EvidenceId, RecipientId};
+use probity_platform::startup::Shutdown;
+use probity_platform::{Error, ErrorKind, Result};
+use probity_proto::ledger::RecipientEvent;
+use tokio_util::task::TaskTracker;
+
+use crate::courier::Courier;
+use crate::deliver::Next;
+use crate::delivery::{Delivery, Due};
+use crate::recipient;
+
+/// How often plans are looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// Plans taken at one tick.
+const DUE_AT_ONCE_MAX: usize = 512;
+/// A delivery that was told is looked at again after this, on top of what a push may take: the hint or the process
+/// that took it may be lost. Longer than the bus remembers hint ids.
+const TOLD_MS: i64 = 150_000;
+/// While evidence is not deposited and no hint says it is.
+const DEPOSIT_MS: i64 = 5_000;
+/// After a failure of our own: store, storage, ledger.
+const TROUBLE_MS: i64 = 15_000;
+/// How often the orders are looked through.
+const RESCAN: Duration = Duration::from_secs(300);
+/// How old orders are that are still looked at: the retry schedule takes 75 hours.
+const WINDOW_MS: i64 = 14 * 86_400_000;
+const READS_AT_ONCE: usize = 16;
+/// Deliveries remembered as needing nothing.
+const QUIET_MAX: usize = 1_000_000;
+const RECIPIENTS_PAGE: usize = 1_000;
+/// How long deliveries under way may take at shutdown; a push cut off is pushed again later.
+const DRAIN: Duration = Duration::from_secs(20);
+
+impl Courier {
+    /// A hint came: queues the delivery, or finds that nothing is to do.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown delivery; those of the ledger.
+    pub async fn take(&self, id: DeliveryId) -> Result<()> {
+        let delivery = self.delivery(id).await?;
+        self.enter_lane(&delivery);
+        Ok(())
+    }
+
+    /// Evidence was deposited: whoever waited for it here is due now.
+    pub fn deposited(&self, evidence: &EvidenceId) {
+        let now = self.clock.now();
+        let mut agenda = self.agenda();
+        for id in agenda.deposited(evidence) {
+            agenda.plan(id, now);
+        }
+    }
+
+    /// Tells that a delivery is due; without a bus it is worked on here. Planned again for the case that it is lost.
+    pub(crate) async fn tell_due(&self, delivery: &Delivery) {
+        let push_ms = self.push.time_max(delivery.package().map_or(0, |p| p.size_bytes)).as_millis();
+        let again = TOLD_MS + i64::try_from(push_ms).unwrap_or(i64::MAX / 2);
+        self.agenda().plan(delivery.id, self.clock.now().plus_ms(again));
+        if let Err(e) = self.hints.due(delivery.id, delivery.events).await {
+            tracing::debug!(delivery = %delivery.id, error = %e, "not told; worked on here");
+            self.enter_lane(delivery);
+        }
+    }
+
+    fn enter_lane(&self, delivery: &Delivery) {
+        if self.lanes().enter(&delivery.recipient, delivery.id) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Works through the lanes until shutdown.
+    pub async fn work(self: &Arc<Self>, shutdown: &Shutdown) {
+        let running = TaskTracker::new();
+        while !shutdown.is_requested() {
+            for (recipient, id) in self.lanes().start(self.places.available_permits()) {
+                let courier = self.clone();
+                // Cannot fail: no more were started than there are places, and the semaphore is never closed.
+                let Ok(place) = self.places.clone().try_acquire_owned() else { break };
+                running.spawn(async move {
+                    courier.one(&recipient, id).await;
+                    drop(place);
+                    courier.wake.notify_one();
+                });
+            }
+            tokio::select! {
+                () = shutdown.requested() => break,
+                () = self.wake.notified() => {}
+            }
+        }
+        running.close();
+        if tokio::time::timeout(DRAIN, running.wait()).await.is_err() {
+            tracing::warn!(left = running.len(), "deliveries were under way at shutdown; they are pushed again later");
+        }
+    }
+
+    async fn one(&self, recipient: &RecipientId, id: DeliveryId) {
+        let next = self.deliver(id).await;
+        self.lanes().leave(recipient, id);
+        let now = self.clock.now();
+        match next {
+            Ok(Next::Quiet) => self.agenda().forget(id),
+            Ok(Next::At(at)) => self.agenda().plan(id, at),
+            Ok(Next::AwaitDeposit(evidence)) => {
+                let mut agenda = self.agenda();
+                agenda.wait_for(evidence, id);
+                agenda.plan(id, now.plus_ms(DEPOSIT_MS));
+            }
+            Err(e) => {
+                tracing::warn!(delivery = %id, error = %e, "delivery could not go on");
+                let wait = if e.kind.is_transient() { TROUBLE_MS } else { 20 * TROUBLE_MS };
+                self.agenda().plan(id, now.plus_ms(wait));
+            }
+        }
+    }
+
+    /// Tells what came due, tick by tick, until shutdown.
+    pub async fn tick(self: &Arc<Self>, shutdown: &Shutdown) {
+        while !shutdown.is_requested() {
+            let due = self.agenda().take_due(self.clock.now(), DUE_AT_ONCE_MAX);
+            stream::iter(due).for_each_concurrent(READS_AT_ONCE, |id| self.on_time(id)).await;
+            tokio::select! {
+                () = shutdown.requested() => break,
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+    }
+
+    /// A plan came due: what it was for may have changed meanwhile.
+    async fn on_time(&self, id: DeliveryId) {
+        match self.look(id).await {
+            Ok(Some((delivery, Due::Now))) => self.tell_due(&delivery).await,
+            Ok(Some((delivery, Due::At(at)))) if at <= self.clock.now() => self.tell_due(&delivery).await,
+            Ok(Some((_, Due::At(at)))) => self.agenda().plan(id, at),
+            Ok(_) => {}
+            Err(e) => {
+                tracing::warn!(delivery = %id, error = %e, "delivery could not be looked at");
+                self.agenda().plan(id, self.clock.now().plus_ms(TROUBLE_MS));
+            }
+        }
+    }
+
+    async fn look(&self, id: DeliveryId) -> Result<Option<(Delivery, Due)>> {
+        let delivery = match self.delivery(id).await {
+            Ok(delivery) => delivery,
+            // An order that was written and whose request broke off before its events.
+            Err(e) if e.kind == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let recipient = recipient::read(&self.ledger, &delivery.recipient).await?;
+        let due = delivery.due(recipient.profile.is_pushed());
+        Ok(Some((delivery, due)))
+    }
+
+    /// Looks through the orders at the start and every few minutes, until shutdown.
+    pub async fn rescan(self: &Arc<Self>, shutdown: &Shutdown) {
+        let mut quiet = HashSet::new();
+        while !shutdown.is_requested() {
+            let looked = tokio::select! {
+                () = shutdown.requested() => break,
+                looked = self.rescan_once(&mut quiet) => looked,
+            };
+            let wait = match looked {
+                Ok(found) => {
+                    tracing::debug!(found, "orders looked through");
+                    RESCAN
+                }
+                Err(e) => {
+                    tracing::warn!(error = %e, "orders could not be looked through");
+                    Duration::from_secs(10)
+                }
+            };
+            tokio::select! {
+                () = shutdown.requested() => break,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Plans every open delivery that is not planned; answers how many. `quiet` remembers those that need nothing.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn rescan_once(&self, quiet: &mut HashSet<DeliveryId>) -> Result<usize> {
+        if quiet.len() > QUIET_MAX {
+            quiet.clear();
+        }
+        let since = self.clock.now().plus_ms(-WINDOW_MS);
+        let mut found = 0;
+        let mut after: Option<String> = None;
+        loop {
+            let recipients = self.ledger.ids::<RecipientEvent>(after.as_deref(), RECIPIENTS_PAGE).await?;
+            for id in &recipients {
+                let recipient = RecipientId::parse(id).map_err(Error::internal)?;
+                found += self.rescan_recipient(&recipient, since, quiet).await?;
+            }
+            match recipients.last() {
+                Some(last) if recipients.len() == RECIPIENTS_PAGE => after = Some(last.clone()),
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    async fn rescan_recipient(
+        &self,
+        recipient: &RecipientId,
+        since: probity_domain::Timestamp,
+        quiet: &mut HashSet<DeliveryId>,
+    ) -> Result<usize> {
+        let mut ids = self.ordered_since(recipient, since).await?;
+        {
+            let agenda = self.agenda();
+            ids.retain(|id| !quiet.contains(id) && !agenda.holds(*id));
+        }
+        let looked = ids.into_iter().map(|id| async move { Ok::<_, Error>((id, self.look(id).await?)) });
+        let mut looked = stream::iter(looked).buffer_unordered(READS_AT_ONCE);
+        let mut found = 0;
+        while let Some(one) = looked.next().await {
+            let (id, seen) = one?;
+            let at = match seen {
+                Some((_, Due::Now)) => self.clock.now(),
+                Some((_, Due::At(at))) => at,
+                _ => {
+                    quiet.insert(id);
+                    continue;
+                }
+            };
+            self.agenda().plan(id, at);
+            found += 1;
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,123 @@
+//! The delivery seal: one signature over every member of a package.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use probity_domain::Timestamp;
+use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
+use probity_pki::crl::Crl;
+use probity_pki::keys::Signer;
+use probity_pki::x509::Certificate;
+use probity_platform::objects::Objects;
+use probity_platform::{Error, Result, keys};
+
+use crate::Config;
+use crate::error::kept;
+
+/// Where issuance publishes its lists; the numbers in their names sort.
+const ISSUING_CRLS: &str = "repository/crl/issuing/";
+const CRL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How long the newest list is not looked for again.
+const CRL_AGE_MS_MAX: i64 = 60_000;
+const PAGE: u16 = 1_000;
+
+/// The seal's key with what verifiers need beside its signature.
+pub struct Seal {
+    key: Box<dyn Signer>,
+    certificate: Certificate,
+    chain: Vec<Certificate>,
+    crls: Vec<Crl>,
+    truth: Arc<dyn Objects>,
+    newest: Mutex<Option<Newest>>,
+}
+
+#[derive(Clone)]
+struct Newest {
+    key: String,
+    crl: Crl,
+    looked_at: Timestamp,
+}
+
+impl Seal {
+    /// Opens the files the configuration names.
+    ///
+    /// # Errors
+    /// `Malformed`, naming the file.
+    pub fn open(config: &Config, truth: Arc<dyn Objects>) -> Result<Self> {
+        let certificate = keys::read_certificate(&config.seal_certificate_file)?;
+        let key = keys::open_signing_key(&config.seal_key_file, &config.seal_passphrase_file, &certificate)?;
+        let mut chain = Vec::new();
+        for file in &config.seal_chain_files {
+            chain.extend(keys::read_certificates(file)?);
+        }
+        let crls = config.seal_crl_files.iter().map(|file| keys::read_crl(file)).collect::<Result<_>>()?;
+        Ok(Self::new(Box::new(key), certificate, chain, crls, truth))
+    }
+
+    /// From parts at hand.
+    #[must_use]
+    pub fn new(
+        key: Box<dyn Signer>,
+        certificate: Certificate,
+        chain: Vec<Certificate>,
+        crls: Vec<Crl>,
+        truth: Arc<dyn Objects>,
+    ) -> Self {
+        Self { key, certificate, chain, crls, truth, newest: Mutex::new(None) }
+    }
+
+    /// The seal's certificate.
+    #[must_use]
+    pub const fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Signs a seal manifest.
+    ///
+    /// # Errors
+    /// `Unavailable` when the certificate is not valid at `at` or the repository cannot be read.
+    pub async fn sign(&self, manifest: &[u8], at: Timestamp) -> Result<Vec<u8>> {
+        if !self.certificate.is_valid_at(at) {
+            return Err(Error::unavailable("the delivery seal's certificate is not valid now"));
+        }
+        let mut crls = self.crls.clone();
+        crls.extend(self.newest_issuing_crl(at).await?);
+        let request = SignRequest {
+            content: manifest,
+            signer: &self.certificate,
+            extra_certificates: &self.chain,
+            crls: &crls,
+            signing_time: at,
+            commitment: CommitmentType::ProofOfDelivery,
+            instruction_digest: None,
+        };
+        sign_detached(&request, &*self.key).map_err(kept)
+    }
+
+    /// The issuing CA's newest list; `None` while it has published none.
+    async fn newest_issuing_crl(&self, now: Timestamp) -> Result<Option<Crl>> {
+        let known = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = &known
+            && now.ms_since(known.looked_at) < CRL_AGE_MS_MAX
+        {
+            return Ok(Some(known.crl.clone()));
+        }
+        let mut newest = known.map(|n| n.key);
+        loop {
+            let page = self.truth.list(ISSUING_CRLS, newest.as_deref(), PAGE).await?;
+            let full = page.len() == usize::from(PAGE);
+            if let Some(last) = page.into_iter().next_back() {
+                newest = Some(last.key);
+            }
+            if !full {
+                break;
+            }
+        }
+        let Some(key) = newest else { return Ok(None) };
+        let object = self.truth.get(&key, CRL_BYTES_MAX).await?;
+        let object = object.ok_or_else(|| Error::unavailable(format!("{key} is gone")))?;
+        let crl = Crl::from_der(&object.bytes).map_err(kept)?;
+        let found = Newest { key, crl: crl.clone(), looked_at: now };
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        Ok(Some(crl))
+    }
+}
