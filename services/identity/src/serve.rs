@@ -1,0 +1,90 @@
+//! Wiring.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use probity_platform::access::Access;
+use probity_platform::edge;
+use probity_platform::ledger::Ledger;
+use probity_platform::startup::Context;
+use probity_platform::{Clock, Random, Result};
+
+use crate::channel::CodeChannel;
+use crate::code::Codes;
+use crate::provider::{Sandbox, VerificationProvider};
+use crate::throttle::Throttle;
+use crate::{Config, channel, http};
+
+/// What the verbs work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity {
+    pub(crate) ledger: Ledger,
+    pub(crate) access: Access,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) codes: Codes,
+    pub(crate) channel: Arc<dyn CodeChannel>,
+    pub(crate) provider: Option<Arc<dyn VerificationProvider>>,
+    pub(crate) code_ttl_ms: i64,
+    pub(crate) attempts_max: u32,
+    pub(crate) applications: Arc<Throttle>,
+    pub(crate) intents: Arc<Throttle>,
+    pub(crate) trusted_proxies: Arc<[IpAddr]>,
+}
+
+impl Identity {
+    /// From settings and the platform's parts.
+    ///
+    /// # Errors
+    /// `Malformed` for a key or channel that cannot be used.
+    pub fn new(
+        config: &Config,
+        ledger: Ledger,
+        access: Access,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self> {
+        let provider = config
+            .sandbox_provider
+            .then(|| Arc::new(Sandbox) as Arc<dyn VerificationProvider>);
+        if provider.is_some() {
+            tracing::warn!("the sandbox provider is on: identities decided by it are not verified");
+        }
+        Ok(Self {
+            ledger,
+            access,
+            clock,
+            random,
+            codes: Codes::from_file(&config.code_key_file)?,
+            channel: channel::open(&config.channel)?,
+            provider,
+            code_ttl_ms: i64::from(config.code_ttl_s) * 1_000,
+            attempts_max: config.attempts_max,
+            applications: Arc::new(Throttle::new(config.applications_per_minute_max)),
+            intents: Arc::new(Throttle::new(config.intents_per_minute_max)),
+            trusted_proxies: config.trusted_proxies.clone().into(),
+        })
+    }
+}
+
+impl FromRef<Identity> for Access {
+    fn from_ref(identity: &Identity) -> Self {
+        identity.access.clone()
+    }
+}
+
+/// Serves until shutdown is requested and what is in flight is answered.
+///
+/// # Errors
+/// `Malformed` for settings that cannot work, `Unavailable` when the address is taken.
+pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    let identity = Identity::new(
+        &config,
+        ctx.ledger.clone(),
+        ctx.access.clone(),
+        ctx.clock.clone(),
+        ctx.random.clone(),
+    )?;
+    edge::serve_http(config.listen, http::router(identity), &ctx, "identity").await
+}
