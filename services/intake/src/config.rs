@@ -1,0 +1,73 @@
+//! `[intake]`.
+
+use std::net::SocketAddr;
+
+use probity_platform::{Error, Result};
+use serde::Deserialize;
+
+use crate::upload::BUFFERED_BYTES_MAX;
+
+/// Settings of the role.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// Where gRPC is served; none means HTTP alone.
+    pub grpc_listen: Option<SocketAddr>,
+    /// Largest artifact.
+    #[serde(default = "blob_bytes_max")]
+    pub blob_bytes_max: u64,
+    /// Refuses instructions without a confirmed intent (I2). Off only for demos and load tests.
+    #[serde(default = "require_intent")]
+    pub require_intent: bool,
+    /// Memory for bodies being taken in; beyond it callers are told to come back.
+    #[serde(default = "inflight_bytes_max")]
+    pub inflight_bytes_max: u64,
+}
+
+impl Config {
+    /// # Errors
+    /// `Malformed` for bounds under which nothing could be taken in.
+    pub fn check(&self) -> Result<()> {
+        if self.inflight_bytes_max < 8 * BUFFERED_BYTES_MAX || self.inflight_bytes_max > 1 << 40 {
+            return Err(Error::malformed(
+                "[intake] inflight_bytes_max: 64 MiB to 1 TiB",
+            ));
+        }
+        if self.blob_bytes_max == 0 {
+            return Err(Error::malformed("[intake] blob_bytes_max: at least 1"));
+        }
+        Ok(())
+    }
+}
+
+const fn blob_bytes_max() -> u64 {
+    16 * 1024 * 1024 * 1024
+}
+
+const fn require_intent() -> bool {
+    true
+}
+
+const fn inflight_bytes_max() -> u64 {
+    128 * 1024 * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strict_with_defaults() {
+        let parse = |text: &str| serde_json::from_str::<Config>(text);
+        let config = parse(r#"{"listen": "127.0.0.1:0", "grpc_listen": "127.0.0.1:0"}"#).unwrap();
+        assert_eq!(
+            (config.blob_bytes_max, config.require_intent),
+            (17_179_869_184, true)
+        );
+        config.check().unwrap();
+        assert!(parse(r#"{"listen": "127.0.0.1:0", "blob_max": 1}"#).is_err());
+        let small = parse(r#"{"listen": "127.0.0.1:0", "inflight_bytes_max": 1}"#).unwrap();
+        assert!(small.check().is_err());
+    }
+}

@@ -1,0 +1,34 @@
+//! `fetch`: an artifact's bytes, checked again on their way out.
+
+use probity_domain::{Artifact, EvidenceId, TenantId};
+use probity_platform::objects::ByteStream;
+use probity_platform::{Error, Result};
+
+use crate::Intake;
+use crate::status::own_evidence;
+use crate::verified::Expected;
+
+/// Opens an artifact. The stream does not end well unless the bytes are the ones accepted (R2).
+///
+/// # Errors
+/// `NotFound` for another tenant's evidence or a name it does not have; `Internal` when stored bytes are missing.
+pub async fn fetch(
+    intake: &Intake,
+    tenant: &TenantId,
+    id: EvidenceId,
+    name: &str,
+) -> Result<(Artifact, ByteStream)> {
+    let (_, item) = own_evidence(intake, tenant, id).await?;
+    let artifact = item
+        .artifacts()
+        .iter()
+        .find(|a| a.name.as_str() == name)
+        .cloned()
+        .ok_or_else(|| Error::not_found(format!("evidence {id} has no artifact of this name")))?;
+    let expected = Expected {
+        size_bytes: artifact.size_bytes,
+        digests: artifact.digests,
+    };
+    let bytes = intake.blobs.open(tenant, expected).await?;
+    Ok((artifact, bytes))
+}

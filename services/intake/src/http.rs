@@ -1,0 +1,391 @@
+//! HTTP: what vendors see. Every call needs a vendor's credential and sees that tenant alone.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use futures::{StreamExt as _, TryStreamExt as _};
+use http::header::{CONNECTION, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use probity_domain::{
+    Digests, EvidenceId, IdempotencyKey, IntentId, Sha3_256, Sha256, SubmissionId,
+};
+use probity_platform::access::Authenticated;
+use probity_platform::edge::{Json, Problem};
+use probity_platform::objects::ByteStream;
+use probity_platform::{Error, Result};
+use probity_proto::http::{
+    BlobStoredDocument, EvidencePageDocument, EvidenceStatusDocument, InstructionDocument,
+    ProblemDocument, SubmittedDocument,
+};
+use serde::Deserialize;
+
+use crate::instruction::INSTRUCTION_BYTES_MAX;
+use crate::serve::Shared;
+use crate::status::Whereabouts;
+use crate::submit::{Request, submit};
+use crate::verified::Expected;
+use crate::{Intake, fetch, openapi, search, status, upload};
+
+type Answer<T> = core::result::Result<T, Problem>;
+
+/// A body that was not needed is read to its end up to this length, so that its sender gets to see the answer.
+const DRAINED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Parsing an instruction takes about this many times its length in memory.
+const INSTRUCTION_MEMORY: u64 = 3;
+
+/// The role's routes.
+pub fn router(intake: Intake) -> Router {
+    Router::new()
+        .route("/v1/blobs/{sha3_256}", put(put_blob).head(head_blob))
+        .route("/v1/submissions", post(post_submission))
+        .route("/v1/submissions/{submission}", get(get_submission))
+        .route("/v1/evidence", get(list_evidence))
+        .route("/v1/evidence/{evidence}", get(get_evidence))
+        .route(
+            "/v1/evidence/{evidence}/artifacts/{*name}",
+            get(get_artifact),
+        )
+        .route("/openapi.json", get(openapi_document))
+        .with_state(Shared(intake))
+}
+
+/// Uploads one artifact's bytes under their SHA3-256. The same bytes again are free.
+#[utoipa::path(put, path = "/v1/blobs/{sha3_256}",
+    params(("sha3_256" = String, Path), ("Probity-SHA256" = String, Header),
+        ("Content-Length" = u64, Header)),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    security(("credential" = [])), responses(
+    (status = 200, body = BlobStoredDocument, description = "stored before"),
+    (status = 201, body = BlobStoredDocument),
+    (status = 400, body = ProblemDocument, description = "empty, or the bytes are not what was announced"),
+    (status = 413, body = ProblemDocument)))]
+pub(crate) async fn put_blob(
+    State(Shared(intake)): State<Shared>,
+    Authenticated(caller): Authenticated,
+    Path(sha3_256): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Response> {
+    let (tenant, _) = caller.require_vendor()?;
+    let announced = announced(&sha3_256, &headers)?;
+    if announced.size_bytes > intake.blob_bytes_max {
+        return Ok(too_large(format!(
+            "an artifact has at most {} bytes",
+            intake.blob_bytes_max
+        )));
+    }
+    // Shared, so that what upload leaves unread can be read to its end.
+    let (bytes, rest) = lend(body);
+    let stored = upload::upload(&intake, tenant, announced, bytes).await?;
+    let existed = stored.existed;
+    let status = if existed {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    let mut response = (status, Json(stored)).into_response();
+    if existed && !rest.drain(announced.size_bytes).await {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+fn announced(sha3_256: &str, headers: &HeaderMap) -> Result<Expected> {
+    let size = text(headers, &CONTENT_LENGTH)?;
+    let sha256 = text(headers, &HeaderName::from_static("probity-sha256"))?;
+    Ok(Expected {
+        size_bytes: size
+            .parse()
+            .map_err(|_| Error::malformed("content-length: not a number"))?,
+        digests: Digests {
+            sha3_256: Sha3_256::parse_hex(sha3_256)?,
+            sha256: Sha256::parse_hex(sha256)?,
+        },
+    })
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str> {
+    let value = headers
+        .get(name)
+        .ok_or_else(|| Error::malformed(format!("header {name} is missing")))?;
+    value
+        .to_str()
+        .map_err(|_| Error::malformed(format!("header {name}: visible ASCII alone")))
+}
+
+/// A body that is lent out and comes back when its borrower is done with it.
+struct Rest(tokio::sync::oneshot::Receiver<axum::body::BodyDataStream>);
+
+struct Lent(
+    Option<(
+        axum::body::BodyDataStream,
+        tokio::sync::oneshot::Sender<axum::body::BodyDataStream>,
+    )>,
+);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some((body, owner)) = self.0.take() {
+            // The request may be gone already.
+            owner.send(body).ok();
+        }
+    }
+}
+
+fn lend(body: Body) -> (ByteStream, Rest) {
+    let (owner, rest) = tokio::sync::oneshot::channel();
+    let lent = Lent(Some((body.into_data_stream(), owner)));
+    let bytes = futures::stream::unfold(lent, |mut lent| async move {
+        let piece = match &mut lent.0 {
+            Some((body, _)) => body.next().await?,
+            None => return None,
+        };
+        Some((
+            piece.map_err(|e| Error::malformed(format!("the body broke off: {e}"))),
+            lent,
+        ))
+    });
+    (Box::pin(bytes), Rest(rest))
+}
+
+impl Rest {
+    /// Reads what is left of a body of `size_bytes`; `false` when that is too much.
+    async fn drain(self, size_bytes: u64) -> bool {
+        if size_bytes > DRAINED_BYTES_MAX {
+            return false;
+        }
+        let Ok(mut body) = self.0.await else {
+            return false;
+        };
+        while let Some(Ok(_)) = body.next().await {}
+        true
+    }
+}
+
+/// Whether these bytes are stored, and how long they are: for clients that resume.
+#[utoipa::path(head, path = "/v1/blobs/{sha3_256}", params(("sha3_256" = String, Path)),
+    security(("credential" = [])), responses((status = 200), (status = 404)))]
+pub(crate) async fn head_blob(
+    State(Shared(intake)): State<Shared>,
+    Authenticated(caller): Authenticated,
+    Path(sha3_256): Path<String>,
+) -> Answer<Response> {
+    let (tenant, _) = caller.require_vendor()?;
+    let digest = Sha3_256::parse_hex(&sha3_256)?;
+    let size = intake.blobs.size(tenant, digest).await?;
+    let size = size.ok_or_else(|| Error::not_found(format!("no bytes {digest}")))?;
+    Ok((StatusCode::OK, [(CONTENT_LENGTH, HeaderValue::from(size))]).into_response())
+}
+
+/// Accepts an instruction of one to ten thousand captures whose artifacts are uploaded. Durable before the answer.
+#[utoipa::path(post, path = "/v1/submissions", request_body = InstructionDocument,
+    params(("Idempotency-Key" = String, Header), ("Probity-Intent" = Option<String>, Header)),
+    security(("credential" = [])), responses(
+    (status = 200, body = SubmittedDocument, description = "line by line: accepted with its number, or refused"),
+    (status = 400, body = ProblemDocument, description = "not an instruction, or every line was refused"),
+    (status = 403, body = ProblemDocument, description = "no standing, or no confirmed intent for these bytes"),
+    (status = 409, body = ProblemDocument, description = "key or intent was used for another instruction"),
+    (status = 413, body = ProblemDocument)))]
+pub(crate) async fn post_submission(
+    State(Shared(intake)): State<Shared>,
+    Authenticated(caller): Authenticated,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Response> {
+    caller.require_vendor()?;
+    let key = IdempotencyKey::parse(text(&headers, &HeaderName::from_static("idempotency-key"))?)?;
+    let intent = match headers.contains_key("probity-intent") {
+        true => Some(IntentId::parse(text(
+            &headers,
+            &HeaderName::from_static("probity-intent"),
+        )?)?),
+        false => None,
+    };
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let size_bytes = announced.unwrap_or(INSTRUCTION_BYTES_MAX as u64);
+    if size_bytes > INSTRUCTION_BYTES_MAX as u64 {
+        return Ok(too_large(format!(
+            "an instruction has at most {INSTRUCTION_BYTES_MAX} bytes"
+        )));
+    }
+    let _held = intake.admit(INSTRUCTION_MEMORY * size_bytes).await?;
+    let instruction = axum::body::to_bytes(body, INSTRUCTION_BYTES_MAX)
+        .await
+        .map_err(|e| Error::malformed(format!("the body broke off or is too long: {e}")))?;
+    let submission = submit(
+        &intake,
+        Request {
+            caller: &caller,
+            instruction,
+            key,
+            intent,
+        },
+    )
+    .await?;
+    Ok(Json(status::submitted_document(
+        &submission,
+        &Whereabouts::default(),
+    ))
+    .into_response())
+}
+
+/// Where each line of a submission stands.
+#[utoipa::path(get, path = "/v1/submissions/{submission}", params(("submission" = String, Path)),
+    security(("credential" = [])), responses(
+    (status = 200, body = SubmittedDocument), (status = 404, body = ProblemDocument)))]
+pub(crate) async fn get_submission(
+    State(Shared(intake)): State<Shared>,
+    Authenticated(caller): Authenticated,
+    Path(submission): Path<String>,
+) -> Answer<Response> {
+    let (tenant, _) = caller.require_vendor()?;
+    let id = SubmissionId::parse(&submission)?;
+    let (document, degraded) = status::submission_status(&intake, tenant, id).await?;
+    Ok(perhaps_degraded(Json(document).into_response(), degraded))
+}
+
+/// Where one piece of evidence stands. `Probity-Degraded: index` says that `accepted` may be old.
+#[utoipa::path(get, path = "/v1/evidence/{evidence}", params(("evidence" = String, Path)),
+    security(("credential" = [])), responses(
+    (status = 200, body = EvidenceStatusDocument), (status = 404, body = ProblemDocument)))]
+pub(crate) async fn get_evidence(
+    State(Shared(intake)): State<Shared>,
+    Authenticated(caller): Authenticated,
+    Path(evidence): Path<String>,
+) -> Answer<Response> {
+    let (tenant, _) = caller.require_vendor()?;
+    let id = EvidenceId::parse(&evidence)?;
+    let (document, degraded) = status::evidence_status(&intake, tenant, id).await?;
+    Ok(perhaps_degraded(Json(document).into_response(), degraded))
+}
+
+/// What may stand in a query. Strict: a misspelt filter must not answer everything.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    case: Option<String>,
+    /// RFC 3339; a day ago when absent, at most 31 days before `until`.
+    from: Option<String>,
+    /// RFC 3339; now when absent.
+    until: Option<String>,
+    /// `accepted` or `deposited`.
+    state: Option<String>,
+    submission: Option<String>,
+    page: Option<String>,
+    /// At most 1,000.
+    page_size: Option<usize>,
+}
+
+/// Pages through the tenant's evidence, oldest first. A short page may still have a next one.
+#[utoipa::path(get, path = "/v1/evidence", params(ListQuery), security(("credential" = [])),
+    responses((status = 200, body = EvidencePageDocument), (status = 400, body = ProblemDocument)))]
+pub(crate) async fn list_evidence(
+    State(Shared(intake)): State<Shared>,
+    Authenticated(caller): Authenticated,
+    query: core::result::Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer<Response> {
+    let (tenant, _) = caller.require_vendor()?;
+    let Query(query) = query.map_err(|e| Error::malformed(e.body_text()))?;
+    let query = search::Query {
+        case: query.case,
+        from: query.from,
+        until: query.until,
+        state: query.state,
+        submission: query.submission,
+        page: query.page,
+        page_size: query.page_size,
+    };
+    let (page, degraded) = search::search(&intake, tenant, &query).await?;
+    Ok(perhaps_degraded(Json(page).into_response(), degraded))
+}
+
+/// One artifact's bytes, checked against their digests on the way: wrong ones never arrive whole.
+#[utoipa::path(get, path = "/v1/evidence/{evidence}/artifacts/{name}",
+    params(("evidence" = String, Path), ("name" = String, Path)), security(("credential" = [])),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 404, body = ProblemDocument)))]
+pub(crate) async fn get_artifact(
+    State(Shared(intake)): State<Shared>,
+    Authenticated(caller): Authenticated,
+    Path((evidence, name)): Path<(String, String)>,
+) -> Answer<Response> {
+    let (tenant, _) = caller.require_vendor()?;
+    let id = EvidenceId::parse(&evidence)?;
+    let (artifact, bytes) = fetch::fetch(&intake, tenant, id, &name).await?;
+    tracing::info!(evidence = %id, artifact = %artifact.name, reader = %caller.actor(), "artifact read");
+    let body =
+        Body::from_stream(bytes.inspect_err(|error| tracing::error!(%error, "artifact not sent")));
+    let digest = |text: String| HeaderValue::from_str(&text).map_err(Error::internal);
+    let headers = [
+        (CONTENT_LENGTH, HeaderValue::from(artifact.size_bytes)),
+        (
+            CONTENT_TYPE,
+            digest(artifact.media_type.as_str().to_owned())?,
+        ),
+        // Captured pages must never run as pages of this service.
+        (CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),
+        (
+            HeaderName::from_static("content-security-policy"),
+            HeaderValue::from_static("sandbox"),
+        ),
+        (
+            HeaderName::from_static("x-content-type-options"),
+            HeaderValue::from_static("nosniff"),
+        ),
+        (
+            HeaderName::from_static("probity-sha3-256"),
+            digest(artifact.digests.sha3_256.to_hex())?,
+        ),
+        (
+            HeaderName::from_static("probity-sha256"),
+            digest(artifact.digests.sha256.to_hex())?,
+        ),
+    ];
+    Ok((headers, body).into_response())
+}
+
+async fn openapi_document() -> Response {
+    (
+        [(CONTENT_TYPE, "application/json")],
+        openapi::openapi_json(),
+    )
+        .into_response()
+}
+
+fn perhaps_degraded(mut response: Response, degraded: bool) -> Response {
+    if degraded {
+        let name = HeaderName::from_static("probity-degraded");
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static("index"));
+    }
+    response
+}
+
+/// `malformed`, with the status that says which rule: known before the body is read.
+fn too_large(detail: String) -> Response {
+    let status = StatusCode::PAYLOAD_TOO_LARGE;
+    let document = ProblemDocument {
+        kind: "urn:probity:problem:malformed".to_owned(),
+        title: status.canonical_reason().unwrap_or("error").to_owned(),
+        status: status.as_u16(),
+        detail,
+    };
+    let body = serde_json::to_vec(&document).unwrap_or_default();
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}

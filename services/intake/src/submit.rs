@@ -1,0 +1,251 @@
+//! `submit`: a vendor's instruction becomes evidence with numbers.
+
+use bytes::Bytes;
+use probity_domain::{
+    IdempotencyKey, IntentId, PartyId, Sha256, Submission, SubmissionDraft, SubmissionId, TenantId,
+};
+use probity_platform::access::Caller;
+use probity_platform::objects::Created;
+use probity_platform::{Error, Result};
+use probity_proto::stored::{read_submission, submission_key, write_submission};
+use probity_proto::v1::Submitted;
+use sha2::Digest as _;
+
+use crate::instruction::{self, Instruction};
+use crate::intent::{self, Claim};
+use crate::reserve::{Reservations, Reserved, WRITE_WITHIN_MS};
+use crate::{Intake, status};
+
+/// Items named by one hint: what signing takes at once.
+const ITEMS_PER_HINT: u32 = 200;
+
+/// An instruction as it came.
+pub struct Request<'a> {
+    pub caller: &'a Caller,
+    /// Byte for byte what the one-time code was bound to.
+    pub instruction: Bytes,
+    pub key: IdempotencyKey,
+    pub intent: Option<IntentId>,
+}
+
+/// Accepts an instruction, or finds that it was accepted before. When this answers, nothing may lose it.
+///
+/// # Errors
+/// `Forbidden` without standing or a confirmed intent; `Malformed` when the instruction cannot be read or none of its
+/// lines was accepted; `Conflict` when the key or the intent was used for something else; those of the store.
+pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission> {
+    // 1. Who instructs, and what exactly.
+    let (tenant, party) = request.caller.require_vendor()?;
+    let digest = Sha256(sha2::Sha256::digest(&request.instruction).into());
+
+    // 2. The same key again: the same answer, from the store alone.
+    let reservations = Reservations::read(&intake.ledger, tenant, &request.key, digest).await?;
+    if let Some(reserved) = reservations.latest()?
+        && let Some(accepted) = status::stored_submission(intake, reserved.submission).await?
+    {
+        return Ok(accepted);
+    }
+
+    // 3. The instruction as a whole, and each of its lines.
+    let mut instruction = instruction::read(&request.instruction)?;
+
+    // 4. The party's standing: verified, and agreed to the electronic form (W1, I4).
+    intake
+        .standings
+        .check(&intake.ledger, tenant, party, intake.clock.now())
+        .await?;
+
+    // 5. Its will: this instruction, confirmed by its own one-time code (I2).
+    let reserved_before = reservations.submissions();
+    let claim = Claim {
+        tenant,
+        party,
+        instruction: digest,
+        reserved: &reserved_before,
+    };
+    match request.intent {
+        Some(intent) => intent::check(&intake.ledger, intent, &claim).await?,
+        None if intake.require_intent => {
+            return Err(Error::forbidden(
+                "an instruction needs its confirmed intent: header Probity-Intent (I2)",
+            ));
+        }
+        None => {}
+    }
+
+    // 6. Each line's bytes: stored, and what the line says of them.
+    let stored = intake.blobs.look_up(tenant, instruction.blobs()).await?;
+    instruction.refuse_absent(&stored);
+    if instruction.accepted().next().is_none() {
+        let refusals = instruction::every_refusal(&instruction.items);
+        return Err(Error::malformed(format!(
+            "every item was refused: {refusals}"
+        )));
+    }
+
+    // 7. A place: the key's reservation decides the submission id, whoever else comes with the key.
+    let now = intake.clock.now();
+    let fresh = Reserved {
+        submission: SubmissionId::new(now, intake.random.bytes()),
+        received_at: now,
+    };
+    let actor = request.caller.actor();
+    let reserved = reservations
+        .reserve(&intake.ledger, &actor, tenant, digest, fresh)
+        .await?;
+
+    // 8. The intent is used, by this submission and no other.
+    if let Some(intent) = request.intent {
+        let mut reserved_now = reserved_before.clone();
+        reserved_now.push(reserved.submission.to_string());
+        let claim = Claim {
+            reserved: &reserved_now,
+            ..claim
+        };
+        intent::use_once(&intake.ledger, intent, &claim, reserved.submission).await?;
+    }
+
+    // 9. The submission becomes durable: from here nothing may lose it. Of several at once, one is written.
+    let draft = draft(&request, tenant, party, digest, reserved, instruction);
+    let submission = store(intake, Submission::new(draft)?).await?;
+
+    // 10. Signing is told. A hint may be lost: the reconciler finds the submission all the same.
+    hint(intake, &submission).await;
+    Ok(submission)
+}
+
+fn draft(
+    request: &Request<'_>,
+    tenant: &TenantId,
+    party: &PartyId,
+    digest: Sha256,
+    reserved: Reserved,
+    instruction: Instruction,
+) -> SubmissionDraft {
+    SubmissionDraft {
+        id: reserved.submission,
+        tenant: tenant.clone(),
+        party: party.clone(),
+        credential: request.caller.credential,
+        on_behalf_of: instruction.on_behalf_of,
+        automated: instruction.automated,
+        case: instruction.case,
+        intent: request.intent,
+        idempotency_key: request.key.clone(),
+        instruction_sha256: digest,
+        received_at: reserved.received_at,
+        items: instruction.items,
+    }
+}
+
+/// Writes create-only; answers what stands there afterwards.
+async fn store(intake: &Intake, submission: Submission) -> Result<Submission> {
+    // Later, whoever looks for unfinished work may be past this submission's hour.
+    if intake.clock.now().ms_since(submission.id.at()) >= WRITE_WITHIN_MS {
+        return Err(Error::unavailable(
+            "checking took too long; try again in some minutes",
+        ));
+    }
+    let key = submission_key(submission.id);
+    match intake
+        .truth
+        .create(&key, Bytes::from(write_submission(&submission)))
+        .await?
+    {
+        Created::Created => Ok(submission),
+        Created::Exists(winner) => read_submission(&winner)
+            .map_err(|e| Error::internal(format!("{key} does not read: {e}"))),
+    }
+}
+
+async fn hint(intake: &Intake, submission: &Submission) {
+    for hint in hints(submission) {
+        if let Err(error) = intake.neighbours.submitted(&hint).await {
+            tracing::warn!(submission = hint.submission_id, %error, "hint not sent; the reconciler will");
+            // With the bus down, every further hint would only wait as long.
+            return;
+        }
+    }
+}
+
+/// Hints over the accepted items: runs of places, so that what was refused is not asked for.
+fn hints(submission: &Submission) -> Vec<Submitted> {
+    let mut hints: Vec<Submitted> = Vec::new();
+    for (id, _) in submission.accepted() {
+        match hints.last_mut() {
+            Some(hint) if id.item - hint.first_item < ITEMS_PER_HINT => hint.last_item = id.item,
+            _ => hints.push(Submitted {
+                submission_id: submission.id.to_string(),
+                first_item: id.item,
+                last_item: id.item,
+                round: 0,
+            }),
+        }
+    }
+    hints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probity_domain::{
+        Artifact, ArtifactName, ArtifactRole, CaseId, CredentialId, Digests, Item, ItemOutcome,
+        Malformed, MediaType, Purpose, Sha3_256, Timestamp,
+    };
+
+    fn item() -> Item {
+        let artifact = Artifact {
+            name: ArtifactName::parse("a").unwrap(),
+            media_type: MediaType::parse("text/plain").unwrap(),
+            role: ArtifactRole::Content,
+            size_bytes: 1,
+            digests: Digests {
+                sha3_256: Sha3_256([1; 32]),
+                sha256: Sha256([2; 32]),
+            },
+        };
+        Item::new("t".into(), Purpose::Neutral, None, None, vec![artifact]).unwrap()
+    }
+
+    fn submission(accepted: impl Fn(usize) -> bool, count: usize) -> Submission {
+        let outcome = |place| match accepted(place) {
+            true => ItemOutcome::Accepted(item()),
+            false => ItemOutcome::Refused(Malformed::new("title", "bad")),
+        };
+        Submission::new(SubmissionDraft {
+            id: SubmissionId::new(Timestamp::from_unix_ms(1), [0; 10]),
+            tenant: TenantId::parse("t").unwrap(),
+            party: PartyId::parse("p").unwrap(),
+            credential: CredentialId::new(Timestamp::from_unix_ms(1), [0; 10]),
+            on_behalf_of: None,
+            automated: false,
+            case: CaseId::parse("c").unwrap(),
+            intent: None,
+            idempotency_key: IdempotencyKey::parse("k").unwrap(),
+            instruction_sha256: Sha256([0; 32]),
+            received_at: Timestamp::from_unix_ms(1),
+            items: (0..count).map(outcome).collect(),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn hints_cover_every_accepted_item_once() {
+        let runs = |s: &Submission| {
+            hints(s)
+                .iter()
+                .map(|h| (h.first_item, h.last_item))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(runs(&submission(|_| true, 1)), [(0, 0)]);
+        assert_eq!(
+            runs(&submission(|_| true, 450)),
+            [(0, 199), (200, 399), (400, 449)]
+        );
+        assert_eq!(runs(&submission(|place| place >= 300, 302)), [(300, 301)]);
+        assert_eq!(
+            runs(&submission(|place| place % 150 == 0, 301)),
+            [(0, 150), (300, 300)]
+        );
+    }
+}
