@@ -4,6 +4,7 @@
 //! `META-INF`, each over a manifest that lists the signed members with their digests. Both sides are
 //! written here: the writer streams and never seeks, the reader expects a hostile file.
 
+mod directory;
 mod layout;
 mod manifest;
 mod member;

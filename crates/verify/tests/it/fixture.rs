@@ -30,6 +30,9 @@ pub const NOW: Timestamp = Timestamp::from_unix_ms(1_795_000_000_000);
 pub const HOUR_MS: i64 = 3_600_000;
 pub const NAME: &str = "Acme 有限公司";
 
+/// Names and bytes in the order of the container.
+pub type Members = Vec<(String, Vec<u8>)>;
+
 pub struct Holder {
     pub key: MemoryKey,
     pub certificate: Certificate,
@@ -48,7 +51,7 @@ pub struct World {
 /// What may differ from package to package.
 pub struct Scenario {
     pub statement: Statement,
-    pub artifacts: Vec<(String, Vec<u8>)>,
+    pub artifacts: Members,
     /// Subject of the event certificate.
     pub certified_name: String,
     pub certified_instruction: String,
@@ -211,7 +214,7 @@ impl World {
     }
 
     /// All members but the media type, in order.
-    pub fn members(&self, scenario: &Scenario) -> Vec<(String, Vec<u8>)> {
+    pub fn members(&self, scenario: &Scenario) -> Members {
         let statement = scenario.statement.to_bytes().unwrap();
         let manifest = package::event_manifest(&scenario.statement, &statement).unwrap();
         let signature = self.event_signature(scenario, &manifest);
@@ -275,10 +278,19 @@ impl World {
     }
 
     /// Seals members as they are.
-    pub fn seal(&self, scenario: &Scenario, members: &mut Vec<(String, Vec<u8>)>) {
+    pub fn seal(&self, scenario: &Scenario, members: &mut Members) {
+        self.seal_with(scenario, members, &[]);
+    }
+
+    /// Seals members as they are, and others that are not in memory.
+    pub fn seal_with(&self, scenario: &Scenario, members: &mut Members, others: &[SealedMember]) {
+        let of = |(name, bytes): &(String, Vec<u8>)| {
+            SealedMember::of(name, "application/octet-stream", bytes)
+        };
         let listed: Vec<_> = members
             .iter()
-            .map(|(name, bytes)| SealedMember::of(name, "application/octet-stream", bytes))
+            .map(of)
+            .chain(others.iter().cloned())
             .collect();
         let manifest = package::seal_manifest(&listed).unwrap();
         let request = SignRequest {

@@ -11,7 +11,7 @@ use probity_pki::x509::Profile;
 use probity_verify::{CheckName, CheckResult, Overall, Policy, verify_package};
 
 use crate::fixture::{
-    EVENT_SERIAL, HOUR_MS, NOW, SEAL_SERIAL, Scenario, World, change, container, failed,
+    EVENT_SERIAL, HOUR_MS, Members, NOW, SEAL_SERIAL, Scenario, World, change, container, failed,
     proof_of_another, result, stated,
 };
 
@@ -197,7 +197,7 @@ fn a_proof_of_another_entry_does_not_count() {
     scenario.sealed = false;
     let honest = world.members(&scenario);
     let (checkpoint, inclusion) = proof_of_another(&world);
-    let sealed = |change_log: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let sealed = |change_log: &dyn Fn(&mut Members)| {
         let mut members = honest.clone();
         change_log(&mut members);
         world.seal(&scenario, &mut members);

@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that cannot go on must stop"
 )]
@@ -10,6 +9,7 @@
 mod fixture;
 mod forged;
 mod hostile;
+mod large;
 mod mutation;
 mod output;
 mod valid;
