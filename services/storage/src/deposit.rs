@@ -1,0 +1,98 @@
+//! The verb: verify as a stranger would, append, answer for each record.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use probity_domain::{EvidenceId, Record};
+use probity_pki::x509::Certificate;
+use probity_platform::{Clock, Error, Result};
+use probity_proto::v1::{EvidenceRecord, Stamped};
+
+use crate::log::{Appender, Entry, Log};
+use crate::{Submissions, verify};
+
+/// What a deposit needs.
+pub struct Deposit {
+    pub log: Arc<Log>,
+    pub appender: Appender,
+    pub submissions: Submissions,
+    pub roots: Arc<[Certificate]>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What became of one record.
+#[derive(Debug)]
+pub struct Deposited {
+    /// As the message named it.
+    pub evidence_number: String,
+    /// The leaf index, whether appended now or before.
+    pub leaf: Result<u64>,
+}
+
+impl Deposit {
+    /// Deposits the records of one message; each answers for itself, in order. Again is the same as once.
+    pub async fn deposit(&self, message: &Stamped) -> Vec<Deposited> {
+        let checked = self.check_all(&message.records).await;
+        let appended = checked.into_iter().map(|checked| async {
+            match checked? {
+                Checked::There(leaf) => Ok(leaf),
+                Checked::New(entry) => self.appender.append(entry).await,
+            }
+        });
+        let numbers = message.records.iter().map(|record| record.evidence_number.clone());
+        let leaves = join_all(appended).await;
+        numbers.zip(leaves).map(|(evidence_number, leaf)| Deposited { evidence_number, leaf }).collect()
+    }
+
+    async fn check_all(&self, records: &[EvidenceRecord]) -> Vec<Result<Checked>> {
+        let mut checked = Vec::with_capacity(records.len());
+        let mut work = Vec::new();
+        for record in records {
+            match self.prepare(record).await {
+                Ok(Prepared::There(leaf)) => checked.push(Some(Ok(Checked::There(leaf)))),
+                Ok(Prepared::Check(record, submission)) => {
+                    work.push((record, submission));
+                    checked.push(None);
+                }
+                Err(e) => checked.push(Some(Err(e))),
+            }
+        }
+        let (roots, now) = (self.roots.clone(), self.clock.now());
+        let verified = tokio::task::spawn_blocking(move || {
+            let verified = work.iter().map(|(record, submission)| {
+                verify(record, submission, &roots, now)?;
+                Entry::of(record).map(Checked::New)
+            });
+            verified.collect::<Vec<_>>()
+        });
+        // A panic while verifying is about the message, not about this process.
+        let mut verified = verified.await.unwrap_or_default().into_iter();
+        let mut next = || verified.next().unwrap_or_else(|| Err(Error::internal("verifying failed")));
+        checked.into_iter().map(|known| known.unwrap_or_else(&mut next)).collect()
+    }
+
+    async fn prepare(&self, record: &EvidenceRecord) -> Result<Prepared> {
+        let evidence = EvidenceId::parse(&record.evidence_number)?;
+        if let Some(leaf) = self.log.leaf(evidence) {
+            return Ok(Prepared::There(leaf));
+        }
+        let submission = self.submissions.read(evidence.submission).await?;
+        let record = Record {
+            evidence,
+            statement: record.statement.to_vec(),
+            manifest: record.manifest.to_vec(),
+            signature: record.signature.to_vec(),
+        };
+        Ok(Prepared::Check(record, submission))
+    }
+}
+
+enum Prepared {
+    There(u64),
+    Check(Record, Arc<probity_domain::Submission>),
+}
+
+enum Checked {
+    There(u64),
+    New(Entry),
+}

@@ -1,0 +1,38 @@
+//! The log: one Merkle tree in static tiles (C2SP tlog-tiles), written by one process at a time.
+//!
+//! A commit, in this order ([`writer`]):
+//! 1. the new entries are staged in `work`;
+//! 2. the head is swapped: *this is the commit*; whoever loses the swap has changed nothing;
+//! 3. entries, then index tiles and hash tiles, are written create-only into `truth`;
+//! 4. the checkpoint is published, create-only: from here on anybody may see it.
+//!
+//! A writer that finds a head without its checkpoint does 3 and 4 again from the staged entries: the same bytes. A
+//! writer that finds no head goes on from the newest checkpoint in `truth`, and takes up entries that a lost commit
+//! left behind it: they stand where the next ones would have to, and were verified before.
+//!
+//! | key in `truth` | content |
+//! |---|---|
+//! | `log/tile/<level>/<n>[.p/<w>]` | hashes |
+//! | `log/tile/entries/<n>` | full entry bundles |
+//! | `log/segments/<first>` | entries of the last, incomplete bundle, as they came: rewriting the whole bundle at every commit would cost a hundred times its entries |
+//! | `log/index/<n>` | evidence numbers of full bundles |
+//! | `log/checkpoints/<size>` | signed notes |
+
+mod append;
+mod entries;
+mod head;
+mod index;
+mod layout;
+mod lease;
+mod published;
+mod tree;
+mod writer;
+
+pub use append::{AppendLimits, Appender, Appends, appender};
+pub use entries::{read_bundle, read_entry};
+pub use index::Index;
+pub(crate) use layout::LOW_WATER;
+pub use lease::Lease;
+pub use published::{Log, Published};
+pub use tree::{Entry, Tree};
+pub use writer::{Committed, Writer};

@@ -1,0 +1,228 @@
+//! Committing, and finding out where a log stands. The order of writes is told in [`super`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use probity_domain::EvidenceId;
+use probity_pki::tlog::{Checkpoint, LogKey};
+use probity_platform::objects::{Created, Swapped, Version};
+use probity_platform::{Error, Random, Result};
+
+use super::entries::{full_bundle, load_tree, segment};
+use super::head::{Head, encode_staged, read_head, read_staged};
+use super::layout::{HEAD, WIDTH, checkpoint_key, staged_key};
+use super::published::{Log, Published};
+use super::tree::{Entry, Grown, Tree};
+
+/// Tiles written at once.
+const WRITES_AT_ONCE: usize = 8;
+
+/// Appends to the log. Any number of writers may exist; the swap of the head makes them one.
+pub struct Writer {
+    log: Arc<Log>,
+    key: LogKey,
+    random: Arc<dyn Random>,
+    /// `None` when the log has to be looked at again.
+    state: Option<State>,
+    /// Published by recovery: whoever committed it may not have told anybody.
+    recovered: Vec<(EvidenceId, u64)>,
+}
+
+struct State {
+    tree: Tree,
+    head: Version,
+    staged: String,
+}
+
+/// Where the entries of a batch stand, in its order, and what recovery published before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    pub placed: Vec<u64>,
+    pub recovered: Vec<(EvidenceId, u64)>,
+}
+
+impl Writer {
+    /// Holds the log's key; looks at the log when first used.
+    #[must_use]
+    pub fn new(log: Arc<Log>, key: LogKey, random: Arc<dyn Random>) -> Self {
+        Self { log, key, random, state: None, recovered: Vec::new() }
+    }
+
+    /// Appends what is not in the log yet and publishes it. A number that is there stays where it is.
+    ///
+    /// # Errors
+    /// `Conflict` when another writer committed first: nothing was changed, try again. Transient kinds: the entries may
+    /// have been committed; trying again finds them. `Internal` when the store holds something else than this log.
+    pub async fn commit(&mut self, batch: &[Entry]) -> Result<Committed> {
+        let state = match self.state.take() {
+            Some(state) => state,
+            None => self.recover().await?,
+        };
+        let mut fresh: Vec<Entry> = Vec::new();
+        let mut places: HashMap<EvidenceId, u64> = HashMap::new();
+        let mut placed = Vec::with_capacity(batch.len());
+        for entry in batch {
+            let next = state.tree.size + fresh.len() as u64;
+            let leaf = match self.log.leaf(entry.evidence) {
+                Some(leaf) => leaf,
+                None => *places.entry(entry.evidence).or_insert_with(|| {
+                    fresh.push(entry.clone());
+                    next
+                }),
+            };
+            placed.push(leaf);
+        }
+        let state = match fresh.is_empty() {
+            true => state,
+            false => {
+                let next = self.extend(&state.tree, Some(&state.head), &fresh).await?;
+                // Best effort: what is left over is cleared by the bucket's lifecycle rule.
+                self.log.work.remove(&state.staged).await.ok();
+                next
+            }
+        };
+        self.state = Some(state);
+        Ok(Committed { placed, recovered: std::mem::take(&mut self.recovered) })
+    }
+
+    /// Stages, swaps, writes, publishes.
+    async fn extend(&self, tree: &Tree, head: Option<&Version>, new: &[Entry]) -> Result<State> {
+        let grown = tree.grow(new)?;
+        let (size, root) = (grown.tree.size, grown.tree.root);
+        let note = Checkpoint { origin: self.key.name().to_owned(), size, root }
+            .sign(&self.key)
+            .map_err(Error::internal)?;
+        let nonce = hex::encode(self.random.bytes::<16>());
+        let staged = staged_key(size, &nonce);
+        self.log.work.put(&staged, encode_staged(new)?).await?;
+        let text = String::from_utf8(note.clone()).map_err(Error::internal)?;
+        let next = Head::new(size, text, tree.size, staged.clone(), nonce);
+        match self.log.work.swap(HEAD, head, next.to_bytes()?).await? {
+            Swapped::Swapped(head) => {
+                let published = Published { size, root, note: note.into() };
+                let tree = self.publish(tree.size, grown, published, new).await?;
+                Ok(State { tree, head, staged })
+            }
+            Swapped::Lost => {
+                self.log.work.remove(&staged).await.ok();
+                Err(Error::conflict("another writer moved the log's head"))
+            }
+        }
+    }
+
+    /// Brings `truth` up to a committed head. Doing it again writes the same bytes.
+    async fn publish(
+        &self,
+        first: u64,
+        grown: Grown,
+        published: Published,
+        new: &[Entry],
+    ) -> Result<Tree> {
+        // One after the other: what a lost commit left behind has no gaps, so that it can be taken up.
+        for (key, bytes) in &grown.entries {
+            self.create(key, bytes).await?;
+        }
+        stream::iter(&grown.tiles)
+            .map(|(key, bytes)| self.create(key, bytes))
+            .buffer_unordered(WRITES_AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        self.create(&checkpoint_key(published.size), &published.note).await?;
+        let numbers: Vec<EvidenceId> = new.iter().map(|entry| entry.evidence).collect();
+        self.log.take_up(first, &numbers);
+        self.log.show(published).await?;
+        Ok(grown.tree)
+    }
+
+    async fn create(&self, key: &str, bytes: &Bytes) -> Result<()> {
+        match self.log.truth.create(key, bytes.clone()).await? {
+            Created::Created => Ok(()),
+            Created::Exists(_) => {
+                tracing::error!(key, "the log would fork: other bytes stand there");
+                Err(Error::internal(format!("the log would fork at {key}")))
+            }
+        }
+    }
+
+    /// Finds out where the log stands, and finishes what a writer before this one began.
+    async fn recover(&mut self) -> Result<State> {
+        let Some((head, version)) = read_head(&*self.log.work).await? else {
+            return self.recover_without_head(None).await;
+        };
+        if self.log.checkpoint_after(Some(head.size)).await?.is_some() {
+            tracing::error!(size = head.size, "the log's head is older than its checkpoints");
+            return self.recover_without_head(Some(&version)).await;
+        }
+        if let Some(published) = self.log.checkpoint(head.size).await? {
+            let tree = load_tree(&*self.log.truth, published.size, published.root).await?;
+            self.log.show(published).await?;
+            return Ok(State { tree, head: version, staged: head.staged });
+        }
+        let Some(new) = read_staged(&*self.log.work, &head.staged).await? else {
+            tracing::error!(size = head.size, "the staged entries of the log's head are gone");
+            return self.recover_without_head(Some(&version)).await;
+        };
+        let tree = self.tree_of(head.previous_size).await?;
+        let grown = tree.grow(&new)?;
+        let published = self.log.read_note(Bytes::from(head.checkpoint))?;
+        if (grown.tree.size, grown.tree.root) != (published.size, published.root) {
+            return Err(Error::internal("the staged entries do not lead to the log's head"));
+        }
+        tracing::info!(from = tree.size, to = published.size, "rolling the log forward");
+        let tree = self.publish(tree.size, grown, published, &new).await?;
+        self.remember(head.previous_size, &new);
+        Ok(State { tree, head: version, staged: head.staged })
+    }
+
+    /// The head is lost, or behind: goes on from the newest checkpoint, and from the entries that lie behind it.
+    async fn recover_without_head(&mut self, head: Option<&Version>) -> Result<State> {
+        let newest = self.log.newest_size().await?;
+        let tree = match newest {
+            Some(size) => self.tree_of(size).await?,
+            None => Tree::empty(),
+        };
+        let left = self.left_behind(tree.size).await?;
+        tracing::info!(size = tree.size, left = left.len(), "recovering the log's head");
+        let state = self.extend(&tree, head, &left).await?;
+        self.remember(tree.size, &left);
+        Ok(state)
+    }
+
+    async fn tree_of(&self, size: u64) -> Result<Tree> {
+        let published = match (self.log.checkpoint(size).await?, size) {
+            (Some(published), _) => published,
+            (None, 0) => return Ok(Tree::empty()),
+            (None, _) => return Err(Error::internal(format!("no checkpoint of size {size}"))),
+        };
+        let tree = load_tree(&*self.log.truth, published.size, published.root).await?;
+        self.log.show(published).await?;
+        Ok(tree)
+    }
+
+    /// Entries beyond `size` that a commit wrote before it was lost together with its head.
+    async fn left_behind(&self, size: u64) -> Result<Vec<Entry>> {
+        let truth = &*self.log.truth;
+        let mut entries = Vec::new();
+        loop {
+            let at = size + entries.len() as u64;
+            let place = usize::try_from(at % WIDTH).unwrap_or(usize::MAX);
+            let found = match full_bundle(truth, at / WIDTH).await? {
+                Some(bundle) => bundle.into_iter().skip(place).collect(),
+                None => segment(truth, at).await?.unwrap_or_default(),
+            };
+            if found.is_empty() {
+                return Ok(entries);
+            }
+            for bytes in found {
+                entries.push(Entry::read(&bytes)?);
+            }
+        }
+    }
+
+    fn remember(&mut self, first: u64, entries: &[Entry]) {
+        let numbers = entries.iter().map(|entry| entry.evidence);
+        self.recovered.extend(numbers.zip(first..));
+    }
+}

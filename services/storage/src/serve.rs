@@ -1,0 +1,277 @@
+//! Wiring.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use probity_domain::EvidenceId;
+use probity_pki::tlog::LogVerifier;
+use probity_platform::stage::{self, Outcome, StageConfig};
+use probity_platform::startup::{Context, Shutdown};
+use probity_platform::{Error, Result, edge, keys};
+use probity_proto::subjects::{DEPOSITED, LOCATE, PROVE, STAMPED, SUBMITTED};
+use probity_proto::v1::{
+    Deposited as DepositedHint, DepositedEvidence, LocateReply, LocateRequest, ProveReply,
+    ProveRequest, Stamped, locate_reply, prove_reply,
+};
+
+use crate::log::{AppendLimits, Appends, Lease, Log, Writer, appender};
+use crate::{
+    Config, Deposit, Deposited, Reconciler, Submissions, index_behind, locate, prove, rebuild,
+    router,
+};
+
+/// How often processes that do not write look for a newer checkpoint.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the index in Redis is compared with the log.
+const COMPARE: Duration = Duration::from_secs(10);
+
+/// Runs the role until shutdown.
+///
+/// # Errors
+/// `Malformed` for wrong configuration or key files, before a socket opens.
+pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    // Opened again for every term as the writer; here only to fail early and to know the public half.
+    let key = keys::open_log_key(&config.log_name, &config.log_key_file, &config.log_passphrase_file)?;
+    let verifier = LogVerifier::parse(key.verifier_key()).map_err(Error::internal)?;
+    let roots: Arc<[_]> = keys::read_certificates(&config.roots_file)?.into();
+    if roots.is_empty() {
+        return Err(Error::malformed("roots_file holds no certificate"));
+    }
+    let log = Arc::new(Log::new(&ctx.buckets, verifier));
+    let (appender, appends) = appender(limits(&config));
+    let deposit = Arc::new(Deposit {
+        log: log.clone(),
+        appender,
+        submissions: Submissions::new(ctx.buckets.truth.clone()),
+        roots,
+        clock: ctx.clock.clone(),
+    });
+    let writer = Writer::new(log.clone(), key, ctx.random.clone());
+    tokio::try_join!(
+        edge::serve_http(config.listen, router(log.clone(), ctx.access.clone()), &ctx, "storage"),
+        answer_prove(&ctx, log.clone()),
+        answer_locate(&ctx, log.clone()),
+        look(&ctx, &log),
+        keep_index(&ctx, &log),
+        stand(&config, &ctx, &log, deposit, writer, appends),
+    )?;
+    Ok(())
+}
+
+fn limits(config: &Config) -> AppendLimits {
+    AppendLimits {
+        entries_max: config.append_max.max(1),
+        age: Duration::from_millis(config.append_age_ms),
+    }
+}
+
+/// Stands by until the lease is free, writes while it is held, stands by again.
+async fn stand(
+    config: &Config,
+    ctx: &Context,
+    log: &Arc<Log>,
+    deposit: Arc<Deposit>,
+    mut writer: Writer,
+    mut appends: Appends,
+) -> Result<()> {
+    let length = Duration::from_millis(config.lease_ms.max(300));
+    let mut lease = Lease::new(ctx.buckets.work.clone(), ctx.random.clone(), length);
+    while !ctx.shutdown.is_requested() {
+        if acquired(&mut lease).await {
+            tracing::info!("this process appends to the log");
+            let term = term(config, ctx, log, &deposit, &mut lease, &mut writer, &mut appends);
+            Box::pin(term).await?;
+            tracing::info!("this process no longer appends to the log");
+        }
+        pause(&ctx.shutdown, lease.pause()).await;
+    }
+    Ok(())
+}
+
+/// One term as the writer: from the lease taken to the lease lost or shutdown.
+async fn term(
+    config: &Config,
+    ctx: &Context,
+    log: &Arc<Log>,
+    deposit: &Arc<Deposit>,
+    lease: &mut Lease,
+    writer: &mut Writer,
+    appends: &mut Appends,
+) -> Result<()> {
+    let over = Shutdown::new();
+    let staged = Shutdown::new();
+    let mut stage_ctx = ctx.clone();
+    stage_ctx.shutdown = over.clone();
+    let limits = limits(config);
+    let stage = async {
+        let result = run_stage(&stage_ctx, config.concurrency, deposit.clone()).await;
+        // Only when nothing is under way any more does the appender stop.
+        staged.request();
+        result
+    };
+    let append = appends.commit_all(writer, limits, &staged, |news| tell(ctx, log, news));
+    let renew = async {
+        while !ctx.shutdown.is_requested() {
+            pause(&ctx.shutdown, lease.pause()).await;
+            if !acquired(lease).await {
+                break;
+            }
+        }
+        over.request();
+    };
+    let ((), result, (), ()) =
+        tokio::join!(append, stage, renew, reconcile(config, &stage_ctx, log));
+    lease.release().await;
+    result
+}
+
+async fn acquired(lease: &mut Lease) -> bool {
+    match lease.acquire().await {
+        Ok(held) => held,
+        Err(e) => {
+            tracing::warn!(error = %e, "the log's lease could not be written");
+            false
+        }
+    }
+}
+
+async fn run_stage(ctx: &Context, concurrency: usize, deposit: Arc<Deposit>) -> Result<()> {
+    let stage = StageConfig { batch_max: 1, concurrency, ..StageConfig::default() };
+    let handler = move |messages: Vec<Stamped>| {
+        let deposit = deposit.clone();
+        async move {
+            let mut outcomes = Vec::with_capacity(messages.len());
+            for message in messages {
+                outcomes.push(outcome(deposit.deposit(&message).await));
+            }
+            outcomes
+        }
+    };
+    stage::run(ctx, &STAMPED, stage, handler).await
+}
+
+/// A message is done when each of its records is in the log. One that cannot be is said and left to the reconciler.
+fn outcome(deposited: Vec<Deposited>) -> Outcome {
+    let mut worst = Outcome::Done;
+    for Deposited { evidence_number, leaf } in deposited {
+        let Err(e) = leaf else { continue };
+        if !e.kind.is_transient() {
+            tracing::error!(evidence = evidence_number, error = %e, "not deposited");
+        }
+        match (&worst, Outcome::from(Err(e))) {
+            (Outcome::Retry(_), _) => {}
+            (_, outcome) => worst = outcome,
+        }
+    }
+    worst
+}
+
+/// Tells what is deposited, and writes the index in Redis. Neither is the truth, so neither can fail a deposit.
+async fn tell(ctx: &Context, log: &Log, news: Vec<(EvidenceId, u64)>) {
+    let nonce = hex::encode(ctx.random.bytes::<8>());
+    for (chunk, number) in news.chunks(1_000).zip(0..) {
+        let evidence = chunk.iter().map(|(evidence, leaf_index)| DepositedEvidence {
+            evidence_number: evidence.to_string(),
+            leaf_index: *leaf_index,
+        });
+        let hint = DepositedHint { evidence: evidence.collect() };
+        let id = format!("deposited.{nonce}.{number}");
+        if let Err(e) = ctx.bus.tell(&DEPOSITED, &id, &hint).await {
+            tracing::warn!(error = %e, "deposits could not be told");
+        }
+    }
+    let covered = log.indexed();
+    let indexed = async {
+        // The marker moves only when nothing before these entries was left out.
+        let behind = news.iter().map(|(_, leaf)| *leaf).min().unwrap_or(covered);
+        let whole = rebuild::covered(&ctx.cache).await? >= behind;
+        ctx.cache.index_put(&news).await?;
+        if whole { rebuild::mark(&ctx.cache, covered).await } else { Ok(()) }
+    };
+    if let Err(e) = indexed.await {
+        tracing::debug!(error = %e, "the index in Redis falls behind");
+    }
+}
+
+async fn reconcile(config: &Config, ctx: &Context, log: &Arc<Log>) {
+    let (truth, work) = (ctx.buckets.truth.clone(), ctx.buckets.work.clone());
+    let after_s = config.reconcile_after_s;
+    let mut reconciler = Reconciler::new(truth, work, log.clone(), ctx.clock.clone(), after_s);
+    let period = Duration::from_secs(config.reconcile_period_s.max(1).into());
+    loop {
+        pause(&ctx.shutdown, period).await;
+        if ctx.shutdown.is_requested() {
+            return;
+        }
+        match reconciler.round().await {
+            Ok(redrives) => {
+                for redrive in redrives {
+                    if let Err(e) = ctx.bus.tell(&SUBMITTED, &redrive.message_id, &redrive.hint).await {
+                        tracing::warn!(error = %e, "a hint could not be sent again");
+                        break;
+                    }
+                }
+            }
+            Err(e) => tracing::warn!(error = %e, "reconciling"),
+        }
+    }
+}
+
+async fn answer_prove(ctx: &Context, log: Arc<Log>) -> Result<()> {
+    let handler = move |request: ProveRequest| {
+        let log = log.clone();
+        async move {
+            let proof = prove(&log, &request).await?;
+            Ok(ProveReply { outcome: Some(prove_reply::Outcome::Proof(proof)) })
+        }
+    };
+    ctx.bus.answer(&PROVE, ctx.shutdown.clone(), handler).await
+}
+
+async fn answer_locate(ctx: &Context, log: Arc<Log>) -> Result<()> {
+    let handler = move |request: LocateRequest| {
+        let log = log.clone();
+        async move {
+            let located = locate(&log, &request).await?;
+            Ok(LocateReply { outcome: Some(locate_reply::Outcome::Located(located)) })
+        }
+    };
+    ctx.bus.answer(&LOCATE, ctx.shutdown.clone(), handler).await
+}
+
+/// Keeps up with what another process may have published.
+async fn look(ctx: &Context, log: &Log) -> Result<()> {
+    let mut said = false;
+    while !ctx.shutdown.is_requested() {
+        match log.refresh().await {
+            Ok(()) => said = false,
+            Err(e) if !said => {
+                tracing::warn!(error = %e, "the log cannot be looked at");
+                said = true;
+            }
+            Err(_) => {}
+        }
+        pause(&ctx.shutdown, LOOK).await;
+    }
+    Ok(())
+}
+
+/// Rebuilds the index in Redis whenever it is found empty or behind.
+async fn keep_index(ctx: &Context, log: &Log) -> Result<()> {
+    while !ctx.shutdown.is_requested() {
+        pause(&ctx.shutdown, COMPARE).await;
+        if let Ok(true) = index_behind(&ctx.cache, log).await
+            && let Err(e) = rebuild::fill(&ctx.cache, log).await
+        {
+            tracing::warn!(error = %e, "the index in Redis could not be rebuilt");
+        }
+    }
+    Ok(())
+}
+
+async fn pause(shutdown: &Shutdown, length: Duration) {
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = tokio::time::sleep(length) => {}
+    }
+}

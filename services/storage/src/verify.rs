@@ -1,0 +1,88 @@
+//! What a stranger would check before believing a record, and that it is about what was submitted. Pure.
+
+use probity_domain::{Item, Record, Submission, Timestamp};
+use probity_pki::cms::{SignedData, verify_detached_content};
+use probity_pki::digest::HashAlgorithm;
+use probity_pki::package::event_manifest;
+use probity_pki::path::{Purpose, Revocation, validate_path};
+use probity_pki::statement::{StatedArtifact, Statement};
+use probity_pki::x509::Certificate;
+use probity_platform::{Error, Result};
+
+/// How far apart the clocks of the parts may be.
+const SKEW_MS: i64 = 5 * 60_000;
+
+/// Checks a record against its submission and the pinned roots. CPU work: some eight signature verifications.
+///
+/// # Errors
+/// `Malformed`, naming the check that failed.
+pub fn verify(
+    record: &Record,
+    submission: &Submission,
+    roots: &[Certificate],
+    now: Timestamp,
+) -> Result<()> {
+    let bad = |what: &dyn std::fmt::Display| Error::malformed(format!("{}: {what}", record.evidence));
+    // The statement is about this number and says what was submitted.
+    let statement = Statement::parse(&record.statement).map_err(|e| bad(&e))?;
+    let item = submission.item(record.evidence.item).filter(|_| submission.id == record.evidence.submission);
+    let item = item.ok_or_else(|| bad(&"no accepted item has this number"))?;
+    if statement.evidence_number != record.evidence {
+        return Err(bad(&"the statement is about another number"));
+    }
+    if let Some(field) = differing(&statement, submission, item) {
+        return Err(bad(&format_args!("the statement's {field} is not what was submitted")));
+    }
+    // The manifest is the one such a statement has.
+    let manifest = event_manifest(&statement, &record.statement).map_err(|e| bad(&e))?;
+    if manifest != record.manifest {
+        return Err(bad(&"the manifest is not the statement's"));
+    }
+    // The signature is over this manifest, by a key certified for this instruction.
+    let signed = SignedData::from_der(&record.signature).map_err(|e| bad(&e))?;
+    let signer = verify_detached_content(&signed, &record.manifest).map_err(|e| bad(&e))?;
+    if signer.certificate.instruction() != Some(submission.id.to_string().as_str()) {
+        return Err(bad(&"the certificate is for another instruction"));
+    }
+    if signer.instruction_digest != Some(submission.instruction_sha256.0) {
+        return Err(bad(&"the signature is for another instruction"));
+    }
+    // The time-stamp is over this signature, and its time is possible.
+    let token = signed.time_stamp_token().map_err(|e| bad(&e))?;
+    let token = token.ok_or_else(|| bad(&"no signature time-stamp"))?;
+    let algorithm: HashAlgorithm = token.tst_info().imprint.algorithm;
+    let unit = token.verify(algorithm, &algorithm.digest(signed.signature_value()));
+    let unit = unit.map_err(|e| bad(&e))?;
+    let at = token.tst_info().gen_time;
+    if at > now.plus_ms(SKEW_MS) || at < submission.received_at.plus_ms(-SKEW_MS) {
+        return Err(bad(&"the time-stamp is from before the submission or from the future"));
+    }
+    // Both certificates chained to a pinned root then, unrevoked by the lists that are kept with the signature.
+    let crls = Revocation::Crls { crls: signed.crls(), tolerance_ms: SKEW_MS.unsigned_abs() };
+    let path = |leaf, chain, purpose| validate_path(leaf, chain, roots, crls, at, purpose);
+    path(&signer.certificate, signed.certificates(), Purpose::EventSigning).map_err(|e| bad(&e))?;
+    path(&unit, token.certificates(), Purpose::TimeStamping).map_err(|e| bad(&e))?;
+    Ok(())
+}
+
+/// The first field that is not the submission's.
+fn differing(statement: &Statement, submission: &Submission, item: &Item) -> Option<&'static str> {
+    let stated = |artifact| StatedArtifact::from(artifact);
+    let fields = [
+        ("tenant", statement.tenant == submission.tenant),
+        ("party", statement.submitter.party == submission.party),
+        ("instruction", statement.instruction_sha256 == submission.instruction_sha256),
+        ("credential", statement.acting_as.credential == submission.credential),
+        ("automation", statement.acting_as.automated == submission.automated),
+        ("mandate", statement.acting_as.on_behalf_of == submission.on_behalf_of),
+        ("case", statement.case == submission.case),
+        ("intent", statement.intent.as_ref().is_none_or(|i| Some(i.id) == submission.intent)),
+        ("title", statement.title == item.title()),
+        ("purpose", statement.purpose == item.purpose()),
+        ("source", statement.source_url.as_deref() == item.source_url()),
+        ("time of capture", statement.declared_captured_at == item.declared_captured_at()),
+        ("time of receipt", statement.received_at == submission.received_at),
+        ("artifacts", statement.artifacts.iter().cloned().eq(item.artifacts().iter().map(stated))),
+    ];
+    fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+}

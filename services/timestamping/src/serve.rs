@@ -1,0 +1,109 @@
+//! Wiring.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use probity_pki::digest::HashAlgorithm;
+use probity_platform::stage::{self, Outcome, StageConfig};
+use probity_platform::startup::Context;
+use probity_platform::{Error, Result, edge};
+use probity_proto::subjects::{SIGNED, STAMPED};
+use probity_proto::v1::{Signed, Stamped};
+
+use crate::clock::Chrony;
+use crate::{ClockConfig, ClockLease, Config, SystemReader, TimeStamper, router};
+
+/// The lease is renewed this often.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Runs the role until shutdown.
+///
+/// # Errors
+/// `Malformed` for wrong configuration or key files, before a socket opens.
+pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    let (max_offset_ms, chrony) = match &config.clock {
+        ClockConfig::System { max_offset_ms } => (*max_offset_ms, None),
+        ClockConfig::Chrony { max_offset_ms, command } => {
+            let accuracy_ms = config.accuracy_ms;
+            (*max_offset_ms, Some(Chrony { command: command.clone(), accuracy_ms }))
+        }
+    };
+    let reader = Box::new(SystemReader::new(ctx.clock.clone()));
+    let lease = Arc::new(ClockLease::new(reader, max_offset_ms));
+    let stamper = Arc::new(TimeStamper::open(&config, lease.clone(), ctx.random.clone())?);
+    let stage = StageConfig { batch_max: 1, concurrency: config.concurrency, ..StageConfig::default() };
+    let handler = {
+        let (ctx, stamper) = (ctx.clone(), stamper.clone());
+        move |messages: Vec<Signed>| {
+            let (ctx, stamper) = (ctx.clone(), stamper.clone());
+            async move {
+                let mut outcomes = Vec::with_capacity(messages.len());
+                for message in messages {
+                    outcomes.push(Outcome::from(handle(&ctx, stamper.clone(), message).await));
+                }
+                outcomes
+            }
+        }
+    };
+    tokio::try_join!(
+        edge::serve_http(config.listen, router(stamper), &ctx, "timestamping"),
+        stage::run(&ctx, &SIGNED, stage, handler),
+        keep_lease(&ctx, &lease, chrony),
+    )?;
+    Ok(())
+}
+
+async fn handle(ctx: &Context, stamper: Arc<TimeStamper>, message: Signed) -> Result<()> {
+    let submission_id = message.submission_id.clone();
+    // Named after what is stamped: the same signatures stamped again are a duplicate, new ones are not.
+    let digest = message.records.first().map(|r| HashAlgorithm::Sha256.digest(&r.signature));
+    let name = hex::encode(digest.as_deref().and_then(|d| d.get(..12)).unwrap_or_default());
+    let work = tokio::task::spawn_blocking(move || {
+        let stamped = message.records.iter().map(|record| (record, stamper.stamp(record)));
+        let (mut records, mut failed) = (Vec::with_capacity(message.records.len()), None);
+        for (record, result) in stamped {
+            match result {
+                Ok(record) => records.push(record),
+                // The clock: the whole message comes again.
+                Err(e) if e.kind.is_transient() => return Err(e),
+                Err(e) => {
+                    tracing::error!(evidence = record.evidence_number, error = %e, "not stamped");
+                    failed = Some(e);
+                }
+            }
+        }
+        Ok((records, failed))
+    });
+    let (records, failed) = work.await.map_err(Error::internal)??;
+    if let Some(first) = records.first() {
+        let id = format!("stamped.{}.{}.{name}", first.evidence_number, records.len());
+        ctx.bus.tell(&STAMPED, &id, &Stamped { submission_id, records }).await?;
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn keep_lease(ctx: &Context, lease: &ClockLease, chrony: Option<Chrony>) -> Result<()> {
+    let mut said = false;
+    while !ctx.shutdown.is_requested() {
+        let confirmed = match &chrony {
+            Some(chrony) => chrony.confirm().await,
+            None => Ok(()),
+        };
+        match confirmed {
+            Ok(()) => {
+                lease.renew();
+                said = false;
+            }
+            Err(e) if !said => {
+                tracing::error!(error = %e, "the clock is not confirmed: time-stamping stops");
+                said = true;
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = ctx.shutdown.requested() => {}
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! The verb: a token over a signature, and tokens for anybody.
+
+use std::sync::Arc;
+
+use const_oid::ObjectIdentifier;
+use probity_domain::Timestamp;
+use probity_pki::cms::{SignedData, add_signature_time_stamp};
+use probity_pki::digest::HashAlgorithm;
+use probity_pki::keys::Signer;
+use probity_pki::tsp::{Imprint, PkiFailureInfo, TimeStampAuthority, TimeStampReq, refusal};
+use probity_platform::{Error, Random, Result, keys};
+use probity_proto::v1::EvidenceRecord;
+
+use crate::{ClockLease, Config};
+
+/// A time-stamping unit at work: authority, key and clock.
+pub struct TimeStamper {
+    authority: TimeStampAuthority,
+    key: Box<dyn Signer>,
+    lease: Arc<ClockLease>,
+    random: Arc<dyn Random>,
+}
+
+impl TimeStamper {
+    /// Reads the files the configuration names.
+    ///
+    /// # Errors
+    /// `Malformed`, naming the file or what does not belong together.
+    pub fn open(config: &Config, lease: Arc<ClockLease>, random: Arc<dyn Random>) -> Result<Self> {
+        let certificate = keys::read_certificate(&config.certificate_file)?;
+        let key = keys::open_signing_key(&config.key_file, &config.passphrase_file, &certificate)?;
+        let mut chain = Vec::new();
+        for file in &config.chain_files {
+            chain.extend(keys::read_certificates(file)?);
+        }
+        let policy = ObjectIdentifier::new(&config.policy_oid)
+            .map_err(|e| Error::malformed(format!("policy_oid: {e}")))?;
+        let accuracy_ms = config.accuracy_ms;
+        let authority = TimeStampAuthority { certificate, chain, policy, accuracy_ms };
+        Self::new(authority, Box::new(key), lease, random)
+    }
+
+    /// # Errors
+    /// `Malformed` when the certificate is no time-stamping unit's or the key is another's.
+    pub fn new(
+        authority: TimeStampAuthority,
+        key: Box<dyn Signer>,
+        lease: Arc<ClockLease>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self> {
+        if !authority.certificate.is_time_stamping_unit() {
+            return Err(Error::malformed("timeStamping is not the one critical extended key usage"));
+        }
+        if key.public_key_der() != authority.certificate.spki_der() {
+            return Err(Error::malformed("the key is not the time-stamping certificate's"));
+        }
+        Ok(Self { authority, key, lease, random })
+    }
+
+    /// Puts a token over the record's signature. CPU work.
+    ///
+    /// # Errors
+    /// `Unavailable` when the clock may not be believed; `Malformed` when the signature does not read or is stamped
+    /// already.
+    pub fn stamp(&self, record: &EvidenceRecord) -> Result<EvidenceRecord> {
+        let signed = SignedData::from_der(&record.signature).map_err(Error::malformed)?;
+        let imprint = Imprint::of(HashAlgorithm::Sha384, signed.signature_value());
+        let request = TimeStampReq::make(imprint, None, true, None).map_err(Error::internal)?;
+        let at = self.now()?;
+        let token = self
+            .authority
+            .token(&request, &*self.key, at, &self.serial())
+            .map_err(Error::internal)?;
+        let signature =
+            add_signature_time_stamp(&record.signature, &token).map_err(Error::malformed)?;
+        Ok(EvidenceRecord { signature: signature.into(), ..record.clone() })
+    }
+
+    /// Answers a TimeStampReq, DER, with a TimeStampResp, DER: a token or a refusal.
+    ///
+    /// # Errors
+    /// `Internal` when not even a refusal can be written.
+    pub fn respond(&self, request: &[u8]) -> Result<Vec<u8>> {
+        let refused = |failure, text: &str| refusal(failure, text).map_err(Error::internal);
+        let request = match TimeStampReq::from_der(request) {
+            Ok(request) => request,
+            Err(e) => return refused(PkiFailureInfo::of(&e), "the request is not accepted"),
+        };
+        let Ok(at) = self.now() else {
+            return refused(PkiFailureInfo::TimeNotAvailable, "the time source is not available");
+        };
+        match self.authority.respond(&request, &*self.key, at, &self.serial()) {
+            Ok(response) => Ok(response),
+            Err(e) => {
+                let failure = PkiFailureInfo::of(&e);
+                if failure == PkiFailureInfo::SystemFailure {
+                    tracing::error!(error = %e, "a token could not be made");
+                }
+                refused(failure, "the request is not accepted")
+            }
+        }
+    }
+
+    fn now(&self) -> Result<Timestamp> {
+        let at = self.lease.now()?;
+        if !self.authority.certificate.is_valid_at(at) {
+            return Err(Error::unavailable("the time-stamping certificate is not valid now"));
+        }
+        Ok(at)
+    }
+
+    /// 159 random bits: positive, and never the same twice.
+    fn serial(&self) -> [u8; 20] {
+        let mut serial = self.random.bytes::<20>();
+        if let Some(first) = serial.first_mut() {
+            *first &= 0x7f;
+        }
+        serial
+    }
+}
