@@ -28,7 +28,7 @@ impl Origin {
             headers
                 .get_all("x-forwarded-for")
                 .iter()
-                .last()?
+                .next_back()?
                 .to_str()
                 .ok()?
                 .rsplit(',')

@@ -72,6 +72,10 @@ impl World {
         }
     }
 
+    pub fn router(&self) -> axum::Router {
+        self.router.clone()
+    }
+
     pub async fn call(
         &self,
         method: Method,

@@ -138,8 +138,9 @@ async fn artifacts_come_back_whole_or_not_at_all() {
         .put(&key, "<script>alert(2)</script>".into())
         .await
         .unwrap();
-    let (_, _, bytes) = world.send(get()).await;
-    assert!(bytes.is_empty());
+    let (status, _, bytes) = world.send(get()).await;
+    assert_eq!(status, 500);
+    assert!(!String::from_utf8_lossy(&bytes).contains("alert"));
 }
 
 #[tokio::test]
