@@ -77,7 +77,11 @@ impl Connection {
             builder = builder.tls_certs_only(roots);
         }
         let http = builder.build().map_err(|e| malformed(&e))?;
-        Ok(Self { http, base: base_url, credential })
+        Ok(Self {
+            http,
+            base: base_url,
+            credential,
+        })
     }
 
     /// The address of a path below the base; each segment is percent-encoded.
@@ -156,8 +160,13 @@ impl Connection {
             .get(reqwest::header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
-        let body = read_bounded(response, PROBLEM_BYTES_MAX).await.unwrap_or_default();
-        Err((Error::Refused(Problem::read(status.as_u16(), &body)), retry_after))
+        let body = read_bounded(response, PROBLEM_BYTES_MAX)
+            .await
+            .unwrap_or_default();
+        Err((
+            Error::Refused(Problem::read(status.as_u16(), &body)),
+            retry_after,
+        ))
     }
 }
 
@@ -191,7 +200,10 @@ mod tests {
     fn segments_are_encoded_and_bases_kept() {
         let connection = Connection::new("http://127.0.0.1:1/edge", None, None).unwrap();
         let url = connection.url(&["v1", "evidence", "a/b?c", "截.png"]);
-        assert_eq!(url.as_str(), "http://127.0.0.1:1/edge/v1/evidence/a%2Fb%3Fc/%E6%88%AA.png");
+        assert_eq!(
+            url.as_str(),
+            "http://127.0.0.1:1/edge/v1/evidence/a%2Fb%3Fc/%E6%88%AA.png"
+        );
         let bare = Connection::new("https://example.com", None, None).unwrap();
         assert_eq!(bare.url(&["v1"]).as_str(), "https://example.com/v1");
         assert!(Connection::new("ftp://example.com", None, None).is_err());

@@ -28,7 +28,9 @@ impl Court {
     /// # Errors
     /// [`crate::Error::Malformed`] for a bad address or certificate.
     pub fn new(delivery: &str, credential: &Secret, tls_ca_pem: Option<&str>) -> Result<Self> {
-        Ok(Self { delivery: Connection::new(delivery, Some(credential.clone()), tls_ca_pem)? })
+        Ok(Self {
+            delivery: Connection::new(delivery, Some(credential.clone()), tls_ca_pem)?,
+        })
     }
 
     /// One page of this court's deliveries, oldest first.
@@ -36,11 +38,20 @@ impl Court {
     /// # Errors
     /// As every call.
     pub async fn list(&self, query: &DeliveryQuery) -> Result<DeliveriesDocument> {
-        let pairs = [("state", &query.state), ("case", &query.case), ("page", &query.page)];
-        let pairs: Vec<_> = pairs.into_iter().filter_map(|(k, v)| Some((k, v.as_ref()?))).collect();
+        let pairs = [
+            ("state", &query.state),
+            ("case", &query.case),
+            ("page", &query.page),
+        ];
+        let pairs: Vec<_> = pairs
+            .into_iter()
+            .filter_map(|(k, v)| Some((k, v.as_ref()?)))
+            .collect();
         let segments = ["v1", "court", "deliveries"];
         self.delivery
-            .document(Repeat::Harmless, async || Ok(self.delivery.get(&segments).query(&pairs)))
+            .document(Repeat::Harmless, async || {
+                Ok(self.delivery.get(&segments).query(&pairs))
+            })
             .await
     }
 
@@ -48,20 +59,38 @@ impl Court {
     ///
     /// # Errors
     /// As every call; [`crate::Error::Digest`] when the bytes are not what the platform announced.
-    pub async fn fetch(&self, id: &DeliveryId, legal_basis: &str, to: &Path) -> Result<(u64, Option<Sha256>)> {
+    pub async fn fetch(
+        &self,
+        id: &DeliveryId,
+        legal_basis: &str,
+        to: &Path,
+    ) -> Result<(u64, Option<Sha256>)> {
         let id = id.to_string();
         let segments = ["v1", "court", "deliveries", &id, "package"];
         // A header carries ASCII; a basis in Chinese travels percent-encoded.
         let basis = percent_encoded(legal_basis);
         let response = self
             .delivery
-            .send(Repeat::Harmless, async || Ok(self.delivery.get(&segments).header("probity-legal-basis", &basis)))
+            .send(Repeat::Harmless, async || {
+                Ok(self
+                    .delivery
+                    .get(&segments)
+                    .header("probity-legal-basis", &basis))
+            })
             .await?;
         let sha256 = response
             .headers()
             .get("probity-package-sha256")
             .and_then(|value| Sha256::parse_hex(value.to_str().ok()?).ok());
-        let size_bytes = save(response, to, Expected { sha256, sha3_256: None }).await?;
+        let size_bytes = save(
+            response,
+            to,
+            Expected {
+                sha256,
+                sha3_256: None,
+            },
+        )
+        .await?;
         Ok((size_bytes, sha256))
     }
 
@@ -69,25 +98,32 @@ impl Court {
     ///
     /// # Errors
     /// As every call.
-    pub async fn acknowledge(&self, id: &DeliveryId, receipt: &SignedReceiptDocument) -> Result<DeliveryDocument> {
+    pub async fn acknowledge(
+        &self,
+        id: &DeliveryId,
+        receipt: &SignedReceiptDocument,
+    ) -> Result<DeliveryDocument> {
         let id = id.to_string();
         let segments = ["v1", "court", "deliveries", &id, "receipt"];
         self.delivery
-            .document(Repeat::Harmless, async || Ok(self.delivery.post(&segments).json(receipt)))
+            .document(Repeat::Harmless, async || {
+                Ok(self.delivery.post(&segments).json(receipt))
+            })
             .await
     }
 }
 
 /// Bytes outside visible ASCII, and the percent sign itself, as `%XX`.
 fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        match byte {
-            b'%' => out.push_str("%25"),
-            b' '..=b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-        out
-    })
+    text.bytes()
+        .fold(String::with_capacity(text.len()), |mut out, byte| {
+            match byte {
+                b'%' => out.push_str("%25"),
+                b' '..=b'~' => out.push(char::from(byte)),
+                _ => out.push_str(&format!("%{byte:02X}")),
+            }
+            out
+        })
 }
 
 #[cfg(test)]

@@ -34,12 +34,18 @@ impl ProblemKind {
     /// The platform asks to come back later.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::TooMany | Self::Unavailable | Self::Timeout | Self::UnknownOutcome)
+        matches!(
+            self,
+            Self::TooMany | Self::Unavailable | Self::Timeout | Self::UnknownOutcome
+        )
     }
 
     fn of_urn(urn: &str) -> Option<Self> {
         let word = urn.strip_prefix("urn:probity:problem:")?;
-        Self::WORDS.into_iter().find(|(known, _)| *known == word).map(|(_, kind)| kind)
+        Self::WORDS
+            .into_iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, kind)| kind)
     }
 
     /// For answers that something between us and the platform gave.
@@ -108,7 +114,10 @@ pub enum Error {
     Digest { what: String },
     /// A local file.
     #[error("{path}: {source}")]
-    File { path: String, source: std::io::Error },
+    File {
+        path: String,
+        source: std::io::Error,
+    },
 }
 
 impl Error {

@@ -26,7 +26,9 @@ pub struct DigestedFile {
 /// # Errors
 /// [`Error::File`].
 pub async fn digest_file(path: &Path) -> Result<DigestedFile> {
-    let mut file = tokio::fs::File::open(path).await.map_err(Error::file(path))?;
+    let mut file = tokio::fs::File::open(path)
+        .await
+        .map_err(Error::file(path))?;
     let (mut sha3, mut sha2, mut size_bytes) = (sha3::Sha3_256::new(), sha2::Sha256::new(), 0);
     let mut piece = vec![0; PIECE_BYTES];
     loop {
@@ -39,26 +41,46 @@ pub async fn digest_file(path: &Path) -> Result<DigestedFile> {
         sha2.update(bytes);
         size_bytes += bytes.len() as u64;
     }
-    let digests = Digests { sha3_256: Sha3_256(sha3.finalize().into()), sha256: Sha256(sha2.finalize().into()) };
-    Ok(DigestedFile { path: path.to_owned(), size_bytes, digests })
+    let digests = Digests {
+        sha3_256: Sha3_256(sha3.finalize().into()),
+        sha256: Sha256(sha2.finalize().into()),
+    };
+    Ok(DigestedFile {
+        path: path.to_owned(),
+        size_bytes,
+        digests,
+    })
 }
 
 /// A file as a request body; `sent` is told of every piece.
-pub(crate) async fn body_of(path: &Path, sent: impl Fn(u64) + Send + Sync + 'static) -> Result<reqwest::Body> {
-    let file = tokio::fs::File::open(path).await.map_err(Error::file(path))?;
+pub(crate) async fn body_of(
+    path: &Path,
+    sent: impl Fn(u64) + Send + Sync + 'static,
+) -> Result<reqwest::Body> {
+    let file = tokio::fs::File::open(path)
+        .await
+        .map_err(Error::file(path))?;
     let pieces = ReaderStream::with_capacity(file, PIECE_BYTES);
-    Ok(reqwest::Body::wrap_stream(pieces.inspect_ok(move |piece| sent(piece.len() as u64))))
+    Ok(reqwest::Body::wrap_stream(
+        pieces.inspect_ok(move |piece| sent(piece.len() as u64)),
+    ))
 }
 
 /// Writes an answer's body to `path`, which comes to stand there whole and checked or not at all.
-pub(crate) async fn save(response: reqwest::Response, path: &Path, expected: Expected) -> Result<u64> {
+pub(crate) async fn save(
+    response: reqwest::Response,
+    path: &Path,
+    expected: Expected,
+) -> Result<u64> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = path.with_file_name(name);
     let saved = save_checked(response, &part, &expected).await;
     match saved {
         Ok(size_bytes) => {
-            tokio::fs::rename(&part, path).await.map_err(Error::file(path))?;
+            tokio::fs::rename(&part, path)
+                .await
+                .map_err(Error::file(path))?;
             Ok(size_bytes)
         }
         Err(error) => {
@@ -75,8 +97,14 @@ pub(crate) struct Expected {
     pub sha3_256: Option<Sha3_256>,
 }
 
-async fn save_checked(response: reqwest::Response, part: &Path, expected: &Expected) -> Result<u64> {
-    let mut file = tokio::fs::File::create(part).await.map_err(Error::file(part))?;
+async fn save_checked(
+    response: reqwest::Response,
+    part: &Path,
+    expected: &Expected,
+) -> Result<u64> {
+    let mut file = tokio::fs::File::create(part)
+        .await
+        .map_err(Error::file(part))?;
     let (mut sha3, mut sha2, mut size_bytes) = (sha3::Sha3_256::new(), sha2::Sha256::new(), 0);
     let mut pieces = response.bytes_stream();
     while let Some(piece) = pieces.next().await {
@@ -90,9 +118,12 @@ async fn save_checked(response: reqwest::Response, part: &Path, expected: &Expec
     file.sync_all().await.map_err(Error::file(part))?;
     let sha256 = Sha256(sha2.finalize().into());
     let sha3_256 = Sha3_256(sha3.finalize().into());
-    let differs = expected.sha256.is_some_and(|e| e != sha256) || expected.sha3_256.is_some_and(|e| e != sha3_256);
+    let differs = expected.sha256.is_some_and(|e| e != sha256)
+        || expected.sha3_256.is_some_and(|e| e != sha3_256);
     if differs {
-        return Err(Error::Digest { what: part.display().to_string() });
+        return Err(Error::Digest {
+            what: part.display().to_string(),
+        });
     }
     Ok(size_bytes)
 }

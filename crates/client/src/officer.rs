@@ -18,16 +18,23 @@ impl Applicant {
     /// # Errors
     /// [`crate::Error::Malformed`] for a bad address or certificate.
     pub fn new(identity: &str, tls_ca_pem: Option<&str>) -> Result<Self> {
-        Ok(Self { identity: Connection::new(identity, None, tls_ca_pem)? })
+        Ok(Self {
+            identity: Connection::new(identity, None, tls_ca_pem)?,
+        })
     }
 
     /// Applies to become a party; the same application again changes nothing.
     ///
     /// # Errors
     /// As every call.
-    pub async fn apply(&self, application: &PartyApplicationDocument) -> Result<PartyStatusDocument> {
+    pub async fn apply(
+        &self,
+        application: &PartyApplicationDocument,
+    ) -> Result<PartyStatusDocument> {
         self.identity
-            .document(Repeat::Harmless, async || Ok(self.identity.post(&["v1", "parties"]).json(application)))
+            .document(Repeat::Harmless, async || {
+                Ok(self.identity.post(&["v1", "parties"]).json(application))
+            })
             .await
     }
 
@@ -37,7 +44,9 @@ impl Applicant {
     /// As every call.
     pub async fn agreement(&self, agreement: &str, version: &str) -> Result<AgreementDocument> {
         let segments = ["v1", "agreements", agreement, version];
-        self.identity.document(Repeat::Harmless, async || Ok(self.identity.get(&segments))).await
+        self.identity
+            .document(Repeat::Harmless, async || Ok(self.identity.get(&segments)))
+            .await
     }
 }
 
@@ -51,19 +60,32 @@ pub struct Officer {
 impl Officer {
     /// # Errors
     /// [`crate::Error::Malformed`] for bad addresses or certificates.
-    pub fn new(endpoints: &Endpoints, credential: &Secret, tls_ca_pem: Option<&str>) -> Result<Self> {
+    pub fn new(
+        endpoints: &Endpoints,
+        credential: &Secret,
+        tls_ca_pem: Option<&str>,
+    ) -> Result<Self> {
         let connect = |url: &str| Connection::new(url, Some(credential.clone()), tls_ca_pem);
-        Ok(Self { identity: connect(&endpoints.identity)?, delivery: connect(&endpoints.delivery)? })
+        Ok(Self {
+            identity: connect(&endpoints.identity)?,
+            delivery: connect(&endpoints.delivery)?,
+        })
     }
 
     /// Records the decision on an application.
     ///
     /// # Errors
     /// As every call.
-    pub async fn decide(&self, party: &str, decision: &DecisionDocument) -> Result<PartyStatusDocument> {
+    pub async fn decide(
+        &self,
+        party: &str,
+        decision: &DecisionDocument,
+    ) -> Result<PartyStatusDocument> {
         let segments = ["v1", "parties", party, "decision"];
         self.identity
-            .document(Repeat::Harmless, async || Ok(self.identity.post(&segments).json(decision)))
+            .document(Repeat::Harmless, async || {
+                Ok(self.identity.post(&segments).json(decision))
+            })
             .await
     }
 
@@ -73,7 +95,9 @@ impl Officer {
     /// As every call.
     pub async fn publish_agreement(&self, agreement: &AgreementDocument) -> Result<()> {
         self.identity
-            .send(Repeat::Harmless, async || Ok(self.identity.post(&["v1", "agreements"]).json(agreement)))
+            .send(Repeat::Harmless, async || {
+                Ok(self.identity.post(&["v1", "agreements"]).json(agreement))
+            })
             .await
             .map(drop)
     }
@@ -82,9 +106,14 @@ impl Officer {
     ///
     /// # Errors
     /// As every call.
-    pub async fn issue_credential(&self, request: &CredentialRequestDocument) -> Result<CredentialIssuedDocument> {
+    pub async fn issue_credential(
+        &self,
+        request: &CredentialRequestDocument,
+    ) -> Result<CredentialIssuedDocument> {
         self.identity
-            .document(Repeat::Counts, async || Ok(self.identity.post(&["v1", "credentials"]).json(request)))
+            .document(Repeat::Counts, async || {
+                Ok(self.identity.post(&["v1", "credentials"]).json(request))
+            })
             .await
     }
 
@@ -95,7 +124,9 @@ impl Officer {
     pub async fn put_recipient(&self, recipient: &str, profile: &RecipientDocument) -> Result<()> {
         let segments = ["v1", "recipients", recipient];
         self.delivery
-            .send(Repeat::Harmless, async || Ok(self.delivery.put(&segments).json(profile)))
+            .send(Repeat::Harmless, async || {
+                Ok(self.delivery.put(&segments).json(profile))
+            })
             .await
             .map(drop)
     }

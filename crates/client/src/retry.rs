@@ -54,7 +54,12 @@ mod tests {
     use crate::Problem;
 
     fn refused(kind: ProblemKind) -> Error {
-        Error::Refused(Problem { kind, status: 0, title: String::new(), detail: String::new() })
+        Error::Refused(Problem {
+            kind,
+            status: 0,
+            title: String::new(),
+            detail: String::new(),
+        })
     }
 
     #[test]
@@ -62,20 +67,57 @@ mod tests {
         let lost = Error::Transport("reset".into());
         assert!(wait(1, Repeat::Harmless, &lost, None, 0).is_some());
         assert!(wait(1, Repeat::Counts, &lost, None, 0).is_none());
-        assert!(wait(1, Repeat::Counts, &refused(ProblemKind::Unavailable), None, 0).is_some());
-        assert!(wait(1, Repeat::Counts, &refused(ProblemKind::UnknownOutcome), None, 0).is_none());
-        assert!(wait(1, Repeat::Harmless, &refused(ProblemKind::Malformed), None, 0).is_none());
+        assert!(
+            wait(
+                1,
+                Repeat::Counts,
+                &refused(ProblemKind::Unavailable),
+                None,
+                0
+            )
+            .is_some()
+        );
+        assert!(
+            wait(
+                1,
+                Repeat::Counts,
+                &refused(ProblemKind::UnknownOutcome),
+                None,
+                0
+            )
+            .is_none()
+        );
+        assert!(
+            wait(
+                1,
+                Repeat::Harmless,
+                &refused(ProblemKind::Malformed),
+                None,
+                0
+            )
+            .is_none()
+        );
         assert!(wait(ATTEMPTS_MAX, Repeat::Harmless, &lost, None, 0).is_none());
     }
 
     #[test]
     fn grows_jitters_and_honours_retry_after() {
         let lost = Error::Transport(String::new());
-        let ms = |attempt, jitter| wait(attempt, Repeat::Harmless, &lost, None, jitter).unwrap().as_millis();
+        let ms = |attempt, jitter| {
+            wait(attempt, Repeat::Harmless, &lost, None, jitter)
+                .unwrap()
+                .as_millis()
+        };
         assert_eq!((ms(1, 0), ms(1, 255), ms(3, 255)), (100, 200, 800));
         let asked = wait(1, Repeat::Harmless, &lost, Some(Duration::from_secs(7)), 0);
         assert_eq!(asked, Some(Duration::from_secs(7)));
-        let absurd = wait(1, Repeat::Harmless, &lost, Some(Duration::from_secs(1_000_000)), 0);
+        let absurd = wait(
+            1,
+            Repeat::Harmless,
+            &lost,
+            Some(Duration::from_secs(1_000_000)),
+            0,
+        );
         assert_eq!(absurd, Some(RETRY_AFTER_MAX));
     }
 }

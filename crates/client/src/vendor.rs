@@ -38,7 +38,11 @@ pub struct Vendor {
 impl Vendor {
     /// # Errors
     /// [`Error::Malformed`] for bad addresses or certificates.
-    pub fn new(endpoints: &Endpoints, credential: &Secret, tls_ca_pem: Option<&str>) -> Result<Self> {
+    pub fn new(
+        endpoints: &Endpoints,
+        credential: &Secret,
+        tls_ca_pem: Option<&str>,
+    ) -> Result<Self> {
         let connect = |url: &str| Connection::new(url, Some(credential.clone()), tls_ca_pem);
         Ok(Self {
             intake: connect(&endpoints.intake)?,
@@ -53,7 +57,12 @@ impl Vendor {
     /// As every call.
     pub async fn has_blob(&self, digest: &Sha3_256) -> Result<bool> {
         let hex = digest.to_hex();
-        let asked = self.intake.send(Repeat::Harmless, async || Ok(self.intake.head(&["v1", "blobs", &hex]))).await;
+        let asked = self
+            .intake
+            .send(Repeat::Harmless, async || {
+                Ok(self.intake.head(&["v1", "blobs", &hex]))
+            })
+            .await;
         match asked {
             Ok(_) => Ok(true),
             Err(e) if e.kind() == Some(ProblemKind::NotFound) => Ok(false),
@@ -73,7 +82,11 @@ impl Vendor {
         let hex = file.digests.sha3_256.to_hex();
         if self.has_blob(&file.digests.sha3_256).await? {
             sent(file.size_bytes);
-            return Ok(BlobStoredDocument { sha3_256: hex, size_bytes: file.size_bytes, existed: true });
+            return Ok(BlobStoredDocument {
+                sha3_256: hex,
+                size_bytes: file.size_bytes,
+                existed: true,
+            });
         }
         self.intake
             .document(Repeat::Harmless, async || {
@@ -120,7 +133,9 @@ impl Vendor {
     /// As every call.
     pub async fn submission(&self, submission: &str) -> Result<SubmittedDocument> {
         self.intake
-            .document(Repeat::Harmless, async || Ok(self.intake.get(&["v1", "submissions", submission])))
+            .document(Repeat::Harmless, async || {
+                Ok(self.intake.get(&["v1", "submissions", submission]))
+            })
             .await
     }
 
@@ -131,7 +146,9 @@ impl Vendor {
     pub async fn status(&self, evidence: &EvidenceId) -> Result<EvidenceStatusDocument> {
         let number = evidence.to_string();
         self.intake
-            .document(Repeat::Harmless, async || Ok(self.intake.get(&["v1", "evidence", &number])))
+            .document(Repeat::Harmless, async || {
+                Ok(self.intake.get(&["v1", "evidence", &number]))
+            })
             .await
     }
 
@@ -148,9 +165,14 @@ impl Vendor {
             ("submission", &query.submission),
             ("page", &query.page),
         ];
-        let pairs: Vec<_> = pairs.into_iter().filter_map(|(k, v)| Some((k, v.as_ref()?))).collect();
+        let pairs: Vec<_> = pairs
+            .into_iter()
+            .filter_map(|(k, v)| Some((k, v.as_ref()?)))
+            .collect();
         self.intake
-            .document(Repeat::Harmless, async || Ok(self.intake.get(&["v1", "evidence"]).query(&pairs)))
+            .document(Repeat::Harmless, async || {
+                Ok(self.intake.get(&["v1", "evidence"]).query(&pairs))
+            })
             .await
     }
 
@@ -169,8 +191,19 @@ impl Vendor {
         let mut segments = vec!["v1", "evidence", &number, "artifacts"];
         // Names are relative paths: their slashes are the address's own.
         segments.extend(name.split('/'));
-        let response = self.intake.send(Repeat::Harmless, async || Ok(self.intake.get(&segments))).await?;
-        save(response, to, Expected { sha3_256: digest, sha256: None }).await
+        let response = self
+            .intake
+            .send(Repeat::Harmless, async || Ok(self.intake.get(&segments)))
+            .await?;
+        save(
+            response,
+            to,
+            Expected {
+                sha3_256: digest,
+                sha256: None,
+            },
+        )
+        .await
     }
 
     /// Saves the evidence's package, in plaintext.
@@ -180,7 +213,10 @@ impl Vendor {
     pub async fn fetch_package(&self, evidence: &EvidenceId, to: &Path) -> Result<u64> {
         let number = evidence.to_string();
         let segments = ["v1", "evidence", &number, "package"];
-        let response = self.delivery.send(Repeat::Harmless, async || Ok(self.delivery.get(&segments))).await?;
+        let response = self
+            .delivery
+            .send(Repeat::Harmless, async || Ok(self.delivery.get(&segments)))
+            .await?;
         save(response, to, Expected::default()).await
     }
 
@@ -188,9 +224,14 @@ impl Vendor {
     ///
     /// # Errors
     /// As every call.
-    pub async fn request_intent(&self, request: &IntentRequestDocument) -> Result<IntentRequestedDocument> {
+    pub async fn request_intent(
+        &self,
+        request: &IntentRequestDocument,
+    ) -> Result<IntentRequestedDocument> {
         self.identity
-            .document(Repeat::Counts, async || Ok(self.identity.post(&["v1", "intents"]).json(request)))
+            .document(Repeat::Counts, async || {
+                Ok(self.identity.post(&["v1", "intents"]).json(request))
+            })
             .await
     }
 
@@ -198,10 +239,16 @@ impl Vendor {
     ///
     /// # Errors
     /// As every call.
-    pub async fn confirm_intent(&self, intent: &str, confirmation: &IntentConfirmDocument) -> Result<()> {
+    pub async fn confirm_intent(
+        &self,
+        intent: &str,
+        confirmation: &IntentConfirmDocument,
+    ) -> Result<()> {
         let segments = ["v1", "intents", intent, "confirm"];
         self.identity
-            .send(Repeat::Counts, async || Ok(self.identity.post(&segments).json(confirmation)))
+            .send(Repeat::Counts, async || {
+                Ok(self.identity.post(&segments).json(confirmation))
+            })
             .await
             .map(drop)
     }
@@ -217,7 +264,9 @@ impl Vendor {
     ) -> Result<PartyStatusDocument> {
         let segments = ["v1", "parties", party, "acceptances"];
         self.identity
-            .document(Repeat::Harmless, async || Ok(self.identity.post(&segments).json(acceptance)))
+            .document(Repeat::Harmless, async || {
+                Ok(self.identity.post(&segments).json(acceptance))
+            })
             .await
     }
 
@@ -227,7 +276,9 @@ impl Vendor {
     /// As every call.
     pub async fn deliver(&self, request: &DeliveryRequestDocument) -> Result<DeliveriesDocument> {
         self.delivery
-            .document(Repeat::Harmless, async || Ok(self.delivery.post(&["v1", "deliveries"]).json(request)))
+            .document(Repeat::Harmless, async || {
+                Ok(self.delivery.post(&["v1", "deliveries"]).json(request))
+            })
             .await
     }
 

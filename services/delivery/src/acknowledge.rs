@@ -24,7 +24,13 @@ impl Courier {
     ///
     /// # Errors
     /// Those of the ledger.
-    pub async fn enter(&self, delivery: &Delivery, recipient: &Recipient, way: Way, actor: &str) -> Result<Delivery> {
+    pub async fn enter(
+        &self,
+        delivery: &Delivery,
+        recipient: &Recipient,
+        way: Way,
+        actor: &str,
+    ) -> Result<Delivery> {
         let now = self.clock.now();
         let received = match way {
             Way::Pushed => receipt_time(Some(true), Some(now), None),
@@ -36,7 +42,10 @@ impl Courier {
             place: recipient.profile.place.as_str().to_owned(),
         };
         let decide = |delivery: &Delivery| {
-            let arrived = matches!(delivery.state, DeliveryState::Entered | DeliveryState::Acknowledged { .. });
+            let arrived = matches!(
+                delivery.state,
+                DeliveryState::Entered | DeliveryState::Acknowledged { .. }
+            );
             Ok((!arrived).then(|| entered.clone()))
         };
         self.record(delivery.id, actor, rule, decide).await
@@ -55,7 +64,12 @@ impl Courier {
         way: Way,
         actor: &str,
     ) -> Result<Delivery> {
-        let scope = receipt::check(signed, delivery, &recipient.profile.signing, self.clock.now())?;
+        let scope = receipt::check(
+            signed,
+            delivery,
+            &recipient.profile.signing,
+            self.clock.now(),
+        )?;
         self.enter(delivery, recipient, way, actor).await?;
         let document = signed.encode();
         let acknowledged = DeliveryEvent::Acknowledged {
@@ -63,7 +77,8 @@ impl Courier {
             receipt: document.receipt,
             signature: document.signature,
         };
-        let decide = |delivery: &Delivery| Ok(adds(&delivery.state, scope).then(|| acknowledged.clone()));
+        let decide =
+            |delivery: &Delivery| Ok(adds(&delivery.state, scope).then(|| acknowledged.clone()));
         let recorded = self.record(delivery.id, actor, "receipt", decide).await?;
         self.agenda().forget(delivery.id);
         Ok(recorded)

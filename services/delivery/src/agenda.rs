@@ -41,7 +41,10 @@ impl Agenda {
 
     /// Who waited for this evidence.
     pub fn deposited(&mut self, evidence: &EvidenceId) -> Vec<DeliveryId> {
-        self.waiting.remove(evidence).map(|ids| ids.into_iter().collect()).unwrap_or_default()
+        self.waiting
+            .remove(evidence)
+            .map(|ids| ids.into_iter().collect())
+            .unwrap_or_default()
     }
 
     /// What is due, earliest first, at most `limit`; no longer planned afterwards.
@@ -91,7 +94,11 @@ impl Lanes {
     /// With at most `per_recipient` running for each recipient.
     #[must_use]
     pub fn new(per_recipient: usize) -> Self {
-        Self { per_recipient, lanes: HashMap::new(), known: HashSet::new() }
+        Self {
+            per_recipient,
+            lanes: HashMap::new(),
+            known: HashSet::new(),
+        }
     }
 
     /// Queues a delivery; `false` when it is queued or running already, or the lane is full.
@@ -192,6 +199,9 @@ mod tests {
         assert!(lanes.start(64).is_empty());
         lanes.leave(&court("hangs"), id(0));
         assert_eq!(lanes.start(64), [(court("hangs"), id(2))]);
-        assert!(lanes.enter(&court("hangs"), id(0)), "may come back after it left");
+        assert!(
+            lanes.enter(&court("hangs"), id(0)),
+            "may come back after it left"
+        );
     }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use probity_domain::{EvidenceId, Record, TenantId, Timestamp};
 use probity_pki::cms::SignedData;
 use probity_pki::package::{
-    CERTIFICATE, CHECKPOINT, EVENT_MANIFEST, EVENT_SIGNATURE, FIXED_MEMBERS, INCLUSION, Inclusion, SEAL_MANIFEST,
-    SEAL_SIGNATURE, STATEMENT, SealedMember, seal_manifest,
+    CERTIFICATE, CHECKPOINT, EVENT_MANIFEST, EVENT_SIGNATURE, FIXED_MEMBERS, INCLUSION, Inclusion,
+    SEAL_MANIFEST, SEAL_SIGNATURE, STATEMENT, SealedMember, seal_manifest,
 };
 use probity_pki::statement::{StatedArtifact, Statement};
 use probity_pki::tlog::{Checkpoint, Hash, check_inclusion, leaf_hash};
@@ -55,13 +55,22 @@ impl Evidence {
             return Err(wrong("its statement is for other evidence"));
         }
         let hash = |bytes: &Bytes| Some(Hash(<[u8; 32]>::try_from(bytes.as_ref()).ok()?));
-        let hashes = proof.hashes.iter().map(hash).collect::<Option<_>>().ok_or_else(|| wrong("a hash is not 32 bytes"))?;
+        let hashes = proof
+            .hashes
+            .iter()
+            .map(hash)
+            .collect::<Option<_>>()
+            .ok_or_else(|| wrong("a hash is not 32 bytes"))?;
         let evidence_read = Self {
             statement,
             record_leaf: leaf_hash(&proof.record),
             signature: SignedData::from_der(&record.signature).map_err(kept)?,
             record,
-            inclusion: Inclusion { leaf_index: proof.leaf_index, tree_size: proof.tree_size, hashes },
+            inclusion: Inclusion {
+                leaf_index: proof.leaf_index,
+                tree_size: proof.tree_size,
+                hashes,
+            },
             checkpoint: Checkpoint::parse_unverified(&proof.checkpoint).map_err(kept)?,
             note: proof.checkpoint.clone(),
         };
@@ -72,7 +81,9 @@ impl Evidence {
     fn check(&self) -> Result<()> {
         let (inclusion, checkpoint) = (&self.inclusion, &self.checkpoint);
         if inclusion.tree_size != checkpoint.size {
-            return Err(Error::internal("proof and checkpoint are of different trees"));
+            return Err(Error::internal(
+                "proof and checkpoint are of different trees",
+            ));
         }
         check_inclusion(
             &inclusion.hashes,
@@ -100,27 +111,43 @@ impl Evidence {
             CERTIFICATE => Bytes::copy_from_slice(page.as_bytes()),
             _ => Bytes::new(),
         };
-        let fixed: Vec<_> =
-            FIXED_MEMBERS.iter().map(|(name, media)| ((*name).to_owned(), *media, bytes_of(name))).collect();
-        let mut members: Vec<_> = fixed.iter().map(|(name, media, bytes)| SealedMember::of(name, media, bytes)).collect();
+        let fixed: Vec<_> = FIXED_MEMBERS
+            .iter()
+            .map(|(name, media)| ((*name).to_owned(), *media, bytes_of(name)))
+            .collect();
+        let mut members: Vec<_> = fixed
+            .iter()
+            .map(|(name, media, bytes)| SealedMember::of(name, media, bytes))
+            .collect();
         let artifacts = self.statement.artifacts.iter();
-        members.extend(artifacts.map(|a| SealedMember::artifact(&a.name, &a.media_type, a.sha3_256)));
+        members
+            .extend(artifacts.map(|a| SealedMember::artifact(&a.name, &a.media_type, a.sha3_256)));
         let manifest = seal_manifest(&members).map_err(kept)?;
         let signature = seal.sign(&manifest, at).await?;
         Ok(Sealed {
             tenant: self.statement.tenant.clone(),
-            fixed: fixed.into_iter().map(|(name, _, bytes)| (name, bytes)).collect(),
+            fixed: fixed
+                .into_iter()
+                .map(|(name, _, bytes)| (name, bytes))
+                .collect(),
             artifacts: self.statement.artifacts.clone(),
-            seal: [(SEAL_MANIFEST.to_owned(), manifest.into()), (SEAL_SIGNATURE.to_owned(), signature.into())],
+            seal: [
+                (SEAL_MANIFEST.to_owned(), manifest.into()),
+                (SEAL_SIGNATURE.to_owned(), signature.into()),
+            ],
             sealed_at: at,
         })
     }
 
     fn facts(&self, seal: &Seal, at: Timestamp) -> Result<Facts<'_>> {
         let token = self.signature.time_stamp_token().map_err(kept)?;
-        let token = token.ok_or_else(|| Error::internal("the event signature has no time-stamp"))?;
+        let token =
+            token.ok_or_else(|| Error::internal("the event signature has no time-stamp"))?;
         let info = token.tst_info();
-        let unit = token.certificates().iter().find(|c| c.is_time_stamping_unit());
+        let unit = token
+            .certificates()
+            .iter()
+            .find(|c| c.is_time_stamping_unit());
         let signer = self.signature.signer_certificate().map_err(kept)?;
         Ok(Facts {
             statement: &self.statement,

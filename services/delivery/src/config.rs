@@ -58,7 +58,9 @@ impl Config {
     /// `Malformed` for bounds that make no sense.
     pub fn check(&self) -> Result<()> {
         let lanes = 1..=self.push_concurrency;
-        if !(1..=1024).contains(&self.push_concurrency) || !lanes.contains(&self.push_concurrency_per_recipient) {
+        if !(1..=1024).contains(&self.push_concurrency)
+            || !lanes.contains(&self.push_concurrency_per_recipient)
+        {
             return Err(Error::malformed(
                 "[delivery] push_concurrency is 1 to 1024, push_concurrency_per_recipient 1 up to it",
             ));
@@ -91,7 +93,11 @@ mod tests {
         let config: Config = toml::from_str(SAMPLE).unwrap();
         config.check().unwrap();
         assert_eq!(config.push_timeout(), Duration::from_secs(30));
-        for bad in ["push_timeout_s = 0", "push_concurrency = 0", "push_concurrency_per_recipient = 65"] {
+        for bad in [
+            "push_timeout_s = 0",
+            "push_concurrency = 0",
+            "push_concurrency_per_recipient = 65",
+        ] {
             let config: Config = toml::from_str(&format!("{SAMPLE}\n{bad}")).unwrap();
             assert!(config.check().is_err(), "{bad}");
         }

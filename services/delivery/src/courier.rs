@@ -61,7 +61,16 @@ const PREPARING_MAX: usize = 4;
 impl Courier {
     #[must_use]
     pub fn new(parts: Parts, concurrency: Concurrency) -> Self {
-        let Parts { buckets, ledger, clock, random, seal, prove, hints, push } = parts;
+        let Parts {
+            buckets,
+            ledger,
+            clock,
+            random,
+            seal,
+            prove,
+            hints,
+            push,
+        } = parts;
         Self {
             buckets,
             ledger,
@@ -93,20 +102,32 @@ impl Courier {
     }
 
     /// Appends what `decide` makes of the delivery as it stands, which another writer may have changed meanwhile.
-    pub(crate) async fn record<F>(&self, id: DeliveryId, actor: &str, cause: &str, decide: F) -> Result<Delivery>
+    pub(crate) async fn record<F>(
+        &self,
+        id: DeliveryId,
+        actor: &str,
+        cause: &str,
+        decide: F,
+    ) -> Result<Delivery>
     where
         F: Fn(&Delivery) -> Result<Option<DeliveryEvent>> + Send + Sync,
     {
-        let folded = |history: &History<DeliveryEvent>| Delivery::fold(history)?.ok_or_else(|| unknown(id));
+        let folded =
+            |history: &History<DeliveryEvent>| Delivery::fold(history)?.ok_or_else(|| unknown(id));
         let decide = |history: &History<DeliveryEvent>| decide(&folded(history)?);
-        let history = self.ledger.update(&id.to_string(), actor, cause, decide).await?;
+        let history = self
+            .ledger
+            .update(&id.to_string(), actor, cause, decide)
+            .await?;
         folded(&history)
     }
 
     /// The log's proof, parsed and checked; `None` while the evidence is not deposited.
     pub(crate) async fn evidence(&self, evidence: &EvidenceId) -> Result<Option<Evidence>> {
         let proof = self.prove.prove(evidence).await?;
-        proof.map(|proof| Evidence::from_proof(evidence, &proof)).transpose()
+        proof
+            .map(|proof| Evidence::from_proof(evidence, &proof))
+            .transpose()
     }
 
     pub(crate) fn agenda(&self) -> MutexGuard<'_, Agenda> {

@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use probity_domain::{DeliveryId, RecipientId};
+use probity_platform::Error;
 use probity_platform::access::{Authenticated, Caller};
 use probity_platform::edge::{Json, Problem};
-use probity_platform::Error;
 use probity_proto::http::{DeliveriesDocument, DeliveryDocument, SignedReceiptDocument};
 
 use crate::acknowledge::Way;
@@ -21,7 +21,15 @@ use crate::recipient;
 
 /// The word for everything that can be fetched and is not acknowledged.
 const OPEN: &str = "open";
-const STATES: [&str; 7] = [OPEN, "requested", "prepared", "retrying", "entered", "acknowledged", "suspended"];
+const STATES: [&str; 7] = [
+    OPEN,
+    "requested",
+    "prepared",
+    "retrying",
+    "entered",
+    "acknowledged",
+    "suspended",
+];
 
 impl Courier {
     /// One page of a recipient's deliveries, in a state and a case or in all.
@@ -37,7 +45,10 @@ impl Courier {
         limit: usize,
     ) -> probity_platform::Result<Page> {
         if let Some(state) = state.filter(|s| !STATES.contains(s)) {
-            return Err(Error::malformed(format!("state: {state:?} is none of {}", STATES.join(", "))));
+            return Err(Error::malformed(format!(
+                "state: {state:?} is none of {}",
+                STATES.join(", ")
+            )));
         }
         let wanted = |delivery: &Delivery| {
             let in_state = match state {
@@ -47,17 +58,24 @@ impl Courier {
             };
             in_state && case.is_none_or(|case| delivery.case.as_str() == case)
         };
-        self.list(&Shelf::Recipient(recipient.clone()), page, limit, wanted).await
+        self.list(&Shelf::Recipient(recipient.clone()), page, limit, wanted)
+            .await
     }
 
     /// A court hands in its receipt.
     ///
     /// # Errors
     /// `NotFound` for deliveries of others; `Malformed`, saying why, for what is not a receipt of it.
-    pub async fn hand_in(&self, caller: &Caller, id: DeliveryId, signed: &SignedReceipt) -> probity_platform::Result<Delivery> {
+    pub async fn hand_in(
+        &self,
+        caller: &Caller,
+        id: DeliveryId,
+        signed: &SignedReceipt,
+    ) -> probity_platform::Result<Delivery> {
         let delivery = self.delivery_to(caller.require_court()?, id).await?;
         let recipient = recipient::read(&self.ledger, &delivery.recipient).await?;
-        self.acknowledge(&delivery, &recipient, signed, Way::Fetched, &caller.actor()).await
+        self.acknowledge(&delivery, &recipient, signed, Way::Fetched, &caller.actor())
+            .await
     }
 }
 
@@ -84,7 +102,16 @@ pub(crate) async fn list(
 ) -> Result<Json<DeliveriesDocument>, Problem> {
     let recipient = caller.require_court()?;
     let ListQuery { state, case, page } = &query;
-    let page = edge.courier.list_for(recipient, state.as_deref(), case.as_deref(), page.as_deref(), PAGE).await?;
+    let page = edge
+        .courier
+        .list_for(
+            recipient,
+            state.as_deref(),
+            case.as_deref(),
+            page.as_deref(),
+            PAGE,
+        )
+        .await?;
     Ok(Json(page_document(&page)))
 }
 
@@ -107,11 +134,19 @@ pub(crate) async fn package(
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = DeliveryId::parse(&id)?;
-    let basis = request.get("probity-legal-basis").and_then(|value| value.to_str().ok());
+    let basis = request
+        .get("probity-legal-basis")
+        .and_then(|value| value.to_str().ok());
     let (package, body) = edge.courier.fetch(&caller, id, basis).await?;
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/cms"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(package.size_bytes));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/cms"),
+    );
+    headers.insert(
+        header::CONTENT_LENGTH,
+        HeaderValue::from(package.size_bytes),
+    );
     if let Ok(sha256) = HeaderValue::from_str(&package.sha256.to_hex()) {
         headers.insert("probity-package-sha256", sha256);
     }
@@ -135,5 +170,7 @@ pub(crate) async fn receipt(
 ) -> Result<Json<DeliveryDocument>, Problem> {
     let id = DeliveryId::parse(&id)?;
     let signed = SignedReceipt::decode(&document)?;
-    Ok(Json(edge.courier.hand_in(&caller, id, &signed).await?.document()))
+    Ok(Json(
+        edge.courier.hand_in(&caller, id, &signed).await?.document(),
+    ))
 }

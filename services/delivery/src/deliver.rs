@@ -49,7 +49,9 @@ impl Courier {
                 Err(e) => return Err(e),
             };
         }
-        let Channel::Push { endpoint, tls_ca } = &recipient.profile.channel else { return Ok(Next::Quiet) };
+        let Channel::Push { endpoint, tls_ca } = &recipient.profile.channel else {
+            return Ok(Next::Quiet);
+        };
         match delivery.due(true) {
             Due::Now => {}
             Due::At(at) if at <= self.clock.now() => {}
@@ -69,7 +71,12 @@ impl Courier {
     async fn parcel(&self, delivery: &Delivery) -> Result<Parcel> {
         let gone = || Error::unavailable(format!("{}: the package is gone", delivery.id));
         let package = delivery.package().ok_or_else(gone)?;
-        let (size_bytes, body) = self.buckets.work.get_streamed(&package.object, 0).await?.ok_or_else(gone)?;
+        let (size_bytes, body) = self
+            .buckets
+            .work
+            .get_streamed(&package.object, 0)
+            .await?
+            .ok_or_else(gone)?;
         Ok(Parcel {
             delivery: delivery.id,
             evidence: delivery.evidence,
@@ -81,13 +88,23 @@ impl Courier {
     }
 
     /// Records what the court's answer means.
-    async fn settle(&self, delivery: &Delivery, recipient: &Recipient, verdict: Verdict) -> Result<Delivery> {
+    async fn settle(
+        &self,
+        delivery: &Delivery,
+        recipient: &Recipient,
+        verdict: Verdict,
+    ) -> Result<Delivery> {
         match verdict {
             Verdict::Receipt(document) => self.settle_receipt(delivery, recipient, &document).await,
             Verdict::Entered => self.enter(delivery, recipient, Way::Pushed, ACTOR).await,
             Verdict::Refused { reason } => self.suspend(delivery.id, &reason).await,
-            Verdict::Failed { reason, slow_down, retry_after_ms } => {
-                self.fail(delivery.id, &reason, slow_down, retry_after_ms).await
+            Verdict::Failed {
+                reason,
+                slow_down,
+                retry_after_ms,
+            } => {
+                self.fail(delivery.id, &reason, slow_down, retry_after_ms)
+                    .await
             }
         }
     }
@@ -100,11 +117,16 @@ impl Courier {
         document: &SignedReceiptDocument,
     ) -> Result<Delivery> {
         let acknowledged = match SignedReceipt::decode(document) {
-            Ok(signed) => self.acknowledge(delivery, recipient, &signed, Way::Pushed, ACTOR).await,
+            Ok(signed) => {
+                self.acknowledge(delivery, recipient, &signed, Way::Pushed, ACTOR)
+                    .await
+            }
             Err(e) => Err(e),
         };
         match acknowledged {
-            Err(e) if e.kind == ErrorKind::Malformed => self.fail(delivery.id, &e.detail, false, None).await,
+            Err(e) if e.kind == ErrorKind::Malformed => {
+                self.fail(delivery.id, &e.detail, false, None).await
+            }
             other => other,
         }
     }
@@ -112,7 +134,9 @@ impl Courier {
     async fn suspend(&self, id: DeliveryId, reason: &str) -> Result<Delivery> {
         let decide = |delivery: &Delivery| {
             let open = !delivery.state.is_terminal() && delivery.state != DeliveryState::Entered;
-            Ok(open.then(|| DeliveryEvent::Suspended { reason: reason.to_owned() }))
+            Ok(open.then(|| DeliveryEvent::Suspended {
+                reason: reason.to_owned(),
+            }))
         };
         tracing::warn!(delivery = %id, reason, "delivery suspended");
         self.record(id, ACTOR, "push", decide).await
@@ -136,15 +160,17 @@ impl Courier {
                 DeliveryState::Retrying { attempts, .. } => attempts,
                 _ => 0,
             };
-            Ok(Some(match RetrySchedule.wait_ms(before + 1, jitter, slow_down, retry_after_ms) {
-                Some(wait) => DeliveryEvent::AttemptFailed {
-                    next_at: now.plus_ms(wait).to_rfc3339(),
-                    reason: reason.to_owned(),
+            Ok(Some(
+                match RetrySchedule.wait_ms(before + 1, jitter, slow_down, retry_after_ms) {
+                    Some(wait) => DeliveryEvent::AttemptFailed {
+                        next_at: now.plus_ms(wait).to_rfc3339(),
+                        reason: reason.to_owned(),
+                    },
+                    None => DeliveryEvent::Suspended {
+                        reason: format!("{} attempts failed; the last one: {reason}", before + 1),
+                    },
                 },
-                None => DeliveryEvent::Suspended {
-                    reason: format!("{} attempts failed; the last one: {reason}", before + 1),
-                },
-            }))
+            ))
         };
         tracing::info!(delivery = %id, reason, "push failed");
         self.record(id, ACTOR, "push", decide).await

@@ -1,8 +1,8 @@
 //! One delivery as its events tell it.
 
 use probity_domain::{
-    CaseId, DeliveryFact, DeliveryId, DeliveryState, EvidenceId, ReceiptScope, RecipientId, Sha3_256, Sha256, TenantId,
-    Timestamp,
+    CaseId, DeliveryFact, DeliveryId, DeliveryState, EvidenceId, ReceiptScope, RecipientId,
+    Sha3_256, Sha256, TenantId, Timestamp,
 };
 use probity_platform::ledger::{History, event_time};
 use probity_platform::{Error, Result};
@@ -64,11 +64,23 @@ impl Delivery {
     /// # Errors
     /// `Internal` when what is stored does not read.
     pub fn fold(history: &History<DeliveryEvent>) -> Result<Option<Self>> {
-        let Some(first) = history.events.first() else { return Ok(None) };
-        let DeliveryEvent::Requested { evidence, recipient, tenant, case } = &first.event else {
-            return Err(Error::internal(format!("delivery {} does not begin with its request", history.id)));
+        let Some(first) = history.events.first() else {
+            return Ok(None);
         };
-        let stored = |e: probity_domain::Malformed| Error::internal(format!("delivery {}: {e}", history.id));
+        let DeliveryEvent::Requested {
+            evidence,
+            recipient,
+            tenant,
+            case,
+        } = &first.event
+        else {
+            return Err(Error::internal(format!(
+                "delivery {} does not begin with its request",
+                history.id
+            )));
+        };
+        let stored =
+            |e: probity_domain::Malformed| Error::internal(format!("delivery {}: {e}", history.id));
         let mut delivery = Self {
             id: DeliveryId::parse(&history.id).map_err(stored)?,
             evidence: EvidenceId::parse(evidence).map_err(stored)?,
@@ -81,7 +93,13 @@ impl Delivery {
             events: history.events.len(),
         };
         for envelope in &history.events {
-            if let DeliveryEvent::Prepared { object, size_bytes, package_sha256, content_sha3_256 } = &envelope.event {
+            if let DeliveryEvent::Prepared {
+                object,
+                size_bytes,
+                package_sha256,
+                content_sha3_256,
+            } = &envelope.event
+            {
                 delivery.packages.push(Package {
                     object: object.clone(),
                     size_bytes: *size_bytes,
@@ -152,9 +170,13 @@ fn fact(event: &DeliveryEvent, at: Timestamp) -> Result<Option<DeliveryFact>> {
         DeliveryEvent::Entered { .. } => DeliveryFact::Entered { at },
         DeliveryEvent::Acknowledged { scope, .. } => DeliveryFact::Acknowledged {
             at,
-            scope: ReceiptScope::parse(scope).ok_or_else(|| Error::internal(format!("receipt scope {scope:?}")))?,
+            scope: ReceiptScope::parse(scope)
+                .ok_or_else(|| Error::internal(format!("receipt scope {scope:?}")))?,
         },
-        DeliveryEvent::Suspended { reason } => DeliveryFact::Suspended { at, reason: reason.clone() },
+        DeliveryEvent::Suspended { reason } => DeliveryFact::Suspended {
+            at,
+            reason: reason.clone(),
+        },
         DeliveryEvent::Fetched { .. } => return Ok(None),
     }))
 }
@@ -169,7 +191,10 @@ pub mod tests {
     pub const AT: Timestamp = Timestamp::from_unix_ms(1_795_000_000_000);
 
     pub fn evidence() -> EvidenceId {
-        EvidenceId { submission: SubmissionId::new(AT, [7; 10]), item: 3 }
+        EvidenceId {
+            submission: SubmissionId::new(AT, [7; 10]),
+            item: 3,
+        }
     }
 
     pub fn court() -> RecipientId {
@@ -189,7 +214,10 @@ pub mod tests {
             write_id: "0".into(),
             event,
         };
-        History { id: id.clone(), events: (0..).zip(events).map(envelope).collect() }
+        History {
+            id: id.clone(),
+            events: (0..).zip(events).map(envelope).collect(),
+        }
     }
 
     pub fn requested() -> DeliveryEvent {
@@ -211,11 +239,17 @@ pub mod tests {
     }
 
     pub fn failed(next_ms: i64) -> DeliveryEvent {
-        DeliveryEvent::AttemptFailed { next_at: AT.plus_ms(next_ms).to_rfc3339(), reason: "503".into() }
+        DeliveryEvent::AttemptFailed {
+            next_at: AT.plus_ms(next_ms).to_rfc3339(),
+            reason: "503".into(),
+        }
     }
 
     fn due(events: Vec<DeliveryEvent>, pushed: bool) -> Due {
-        Delivery::fold(&history(events)).unwrap().unwrap().due(pushed)
+        Delivery::fold(&history(events))
+            .unwrap()
+            .unwrap()
+            .due(pushed)
     }
 
     #[test]
@@ -224,18 +258,41 @@ pub mod tests {
         assert_eq!(due(vec![requested()], false), Due::Now);
         assert_eq!(due(vec![requested(), prepared(1)], true), Due::Now);
         assert_eq!(due(vec![requested(), prepared(1)], false), Due::Nothing);
-        assert_eq!(due(vec![requested(), prepared(1), failed(5)], true), Due::At(AT.plus_ms(5)));
-        assert_eq!(due(vec![requested(), prepared(1), failed(5), failed(9)], true), Due::At(AT.plus_ms(9)));
-        let entered = DeliveryEvent::Entered { rule: "r".into(), place: "p".into() };
-        assert_eq!(due(vec![requested(), prepared(1), entered, failed(5)], true), Due::Nothing);
-        let gone = DeliveryEvent::Suspended { reason: "410".into() };
-        assert_eq!(due(vec![requested(), prepared(1), gone.clone()], true), Due::Nothing);
-        assert_eq!(due(vec![requested(), prepared(1), gone, prepared(1)], true), Due::Now);
+        assert_eq!(
+            due(vec![requested(), prepared(1), failed(5)], true),
+            Due::At(AT.plus_ms(5))
+        );
+        assert_eq!(
+            due(vec![requested(), prepared(1), failed(5), failed(9)], true),
+            Due::At(AT.plus_ms(9))
+        );
+        let entered = DeliveryEvent::Entered {
+            rule: "r".into(),
+            place: "p".into(),
+        };
+        assert_eq!(
+            due(vec![requested(), prepared(1), entered, failed(5)], true),
+            Due::Nothing
+        );
+        let gone = DeliveryEvent::Suspended {
+            reason: "410".into(),
+        };
+        assert_eq!(
+            due(vec![requested(), prepared(1), gone.clone()], true),
+            Due::Nothing
+        );
+        assert_eq!(
+            due(vec![requested(), prepared(1), gone, prepared(1)], true),
+            Due::Now
+        );
     }
 
     #[test]
     fn reads_and_late_failures_change_nothing() {
-        let read = DeliveryEvent::Fetched { credential: "c".into(), legal_basis: "b".into() };
+        let read = DeliveryEvent::Fetched {
+            credential: "c".into(),
+            legal_basis: "b".into(),
+        };
         let done = DeliveryEvent::Acknowledged {
             scope: "content_digest_confirmed".into(),
             receipt: String::new(),
@@ -243,16 +300,30 @@ pub mod tests {
         };
         let events = vec![requested(), prepared(1), prepared(2), done, failed(5), read];
         let delivery = Delivery::fold(&history(events)).unwrap().unwrap();
-        assert_eq!(delivery.state, DeliveryState::Acknowledged { scope: ReceiptScope::ContentDigestConfirmed });
+        assert_eq!(
+            delivery.state,
+            DeliveryState::Acknowledged {
+                scope: ReceiptScope::ContentDigestConfirmed
+            }
+        );
         assert_eq!(delivery.package().unwrap().sha256, Sha256([2; 32]));
-        assert_eq!((delivery.packages.len(), delivery.events, delivery.is_open()), (2, 6, false));
+        assert_eq!(
+            (delivery.packages.len(), delivery.events, delivery.is_open()),
+            (2, 6, false)
+        );
     }
 
     #[test]
     fn ids_are_stable_and_apart() {
         let other = RecipientId::parse("court-2").unwrap();
-        assert_eq!(delivery_id(&evidence(), &court()), delivery_id(&evidence(), &court()));
-        assert_ne!(delivery_id(&evidence(), &court()), delivery_id(&evidence(), &other));
+        assert_eq!(
+            delivery_id(&evidence(), &court()),
+            delivery_id(&evidence(), &court())
+        );
+        assert_ne!(
+            delivery_id(&evidence(), &court()),
+            delivery_id(&evidence(), &other)
+        );
         assert_eq!(delivery_id(&evidence(), &court()).at(), AT);
     }
 }

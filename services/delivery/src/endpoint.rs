@@ -28,10 +28,17 @@ impl Endpoint {
         let url = Url::parse(text).map_err(|e| Error::malformed(format!("endpoint: {e}")))?;
         let bare = url.username().is_empty() && url.password().is_none();
         if url.scheme() != "https" || !bare || url.query().is_some() || url.fragment().is_some() {
-            return Err(Error::malformed("endpoint: an https address without user, query and fragment"));
+            return Err(Error::malformed(
+                "endpoint: an https address without user, query and fragment",
+            ));
         }
-        let Some(host) = url.host_str() else { return Err(Error::malformed("endpoint: no host")) };
-        let endpoint = Self { url: url.clone(), allow_private };
+        let Some(host) = url.host_str() else {
+            return Err(Error::malformed("endpoint: no host"));
+        };
+        let endpoint = Self {
+            url: url.clone(),
+            allow_private,
+        };
         if let Some(ip) = literal(host) {
             endpoint.check(ip)?;
         }
@@ -64,7 +71,11 @@ impl Endpoint {
             self.check(ip)?;
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        let looked_up = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((self.host(), port))).await;
+        let looked_up = tokio::time::timeout(
+            RESOLVE_TIMEOUT,
+            tokio::net::lookup_host((self.host(), port)),
+        )
+        .await;
         let addresses: Vec<_> = looked_up
             .map_err(|_| Error::unavailable(format!("{}: does not resolve in time", self.host())))?
             .map_err(|e| Error::unavailable(format!("{}: {e}", self.host())))?
@@ -82,12 +93,18 @@ impl Endpoint {
         if is_public(ip) || (self.allow_private && is_private(ip)) {
             return Ok(());
         }
-        Err(Error::forbidden(format!("endpoint {}: address {ip} may not be called", self.host())))
+        Err(Error::forbidden(format!(
+            "endpoint {}: address {ip} may not be called",
+            self.host()
+        )))
     }
 }
 
 fn literal(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    host.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
 }
 
 /// Loopback and private networks: what an operator may allow. Link-local (cloud metadata), multicast and the like
@@ -127,7 +144,7 @@ pub fn is_public(ip: IpAddr) -> bool {
         // Of IPv6 only 2000::/3 is handed out; in it are documentation, Teredo and other special ranges.
         IpAddr::V6(v6) => {
             let [first, second, ..] = v6.segments();
-            let special = (first == 0x2001 && second < 0x0200) || (first == 0x2001 && second == 0x0db8);
+            let special = first == 0x2001 && (second < 0x0200 || second == 0x0db8);
             first & 0xe000 == 0x2000 && !special && first != 0x3fff
         }
     }
@@ -142,7 +159,9 @@ fn unwrapped(ip: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match v6.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x0064, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x0064, 0xff9b, 0, 0, 0, 0, high, low] => {
+            v4(high, low)
+        }
         // The deprecated "IPv4-compatible" form, but not :: and ::1.
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => v4(high, low),
         [0x2002, high, low, ..] => v4(high, low),
@@ -162,16 +181,55 @@ mod tests {
     #[test]
     fn addresses_inside_networks_are_not_public() {
         let inside = [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.0.1", "169.254.169.254",
-            "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.168.0.1", "198.18.0.1", "198.19.255.255",
-            "198.51.100.7", "203.0.113.9", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fc00::1",
-            "fd12::1", "fe80::1", "fec0::1", "ff02::1", "2001:db8::1", "2001::1", "64:ff9b::10.0.0.1",
-            "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "2002:7f00:1::", "2002:a9fe:a9fe::", "100::1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.7",
+            "203.0.113.9",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fc00::1",
+            "fd12::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
+            "64:ff9b::10.0.0.1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::127.0.0.1",
+            "2002:7f00:1::",
+            "2002:a9fe:a9fe::",
+            "100::1",
         ];
         for ip in inside {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }
-        for ip in ["1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.32.0.1", "198.20.0.1", "2606:4700::1", "::ffff:1.1.1.1"] {
+        for ip in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.32.0.1",
+            "198.20.0.1",
+            "2606:4700::1",
+            "::ffff:1.1.1.1",
+        ] {
             assert!(is_public(ip.parse().unwrap()), "{ip}");
         }
     }
@@ -181,20 +239,39 @@ mod tests {
         for ip in ["127.0.0.1", "10.0.0.1", "::1", "fd00::1", "::ffff:10.0.0.1"] {
             assert!(is_private(ip.parse().unwrap()), "{ip}");
         }
-        for ip in ["169.254.169.254", "fe80::1", "224.0.0.1", "0.0.0.0", "::ffff:169.254.169.254"] {
+        for ip in [
+            "169.254.169.254",
+            "fe80::1",
+            "224.0.0.1",
+            "0.0.0.0",
+            "::ffff:169.254.169.254",
+        ] {
             assert!(!is_private(ip.parse().unwrap()), "{ip}");
         }
     }
 
     #[test]
     fn urls() {
-        for good in ["https://court.example", "https://court.example:8443/in", "https://1.1.1.1/"] {
+        for good in [
+            "https://court.example",
+            "https://court.example:8443/in",
+            "https://1.1.1.1/",
+        ] {
             assert!(Endpoint::parse(good, false).is_ok(), "{good}");
         }
         let bad = [
-            "http://court.example", "ftp://court.example", "https://u:p@court.example", "https://court.example/?q",
-            "https://court.example/#f", "https://127.0.0.1", "https://[::1]/", "https://2130706433/", "https://0x7f.1/",
-            "https://169.254.169.254/", "https://[::ffff:127.0.0.1]/", "nonsense",
+            "http://court.example",
+            "ftp://court.example",
+            "https://u:p@court.example",
+            "https://court.example/?q",
+            "https://court.example/#f",
+            "https://127.0.0.1",
+            "https://[::1]/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://169.254.169.254/",
+            "https://[::ffff:127.0.0.1]/",
+            "nonsense",
         ];
         for bad in bad {
             assert!(Endpoint::parse(bad, false).is_err(), "{bad}");
@@ -202,13 +279,19 @@ mod tests {
         assert!(Endpoint::parse("https://127.0.0.1:9", true).is_ok());
         assert!(Endpoint::parse("https://169.254.169.254", true).is_err());
         let endpoint = Endpoint::parse("https://court.example/in/", false).unwrap();
-        assert_eq!(endpoint.delivery_url("d").as_str(), "https://court.example/in/deliveries/d");
+        assert_eq!(
+            endpoint.delivery_url("d").as_str(),
+            "https://court.example/in/deliveries/d"
+        );
     }
 
     #[tokio::test]
     async fn names_that_resolve_inside_are_refused_at_the_push() {
         let inside = Endpoint::parse("https://localhost:1", false).unwrap();
-        assert_eq!(inside.resolve().await.unwrap_err().kind, probity_platform::ErrorKind::Forbidden);
+        assert_eq!(
+            inside.resolve().await.unwrap_err().kind,
+            probity_platform::ErrorKind::Forbidden
+        );
         let allowed = Endpoint::parse("https://localhost:1", true).unwrap();
         assert!(!allowed.resolve().await.unwrap().is_empty());
     }

@@ -8,8 +8,8 @@ use probity_platform::Error;
 use probity_platform::access::Caller;
 use probity_proto::v1::court_server::Court;
 use probity_proto::v1::{
-    AcknowledgeReply, AcknowledgeRequest, Chunk, DeliverySummary, FetchDeliveryRequest, ListDeliveriesReply,
-    ListDeliveriesRequest,
+    AcknowledgeReply, AcknowledgeRequest, Chunk, DeliverySummary, FetchDeliveryRequest,
+    ListDeliveriesReply, ListDeliveriesRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -28,7 +28,10 @@ impl Edge {
 impl Court for Edge {
     type FetchStream = Pin<Box<dyn Stream<Item = Result<Chunk, Status>> + Send>>;
 
-    async fn list(&self, request: Request<ListDeliveriesRequest>) -> Result<Response<ListDeliveriesReply>, Status> {
+    async fn list(
+        &self,
+        request: Request<ListDeliveriesRequest>,
+    ) -> Result<Response<ListDeliveriesReply>, Status> {
         let caller = self.caller(&request).await?;
         let recipient = caller.require_court()?;
         let query = request.into_inner();
@@ -38,7 +41,13 @@ impl Court for Edge {
         };
         let page = self
             .courier
-            .list_for(recipient, given(&query.state), given(&query.case), given(&query.page), limit)
+            .list_for(
+                recipient,
+                given(&query.state),
+                given(&query.case),
+                given(&query.page),
+                limit,
+            )
             .await?;
         Ok(Response::new(ListDeliveriesReply {
             deliveries: page.deliveries.iter().map(summary).collect(),
@@ -46,9 +55,15 @@ impl Court for Edge {
         }))
     }
 
-    async fn fetch(&self, request: Request<FetchDeliveryRequest>) -> Result<Response<Self::FetchStream>, Status> {
+    async fn fetch(
+        &self,
+        request: Request<FetchDeliveryRequest>,
+    ) -> Result<Response<Self::FetchStream>, Status> {
         let caller = self.caller(&request).await?;
-        let basis = request.metadata().get("probity-legal-basis").and_then(|value| value.to_str().ok());
+        let basis = request
+            .metadata()
+            .get("probity-legal-basis")
+            .and_then(|value| value.to_str().ok());
         let basis = basis.map(str::to_owned);
         let id = DeliveryId::parse(&request.into_inner().delivery_id).map_err(Error::from)?;
         let (_, body) = self.courier.fetch(&caller, id, basis.as_deref()).await?;
@@ -56,19 +71,27 @@ impl Court for Edge {
         Ok(Response::new(Box::pin(chunks)))
     }
 
-    async fn acknowledge(&self, request: Request<AcknowledgeRequest>) -> Result<Response<AcknowledgeReply>, Status> {
+    async fn acknowledge(
+        &self,
+        request: Request<AcknowledgeRequest>,
+    ) -> Result<Response<AcknowledgeReply>, Status> {
         let caller = self.caller(&request).await?;
         let request = request.into_inner();
         let id = DeliveryId::parse(&request.delivery_id).map_err(Error::from)?;
-        let signed =
-            SignedReceipt { receipt: request.receipt.to_vec(), signature: request.signature.to_vec() };
+        let signed = SignedReceipt {
+            receipt: request.receipt.to_vec(),
+            signature: request.signature.to_vec(),
+        };
         let delivery = self.courier.hand_in(&caller, id, &signed).await?;
         let scope = match &delivery.state {
             DeliveryState::Acknowledged { scope } => scope.as_str(),
             _ => "",
         };
         let state = delivery.state.as_str().to_owned();
-        Ok(Response::new(AcknowledgeReply { state, scope: scope.to_owned() }))
+        Ok(Response::new(AcknowledgeReply {
+            state,
+            scope: scope.to_owned(),
+        }))
     }
 }
 

@@ -9,11 +9,13 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use probity_domain::{CaseId, DeliveryId, EvidenceId, RecipientId};
+use probity_platform::Error;
 use probity_platform::access::{Access, Authenticated, CallerRole};
 use probity_platform::edge::{Json, Problem};
 use probity_platform::objects::ByteStream;
-use probity_platform::Error;
-use probity_proto::http::{DeliveriesDocument, DeliveryDocument, DeliveryRequestDocument, RecipientDocument};
+use probity_proto::http::{
+    DeliveriesDocument, DeliveryDocument, DeliveryRequestDocument, RecipientDocument,
+};
 use serde::Deserialize;
 
 use crate::courier::{Courier, unknown};
@@ -40,7 +42,10 @@ impl FromRef<Edge> for Access {
 /// The routes.
 pub fn router(edge: Edge) -> Router {
     Router::new()
-        .route("/v1/recipients/{recipient}", put(put_recipient).get(get_recipient))
+        .route(
+            "/v1/recipients/{recipient}",
+            put(put_recipient).get(get_recipient),
+        )
         .route("/v1/deliveries", post(request).get(list))
         .route("/v1/deliveries/{delivery}", get(status))
         .route("/v1/evidence/{number}/package", get(package))
@@ -91,7 +96,9 @@ pub(crate) async fn get_recipient(
         CallerRole::Court { recipient } if *recipient == id => {}
         _ => return Err(Error::not_found(format!("recipient {id} has no profile")).into()),
     }
-    Ok(Json(recipient::read_document(&edge.courier.ledger, &id).await?))
+    Ok(Json(
+        recipient::read_document(&edge.courier.ledger, &id).await?,
+    ))
 }
 
 #[utoipa::path(
@@ -107,8 +114,14 @@ pub(crate) async fn request(
     Json(document): Json<DeliveryRequestDocument>,
 ) -> Result<Json<DeliveriesDocument>, Problem> {
     let (tenant, _) = caller.require_vendor()?;
-    let deliveries = edge.courier.request(tenant, &caller.actor(), &document).await?;
-    Ok(Json(DeliveriesDocument { deliveries: deliveries.iter().map(|d| d.document()).collect(), next_page: None }))
+    let deliveries = edge
+        .courier
+        .request(tenant, &caller.actor(), &document)
+        .await?;
+    Ok(Json(DeliveriesDocument {
+        deliveries: deliveries.iter().map(|d| d.document()).collect(),
+        next_page: None,
+    }))
 }
 
 #[utoipa::path(
@@ -126,10 +139,18 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<DeliveriesDocument>, Problem> {
     let (tenant, _) = caller.require_vendor()?;
-    let case = query.case.as_deref().ok_or_else(|| Error::malformed("case: needed"))?;
+    let case = query
+        .case
+        .as_deref()
+        .ok_or_else(|| Error::malformed("case: needed"))?;
     let shelf = Shelf::Case(tenant.clone(), CaseId::parse(case)?);
-    let wanted = |d: &crate::delivery::Delivery| query.state.as_deref().is_none_or(|s| s == d.state.as_str());
-    let page = edge.courier.list(&shelf, query.page.as_deref(), PAGE, wanted).await?;
+    let wanted = |d: &crate::delivery::Delivery| {
+        query.state.as_deref().is_none_or(|s| s == d.state.as_str())
+    };
+    let page = edge
+        .courier
+        .list(&shelf, query.page.as_deref(), PAGE, wanted)
+        .await?;
     Ok(Json(page_document(&page)))
 }
 
@@ -169,7 +190,9 @@ pub(crate) async fn package(
     let evidence = EvidenceId::parse(&number)?;
     let courier = &edge.courier;
     let submission = courier.submission(evidence.submission).await?;
-    let owned = submission.filter(|s| s.tenant == *tenant).is_some_and(|s| s.item(evidence.item).is_some());
+    let owned = submission
+        .filter(|s| s.tenant == *tenant)
+        .is_some_and(|s| s.item(evidence.item).is_some());
     if !owned {
         return Err(Error::not_found(format!("evidence {evidence} is not known")).into());
     }
@@ -177,7 +200,10 @@ pub(crate) async fn package(
     tracing::info!(%evidence, actor = caller.actor(), "package read by its tenant");
     let body = container(Arc::new(sealed), courier.buckets.truth.clone());
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(probity_pki::asic::MIMETYPE));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(probity_pki::asic::MIMETYPE),
+    );
     attach(&mut headers, &format!("{evidence}.asice"));
     Ok((headers, stream_body(body)).into_response())
 }

@@ -39,6 +39,10 @@ mod tests {
         let json = serde_json::to_value(Api::openapi()).unwrap();
         let paths = json["paths"].as_object().unwrap();
         assert_eq!(paths.len(), 7, "{:?}", paths.keys());
-        assert!(json["components"]["schemas"].get("SignedReceiptDocument").is_some());
+        assert!(
+            json["components"]["schemas"]
+                .get("SignedReceiptDocument")
+                .is_some()
+        );
     }
 }

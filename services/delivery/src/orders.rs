@@ -103,7 +103,9 @@ impl OrderDocument {
         let bytes = Bytes::from(serde_json::to_vec(self).map_err(Error::internal)?);
         let case = Shelf::Case(TenantId::parse(&self.tenant)?, CaseId::parse(&self.case)?);
         for shelf in [Shelf::Recipient(RecipientId::parse(&self.recipient)?), case] {
-            truth.create(&format!("{}{}", shelf.prefix(), self.order), bytes.clone()).await?;
+            truth
+                .create(&format!("{}{}", shelf.prefix(), self.order), bytes.clone())
+                .await?;
         }
         Ok(())
     }
@@ -120,7 +122,10 @@ impl Cursor {
     fn parse(text: &str) -> Result<Self> {
         let bad = || Error::malformed("page: not one that was handed out");
         let (order, place) = text.split_once('.').ok_or_else(bad)?;
-        Ok(Self { order: DeliveryId::parse(order).map_err(|_| bad())?, place: place.parse().map_err(|_| bad())? })
+        Ok(Self {
+            order: DeliveryId::parse(order).map_err(|_| bad())?,
+            place: place.parse().map_err(|_| bad())?,
+        })
     }
 }
 
@@ -143,7 +148,13 @@ impl Courier {
     ///
     /// # Errors
     /// `Malformed` for a page that was not handed out; those of the store.
-    pub async fn list<F>(&self, shelf: &Shelf, page: Option<&str>, limit: usize, wanted: F) -> Result<Page>
+    pub async fn list<F>(
+        &self,
+        shelf: &Shelf,
+        page: Option<&str>,
+        limit: usize,
+        wanted: F,
+    ) -> Result<Page>
     where
         F: Fn(&Delivery) -> bool + Send + Sync,
     {
@@ -153,26 +164,48 @@ impl Courier {
         let mut looked_at = 0;
         loop {
             let orders = self.orders_from(&prefix, cursor.as_ref()).await?;
-            let Some(order) = orders else { return Ok(Page { deliveries: found, next_page: None }) };
+            let Some(order) = orders else {
+                return Ok(Page {
+                    deliveries: found,
+                    next_page: None,
+                });
+            };
             let id = DeliveryId::parse(&order.order).map_err(Error::internal)?;
-            let mut place = cursor.take().map_or(0, |c| if c.order == id { c.place } else { 0 });
+            let mut place = cursor
+                .take()
+                .map_or(0, |c| if c.order == id { c.place } else { 0 });
             while place < order.deliveries.len() {
                 if found.len() >= limit || looked_at >= LOOKED_AT_MAX {
                     let next_page = Some(Cursor { order: id, place }.to_string());
-                    return Ok(Page { deliveries: found, next_page });
+                    return Ok(Page {
+                        deliveries: found,
+                        next_page,
+                    });
                 }
                 let chunk = READS_AT_ONCE.min(limit - found.len());
                 let lines: Vec<_> = order.deliveries.iter().skip(place).take(chunk).collect();
                 place += lines.len();
                 looked_at += lines.len();
-                found.extend(self.of_order(&order, &lines).await?.into_iter().filter(&wanted));
+                found.extend(
+                    self.of_order(&order, &lines)
+                        .await?
+                        .into_iter()
+                        .filter(&wanted),
+                );
             }
-            cursor = Some(Cursor { order: id, place: order.deliveries.len() });
+            cursor = Some(Cursor {
+                order: id,
+                place: order.deliveries.len(),
+            });
         }
     }
 
     /// The first order with something left from the cursor on.
-    async fn orders_from(&self, prefix: &str, cursor: Option<&Cursor>) -> Result<Option<OrderDocument>> {
+    async fn orders_from(
+        &self,
+        prefix: &str,
+        cursor: Option<&Cursor>,
+    ) -> Result<Option<OrderDocument>> {
         let truth = &self.buckets.truth;
         if let Some(cursor) = cursor
             && let Some(order) = read(&**truth, &format!("{prefix}{}", cursor.order)).await?
@@ -181,20 +214,47 @@ impl Courier {
             return Ok(Some(order));
         }
         let after = cursor.map(|c| format!("{prefix}{}", c.order));
-        let Some(next) = truth.list(prefix, after.as_deref(), 1).await?.into_iter().next() else { return Ok(None) };
+        let Some(next) = truth
+            .list(prefix, after.as_deref(), 1)
+            .await?
+            .into_iter()
+            .next()
+        else {
+            return Ok(None);
+        };
         read(&**truth, &next.key).await
     }
 
-    async fn of_order(&self, order: &OrderDocument, lines: &[&OrderedDelivery]) -> Result<Vec<Delivery>> {
+    async fn of_order(
+        &self,
+        order: &OrderDocument,
+        lines: &[&OrderedDelivery],
+    ) -> Result<Vec<Delivery>> {
         let ids: Vec<_> = lines.iter().map(|line| line.delivery.clone()).collect();
-        let read = ids.into_iter().map(|id| async move { self.ledger.read(&id).await });
-        let histories: Vec<_> = stream::iter(read).buffered(READS_AT_ONCE).try_collect().await?;
-        let deliveries: Vec<_> = histories.iter().map(Delivery::fold).collect::<Result<_>>()?;
-        Ok(deliveries.into_iter().flatten().filter(|d| d.order == order.order).collect())
+        let read = ids
+            .into_iter()
+            .map(|id| async move { self.ledger.read(&id).await });
+        let histories: Vec<_> = stream::iter(read)
+            .buffered(READS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let deliveries: Vec<_> = histories
+            .iter()
+            .map(Delivery::fold)
+            .collect::<Result<_>>()?;
+        Ok(deliveries
+            .into_iter()
+            .flatten()
+            .filter(|d| d.order == order.order)
+            .collect())
     }
 
     /// Ids of all deliveries a recipient's orders since `since` name.
-    pub(crate) async fn ordered_since(&self, recipient: &RecipientId, since: Timestamp) -> Result<Vec<DeliveryId>> {
+    pub(crate) async fn ordered_since(
+        &self,
+        recipient: &RecipientId,
+        since: Timestamp,
+    ) -> Result<Vec<DeliveryId>> {
         let truth = &self.buckets.truth;
         let prefix = Shelf::Recipient(recipient.clone()).prefix();
         let mut after = format!("{prefix}{}", DeliveryId::new(since, [0; 10]));
@@ -204,7 +264,11 @@ impl Courier {
             for listed in &page {
                 let order = read(&**truth, &listed.key).await?;
                 let lines = order.map(|o| o.deliveries).unwrap_or_default();
-                ids.extend(lines.iter().filter_map(|line| DeliveryId::parse(&line.delivery).ok()));
+                ids.extend(
+                    lines
+                        .iter()
+                        .filter_map(|line| DeliveryId::parse(&line.delivery).ok()),
+                );
             }
             match page.last() {
                 Some(last) if page.len() == usize::from(ORDERS_PAGE) => after.clone_from(&last.key),
@@ -215,9 +279,11 @@ impl Courier {
 }
 
 async fn read(truth: &dyn Objects, key: &str) -> Result<Option<OrderDocument>> {
-    let Some(object) = truth.get(key, ORDER_BYTES_MAX).await? else { return Ok(None) };
-    let order: OrderDocument =
-        serde_json::from_slice(&object.bytes).map_err(|e| Error::internal(format!("{key}: {e}")))?;
+    let Some(object) = truth.get(key, ORDER_BYTES_MAX).await? else {
+        return Ok(None);
+    };
+    let order: OrderDocument = serde_json::from_slice(&object.bytes)
+        .map_err(|e| Error::internal(format!("{key}: {e}")))?;
     if order.format != FORMAT {
         return Err(Error::internal(format!("{key}: format {:?}", order.format)));
     }

@@ -73,11 +73,19 @@ async fn write_artifact(
     let gone = || Error::internal(format!("{key}: the artifact's bytes are gone"));
     let (size_bytes, mut bytes) = truth.get_streamed(key, 0).await?.ok_or_else(gone)?;
     if size_bytes != artifact.size_bytes {
-        return Err(Error::internal(format!("{key}: {size_bytes} bytes, not {}", artifact.size_bytes)));
+        return Err(Error::internal(format!(
+            "{key}: {size_bytes} bytes, not {}",
+            artifact.size_bytes
+        )));
     }
     let mut digest = sha3::Sha3_256::new();
     let mut piece = BytesMut::with_capacity(2 * PIECE_BYTES);
-    zip.start_member(&artifact_member(&artifact.name), Some(size_bytes), packing(artifact)).map_err(kept)?;
+    zip.start_member(
+        &artifact_member(&artifact.name),
+        Some(size_bytes),
+        packing(artifact),
+    )
+    .map_err(kept)?;
     while let Some(arrived) = bytes.next().await {
         let arrived = arrived?;
         digest.update(&arrived);
@@ -90,16 +98,27 @@ async fn write_artifact(
     zip.write(&piece).map_err(kept)?;
     zip.finish_member().map_err(kept)?;
     if Sha3_256(digest.finalize().into()) != artifact.sha3_256 {
-        return Err(Error::internal(format!("{key}: the bytes are not those of this digest")));
+        return Err(Error::internal(format!(
+            "{key}: the bytes are not those of this digest"
+        )));
     }
     drain(zip, out).await
 }
 
 /// Text is worth compressing; images, video and archives are compressed already.
 fn packing(artifact: &StatedArtifact) -> Packing {
-    const TEXT: [&str; 4] = ["application/json", "application/xml", "application/javascript", "image/svg+xml"];
+    const TEXT: [&str; 4] = [
+        "application/json",
+        "application/xml",
+        "application/javascript",
+        "image/svg+xml",
+    ];
     let media_type = artifact.media_type.as_str();
-    if media_type.starts_with("text/") || TEXT.contains(&media_type) { Packing::Deflated } else { Packing::Plain }
+    if media_type.starts_with("text/") || TEXT.contains(&media_type) {
+        Packing::Deflated
+    } else {
+        Packing::Plain
+    }
 }
 
 async fn drain(zip: &mut Zip, out: &Out) -> Result<()> {
@@ -111,7 +130,9 @@ async fn send(bytes: Bytes, out: &Out) -> Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
-    out.send(Ok(bytes)).await.map_err(|_| Error::unavailable("nobody reads the package any more"))
+    out.send(Ok(bytes))
+        .await
+        .map_err(|_| Error::unavailable("nobody reads the package any more"))
 }
 
 /// A container's length and digest, and its bytes while they are few.
@@ -132,12 +153,18 @@ pub async fn measure(mut container: ByteStream) -> Result<Measured> {
         let piece = piece?;
         digest.update(&piece);
         size_bytes += piece.len() as u64;
-        few = few.filter(|kept| kept.len() + piece.len() <= IN_MEMORY_BYTES_MAX).map(|mut kept| {
-            kept.extend_from_slice(&piece);
-            kept
-        });
+        few = few
+            .filter(|kept| kept.len() + piece.len() <= IN_MEMORY_BYTES_MAX)
+            .map(|mut kept| {
+                kept.extend_from_slice(&piece);
+                kept
+            });
     }
-    Ok(Measured { size_bytes, sha3_256: Sha3_256(digest.finalize().into()), kept: few.map(BytesMut::freeze) })
+    Ok(Measured {
+        size_bytes,
+        sha3_256: Sha3_256(digest.finalize().into()),
+        kept: few.map(BytesMut::freeze),
+    })
 }
 
 impl Measured {
@@ -173,12 +200,13 @@ pub fn encrypt(
     random: &EnvelopeRandom,
 ) -> Result<Encrypted> {
     let mut header = Vec::new();
-    let encryptor = Encryptor::new(recipient, content_bytes, random, &mut header).map_err(|e| match e {
-        probity_pki::Error::TooLarge { limit, .. } => {
-            Error::malformed(format!("the package is larger than {limit} bytes, which one envelope may carry"))
-        }
-        other => Error::internal(other),
-    })?;
+    let encryptor =
+        Encryptor::new(recipient, content_bytes, random, &mut header).map_err(|e| match e {
+            probity_pki::Error::TooLarge { limit, .. } => Error::malformed(format!(
+                "the package is larger than {limit} bytes, which one envelope may carry"
+            )),
+            other => Error::internal(other),
+        })?;
     let size_bytes = encryptor.envelope_bytes();
     let (digested, sha256) = oneshot::channel();
     let state = Encrypting {
@@ -189,7 +217,11 @@ pub fn encrypt(
         digested: Some(digested),
     };
     let body = stream::try_unfold(state, |state| state.next());
-    Ok(Encrypted { size_bytes, body: Box::pin(body), sha256 })
+    Ok(Encrypted {
+        size_bytes,
+        body: Box::pin(body),
+        sha256,
+    })
 }
 
 struct Encrypting {

@@ -85,18 +85,32 @@ pub fn certificate(facts: &Facts<'_>) -> String {
 
 fn part(facts: &Facts<'_>, language: Language) -> String {
     let section = |zh: &str, en: &str, rows: String| {
-        format!("<h2>{}</h2>\n<table>\n{rows}</table>\n", language.pick(zh, en))
+        format!(
+            "<h2>{}</h2>\n<table>\n{rows}</table>\n",
+            language.pick(zh, en)
+        )
     };
     let tag = language.pick("zh", "en");
     format!(
         "<section lang=\"{tag}\">\n<h1>{}</h1>\n<p>{}</p>\n{}{}{}{}{}<p>{}</p>\n</section>",
-        language.pick("电子证据存证证书", "Certificate of deposit of electronic evidence"),
+        language.pick(
+            "电子证据存证证书",
+            "Certificate of deposit of electronic evidence"
+        ),
         escape(language.pick(text::PREAMBLE_ZH, text::PREAMBLE_EN)),
         section("事实", "Facts", fact_rows(facts, language)),
         section("证据文件", "Files", artifact_rows(facts, language)),
         section("证明范围", "What is proved", proof_rows(facts, language)),
-        section("不证明的事项", "What is not proved", limit_rows(facts, language)),
-        section("四项审查要点", "The four points of review", review_rows(facts, language)),
+        section(
+            "不证明的事项",
+            "What is not proved",
+            limit_rows(facts, language)
+        ),
+        section(
+            "四项审查要点",
+            "The four points of review",
+            review_rows(facts, language)
+        ),
         escape(language.pick(text::CHECK_ZH, text::CHECK_EN)),
     )
 }
@@ -104,30 +118,37 @@ fn part(facts: &Facts<'_>, language: Language) -> String {
 /// Text as HTML content: markup characters as entities; control characters and direction marks, which could make a
 /// line read otherwise than it is, as visible code points.
 pub(crate) fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
-                out.push_str(&format!("[U+{:04X}]", u32::from(c)));
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut out, c| {
+            match c {
+                '&' => out.push_str("&amp;"),
+                '<' => out.push_str("&lt;"),
+                '>' => out.push_str("&gt;"),
+                '"' => out.push_str("&quot;"),
+                '\'' => out.push_str("&#39;"),
+                '\u{061c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}' => {
+                    out.push_str(&format!("[U+{:04X}]", u32::from(c)));
+                }
+                c if c.is_control() => out.push_str(&format!("[U+{:04X}]", u32::from(c))),
+                c => out.push(c),
             }
-            c if c.is_control() => out.push_str(&format!("[U+{:04X}]", u32::from(c))),
-            c => out.push(c),
-        }
-        out
-    })
+            out
+        })
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use probity_domain::{
-        ArtifactName, ArtifactRole, CaseId, CredentialId, EvidenceId, MediaType, PartyId, Purpose, Sha3_256, Sha256,
-        SubmissionId, TenantId,
+        ArtifactName, ArtifactRole, CaseId, CredentialId, EvidenceId, MediaType, PartyId, Purpose,
+        Sha3_256, Sha256, SubmissionId, TenantId,
     };
-    use probity_pki::statement::{ActingAs, PartyKind, STATEMENT_FORMAT, StatedArtifact, Submitter};
+    use probity_pki::statement::{
+        ActingAs, PartyKind, STATEMENT_FORMAT, StatedArtifact, Submitter,
+    };
 
     use super::*;
 
@@ -136,8 +157,12 @@ pub(crate) mod tests {
         let submission = SubmissionId::new(at, [7; 10]);
         Statement {
             format: STATEMENT_FORMAT.to_owned(),
-            evidence_number: EvidenceId { submission, item: 3 },
+            evidence_number: EvidenceId {
+                submission,
+                item: 3,
+            },
             submission,
+            instruction_sha256: Sha256([4; 32]),
             tenant: TenantId::parse("acme").unwrap(),
             submitter: Submitter {
                 party: PartyId::parse("acme-ltd").unwrap(),
@@ -146,7 +171,11 @@ pub(crate) mod tests {
                 identifier: None,
                 verification: None,
             },
-            acting_as: ActingAs { credential: CredentialId::new(at, [1; 10]), automated: true, on_behalf_of: None },
+            acting_as: ActingAs {
+                credential: CredentialId::new(at, [1; 10]),
+                automated: true,
+                on_behalf_of: None,
+            },
             agreement: None,
             intent: None,
             case: CaseId::parse("(2026)京0491民初12345号").unwrap(),
@@ -181,7 +210,11 @@ pub(crate) mod tests {
             time_stamp_unit: "CN=TSA".into(),
             time_stamp_serial: "07".into(),
             accuracy_us: Some(500_000),
-            log: LogFacts { origin: "log.example/1".into(), leaf_index: 41, tree_size: 42 },
+            log: LogFacts {
+                origin: "log.example/1".into(),
+                leaf_index: 41,
+                tree_size: 42,
+            },
             institution: "CN=Probity Deposit".into(),
             sealed_at: at.plus_ms(2_000),
         }
@@ -189,12 +222,27 @@ pub(crate) mod tests {
 
     #[test]
     fn hostile_text_stays_text() {
-        let stated = statement("\"><script>alert('x')</script> \u{202e}fdp.exe & <img src=x onerror=y>");
+        let stated =
+            statement("\"><script>alert('x')</script> \u{202e}fdp.exe & <img src=x onerror=y>");
         let page = certificate(&facts(&stated));
-        assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("<b>") && !page.contains('\u{202e}'));
-        assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)") && page.contains("[U+202E]fdp.exe &amp; "));
-        assert_eq!(page.matches("http").count(), page.matches("https://example.com").count() + page.matches("http-equiv").count());
-        assert!(!page.contains("href") && !page.contains("src="), "nothing is linked or loaded");
+        assert!(
+            !page.contains("<script")
+                && !page.contains("<img")
+                && !page.contains("<b>")
+                && !page.contains('\u{202e}')
+        );
+        assert!(
+            page.contains("&lt;script&gt;alert(&#39;x&#39;)")
+                && page.contains("[U+202E]fdp.exe &amp; ")
+        );
+        assert_eq!(
+            page.matches("http").count(),
+            page.matches("https://example.com").count() + page.matches("http-equiv").count()
+        );
+        assert!(
+            !page.contains("href") && !page.contains("src="),
+            "nothing is linked or loaded"
+        );
     }
 
     #[test]
@@ -202,7 +250,11 @@ pub(crate) mod tests {
         let stated = statement("t");
         let page = certificate(&facts(&stated));
         // Identity verification, agreement, intent and the capture's process, in both languages.
-        assert!(page.matches("not established").count() >= 4, "{}", page.matches("not established").count());
+        assert!(
+            page.matches("not established").count() >= 4,
+            "{}",
+            page.matches("not established").count()
+        );
         assert!(page.matches("未确认").count() >= 4);
     }
 
@@ -211,16 +263,37 @@ pub(crate) mod tests {
         let stated = statement("t");
         let page = certificate(&facts(&stated));
         for words in [
-            "What is proved", "What is not proved", "证明范围", "不证明的事项", "四项审查要点", "The four points of review",
+            "What is proved",
+            "What is not proved",
+            "证明范围",
+            "不证明的事项",
+            "四项审查要点",
+            "The four points of review",
             // T4, A10: the token proves the time of upload, not truth or origin.
-            "not that its content is true", "不证明其内容真实", "not when the capture was made", "不证明取证发生的时间",
-            "2026-11-18T", "PB1-", "log.example/1", "0101010101", "0202020202", "CN=Probity Deposit",
+            "not that its content is true",
+            "不证明其内容真实",
+            "not when the capture was made",
+            "不证明取证发生的时间",
+            "2026-11-18T",
+            "PB1-",
+            "log.example/1",
+            "0101010101",
+            "0202020202",
+            "CN=Probity Deposit",
         ] {
             assert!(page.contains(words), "{words}");
         }
         let count = |what: &str| page.matches(what).count();
         assert_eq!(count("<tr>"), count("</tr>"));
-        assert_eq!((count("<section "), count("</section>"), count("<table>"), count("</table>")), (2, 2, 10, 10));
+        assert_eq!(
+            (
+                count("<section "),
+                count("</section>"),
+                count("<table>"),
+                count("</table>")
+            ),
+            (2, 2, 10, 10)
+        );
     }
 
     #[test]

@@ -53,9 +53,16 @@ const PROVE_TIMEOUT: Duration = Duration::from_secs(15);
 #[async_trait]
 impl Prove for Bus {
     async fn prove(&self, evidence: &EvidenceId) -> Result<Option<Proof>> {
-        let question = ProveRequest { evidence_number: evidence.to_string() };
-        match self.ask::<_, ProveReply>(&PROVE, &question, PROVE_TIMEOUT).await {
-            Ok(ProveReply { outcome: Some(prove_reply::Outcome::Proof(proof)) }) => Ok(Some(proof)),
+        let question = ProveRequest {
+            evidence_number: evidence.to_string(),
+        };
+        match self
+            .ask::<_, ProveReply>(&PROVE, &question, PROVE_TIMEOUT)
+            .await
+        {
+            Ok(ProveReply {
+                outcome: Some(prove_reply::Outcome::Proof(proof)),
+            }) => Ok(Some(proof)),
             Ok(_) => Ok(None),
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
@@ -66,7 +73,11 @@ impl Prove for Bus {
 #[async_trait]
 impl Hints for Bus {
     async fn due(&self, id: DeliveryId, round: usize) -> Result<()> {
-        let hint = DeliveryDue { delivery_id: id.to_string(), round: u32::try_from(round).unwrap_or(u32::MAX) };
-        self.tell(&DELIVERY_DUE, &format!("{id}.{round}"), &hint).await
+        let hint = DeliveryDue {
+            delivery_id: id.to_string(),
+            round: u32::try_from(round).unwrap_or(u32::MAX),
+        };
+        self.tell(&DELIVERY_DUE, &format!("{id}.{round}"), &hint)
+            .await
     }
 }

@@ -30,7 +30,9 @@ impl HttpsPush {
     /// # Errors
     /// `Malformed` when it does not parse.
     pub fn new(timeout: Duration, identity_pem: Option<&str>) -> Result<Self> {
-        let identity = identity_pem.map(|pem| Identity::from_pem(pem.as_bytes())).transpose();
+        let identity = identity_pem
+            .map(|pem| Identity::from_pem(pem.as_bytes()))
+            .transpose();
         let identity = identity.map_err(|e| Error::malformed(format!("tls_identity_file: {e}")))?;
         Ok(Self { timeout, identity })
     }
@@ -82,7 +84,9 @@ impl HttpsPush {
 impl Push for HttpsPush {
     async fn push(&self, endpoint: &Endpoint, tls_ca: Option<&str>, parcel: Parcel) -> Answer {
         let time_max = self.time_max(parcel.size_bytes);
-        tokio::time::timeout(time_max, self.send(endpoint, tls_ca, parcel)).await.unwrap_or(Answer::TimedOut)
+        tokio::time::timeout(time_max, self.send(endpoint, tls_ca, parcel))
+            .await
+            .unwrap_or(Answer::TimedOut)
     }
 
     fn time_max(&self, size_bytes: u64) -> Duration {
@@ -92,7 +96,10 @@ impl Push for HttpsPush {
 
 async fn read(mut response: Response) -> Answer {
     let status = response.status().as_u16();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse::<i64>().ok());
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|v| v.to_str().ok()?.parse::<i64>().ok());
     let retry_after_ms = retry_after.map(|s| s.clamp(0, 86_400) * 1_000);
     let mut body = Vec::new();
     while body.len() < ANSWER_BYTES_MAX {
@@ -108,7 +115,11 @@ async fn read(mut response: Response) -> Answer {
         }
     }
     body.truncate(ANSWER_BYTES_MAX);
-    Answer::Response { status, retry_after_ms, body: Bytes::from(body) }
+    Answer::Response {
+        status,
+        retry_after_ms,
+        body: Bytes::from(body),
+    }
 }
 
 /// The outermost error alone rarely says what happened.

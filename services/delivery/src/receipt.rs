@@ -28,8 +28,15 @@ impl SignedReceipt {
     /// # Errors
     /// `Malformed` when it is not base64.
     pub fn decode(document: &SignedReceiptDocument) -> Result<Self> {
-        let decode = |text: &str| STANDARD.decode(text).map_err(|e| Error::malformed(format!("receipt: {e}")));
-        Ok(Self { receipt: decode(&document.receipt)?, signature: decode(&document.signature)? })
+        let decode = |text: &str| {
+            STANDARD
+                .decode(text)
+                .map_err(|e| Error::malformed(format!("receipt: {e}")))
+        };
+        Ok(Self {
+            receipt: decode(&document.receipt)?,
+            signature: decode(&document.signature)?,
+        })
     }
 
     /// As it is kept in the ledger.
@@ -57,8 +64,8 @@ pub fn check(
         return bad("longer than 16 KiB");
     }
     check_signature(signed, signing_certificate, now)?;
-    let receipt: ReceiptDocument =
-        serde_json::from_slice(&signed.receipt).map_err(|e| Error::malformed(format!("receipt: {e}")))?;
+    let receipt: ReceiptDocument = serde_json::from_slice(&signed.receipt)
+        .map_err(|e| Error::malformed(format!("receipt: {e}")))?;
     if receipt.format != RECEIPT_FORMAT {
         return bad("its format is not probity.receipt/1");
     }
@@ -72,14 +79,22 @@ pub fn check(
         return bad("it is for other evidence");
     }
     Timestamp::parse_rfc3339(&receipt.received_at)?;
-    let Some(scope) = ReceiptScope::parse(&receipt.scope) else { return bad("unknown scope") };
+    let Some(scope) = ReceiptScope::parse(&receipt.scope) else {
+        return bad("unknown scope");
+    };
     let sha256 = Sha256::parse_hex(&receipt.package_sha256)?;
     let Some(package) = delivery.packages.iter().find(|p| p.sha256 == sha256) else {
         return bad("its package digest is of no package sent");
     };
-    let content = receipt.content_sha3_256.as_deref().map(Sha3_256::parse_hex).transpose()?;
+    let content = receipt
+        .content_sha3_256
+        .as_deref()
+        .map(Sha3_256::parse_hex)
+        .transpose()?;
     match content {
-        Some(content) if content != package.content_sha3_256 => bad("its content digest is not the package's"),
+        Some(content) if content != package.content_sha3_256 => {
+            bad("its content digest is not the package's")
+        }
         None if scope > ReceiptScope::ReceiptOnly => bad("its scope needs the content digest"),
         _ => Ok(scope),
     }
@@ -87,12 +102,16 @@ pub fn check(
 
 fn check_signature(signed: &SignedReceipt, expected: &Certificate, now: Timestamp) -> Result<()> {
     if !expected.is_valid_at(now) {
-        return Err(Error::malformed("receipt: the profile's signing certificate is not valid now"));
+        return Err(Error::malformed(
+            "receipt: the profile's signing certificate is not valid now",
+        ));
     }
     let cms = SignedData::from_der(&signed.signature).map_err(given)?;
     let signer = verify_detached_content(&cms, &signed.receipt).map_err(given)?;
     if signer.certificate != *expected {
-        return Err(Error::malformed("receipt: not signed by the profile's signing certificate"));
+        return Err(Error::malformed(
+            "receipt: not signed by the profile's signing certificate",
+        ));
     }
     Ok(())
 }

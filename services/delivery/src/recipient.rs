@@ -28,7 +28,10 @@ pub struct Profile {
 /// How packages reach the recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Channel {
-    Push { endpoint: Endpoint, tls_ca: Option<String> },
+    Push {
+        endpoint: Endpoint,
+        tls_ca: Option<String>,
+    },
     Pull,
 }
 
@@ -45,8 +48,15 @@ impl Profile {
         {
             return bad("name: 1 to 256 bytes without control characters");
         }
-        let pems = [&document.encryption_certificate, &document.signing_certificate].into_iter();
-        if pems.chain(&document.tls_ca).any(|pem| pem.len() > PEM_BYTES_MAX) {
+        let pems = [
+            &document.encryption_certificate,
+            &document.signing_certificate,
+        ]
+        .into_iter();
+        if pems
+            .chain(&document.tls_ca)
+            .any(|pem| pem.len() > PEM_BYTES_MAX)
+        {
             return bad("certificates: longer than 64 KiB");
         }
         let channel = match (document.channel.as_str(), &document.endpoint) {
@@ -125,7 +135,9 @@ pub async fn read(ledger: &Ledger, id: &RecipientId) -> Result<Recipient> {
 /// As [`read`].
 pub async fn read_document(ledger: &Ledger, id: &RecipientId) -> Result<RecipientDocument> {
     let history = ledger.read::<RecipientEvent>(id.as_str()).await?;
-    latest(&history).cloned().ok_or_else(|| Error::not_found(format!("recipient {id} has no profile")))
+    latest(&history)
+        .cloned()
+        .ok_or_else(|| Error::not_found(format!("recipient {id} has no profile")))
 }
 
 /// Stores a profile; the same again changes nothing. A new profile ends a suspension.
@@ -143,26 +155,44 @@ pub async fn put(
     match caller.role {
         CallerRole::Operator => {}
         CallerRole::Officer if !document.allow_private_address => {}
-        CallerRole::Officer => return Err(Error::forbidden("private addresses are an operator's to allow")),
-        _ => return Err(Error::forbidden("profiles are stored by officers and operators")),
+        CallerRole::Officer => {
+            return Err(Error::forbidden(
+                "private addresses are an operator's to allow",
+            ));
+        }
+        _ => {
+            return Err(Error::forbidden(
+                "profiles are stored by officers and operators",
+            ));
+        }
     }
     Profile::parse(document)?.check_at(clock.now())?;
     let decide = |history: &History<RecipientEvent>| {
         let unchanged = matches!(history.facts().next_back(), Some(RecipientEvent::Profiled(d)) if d == document);
         Ok((!unchanged).then(|| RecipientEvent::Profiled(document.clone())))
     };
-    ledger.update(id.as_str(), &caller.actor(), "PUT /v1/recipients", decide).await.map(drop)
+    ledger
+        .update(id.as_str(), &caller.actor(), "PUT /v1/recipients", decide)
+        .await
+        .map(drop)
 }
 
 fn fold(id: &RecipientId, history: &History<RecipientEvent>) -> Result<Option<Recipient>> {
-    let Some(document) = latest(history) else { return Ok(None) };
+    let Some(document) = latest(history) else {
+        return Ok(None);
+    };
     // It was checked when it was stored.
-    let profile = Profile::parse(document).map_err(|e| Error::internal(format!("recipient {id}: {}", e.detail)))?;
+    let profile = Profile::parse(document)
+        .map_err(|e| Error::internal(format!("recipient {id}: {}", e.detail)))?;
     let suspended = match history.facts().next_back() {
         Some(RecipientEvent::Suspended { reason }) => Some(reason.clone()),
         _ => None,
     };
-    Ok(Some(Recipient { id: id.clone(), profile, suspended }))
+    Ok(Some(Recipient {
+        id: id.clone(),
+        profile,
+        suspended,
+    }))
 }
 
 fn latest(history: &History<RecipientEvent>) -> Option<&RecipientDocument> {

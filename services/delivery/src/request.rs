@@ -38,48 +38,79 @@ impl Courier {
         let recipient = RecipientId::parse(&request.recipient)?;
         let case = CaseId::parse(&request.case)?;
         let evidence = parse_evidence(&request.evidence)?;
-        if recipient::read(&self.ledger, &recipient).await?.suspended.is_some() {
-            return Err(Error::conflict(format!("recipient {recipient} is suspended")));
+        if recipient::read(&self.ledger, &recipient)
+            .await?
+            .suspended
+            .is_some()
+        {
+            return Err(Error::conflict(format!(
+                "recipient {recipient} is suspended"
+            )));
         }
         self.check_ownership(tenant, &evidence).await?;
 
-        let wanted: Vec<_> = evidence.iter().map(|e| (delivery_id(e, &recipient), *e)).collect();
+        let wanted: Vec<_> = evidence
+            .iter()
+            .map(|e| (delivery_id(e, &recipient), *e))
+            .collect();
         let mut histories = self.histories(&wanted).await?;
         let is_new = |id: &DeliveryId| histories.get(id).is_none_or(History::is_empty);
-        let missing: Vec<_> = wanted.iter().filter(|(id, _)| is_new(id)).copied().collect();
+        let missing: Vec<_> = wanted
+            .iter()
+            .filter(|(id, _)| is_new(id))
+            .copied()
+            .collect();
         if !missing.is_empty() {
             let order = DeliveryId::new(self.clock.now(), self.random.bytes());
-            OrderDocument::new(order, &recipient, tenant, &case, &missing).write(&*self.buckets.truth).await?;
+            OrderDocument::new(order, &recipient, tenant, &case, &missing)
+                .write(&*self.buckets.truth)
+                .await?;
             let event = |evidence: EvidenceId| DeliveryEvent::Requested {
                 evidence: evidence.to_string(),
                 recipient: recipient.to_string(),
                 tenant: tenant.to_string(),
                 case: case.to_string(),
             };
-            let made = missing.into_iter().map(|(id, evidence)| self.request_one(id, actor, order, event(evidence)));
+            let made = missing
+                .into_iter()
+                .map(|(id, evidence)| self.request_one(id, actor, order, event(evidence)));
             let made: Vec<_> = stream::iter(made).buffered(AT_ONCE).try_collect().await?;
             histories.extend(made);
         }
         let mut deliveries = Vec::with_capacity(wanted.len());
         for (id, _) in &wanted {
             let folded = histories.get(id).map(Delivery::fold).transpose()?.flatten();
-            let delivery = folded.ok_or_else(|| Error::internal(format!("delivery {id} was not written")))?;
+            let delivery =
+                folded.ok_or_else(|| Error::internal(format!("delivery {id} was not written")))?;
             deliveries.push(self.resume(delivery, actor).await?);
         }
-        let open: Vec<_> = deliveries.iter().filter(|d| !d.state.is_terminal()).cloned().collect();
-        let told = open.into_iter().map(|delivery| async move { self.tell_due(&delivery).await });
-        stream::iter(told).buffer_unordered(AT_ONCE).collect::<()>().await;
+        let open: Vec<_> = deliveries
+            .iter()
+            .filter(|d| !d.state.is_terminal())
+            .cloned()
+            .collect();
+        let told = open
+            .into_iter()
+            .map(|delivery| async move { self.tell_due(&delivery).await });
+        stream::iter(told)
+            .buffer_unordered(AT_ONCE)
+            .collect::<()>()
+            .await;
         Ok(deliveries)
     }
 
     /// Every number names an accepted item of a submission of this tenant; others do not exist for it.
     async fn check_ownership(&self, tenant: &TenantId, evidence: &[EvidenceId]) -> Result<()> {
         let ids: BTreeSet<_> = evidence.iter().map(|e| e.submission).collect();
-        let read = ids.into_iter().map(|id| async move { Ok::<_, Error>((id, self.submission(id).await?)) });
+        let read = ids
+            .into_iter()
+            .map(|id| async move { Ok::<_, Error>((id, self.submission(id).await?)) });
         let submissions: HashMap<_, _> = stream::iter(read).buffered(4).try_collect().await?;
         for number in evidence {
             let submission = submissions.get(&number.submission).and_then(Option::as_ref);
-            let owned = submission.filter(|s| s.tenant == *tenant).and_then(|s| s.item(number.item));
+            let owned = submission
+                .filter(|s| s.tenant == *tenant)
+                .and_then(|s| s.item(number.item));
             if owned.is_none() {
                 return Err(Error::not_found(format!("evidence {number} is not known")));
             }
@@ -88,8 +119,14 @@ impl Courier {
     }
 
     pub(crate) async fn submission(&self, id: SubmissionId) -> Result<Option<Submission>> {
-        let object = self.buckets.truth.get(&submission_key(id), SUBMISSION_BYTES_MAX).await?;
-        object.map(|o| read_submission(&o.bytes).map_err(Error::internal)).transpose()
+        let object = self
+            .buckets
+            .truth
+            .get(&submission_key(id), SUBMISSION_BYTES_MAX)
+            .await?;
+        object
+            .map(|o| read_submission(&o.bytes).map_err(Error::internal))
+            .transpose()
     }
 
     async fn histories(
@@ -97,7 +134,9 @@ impl Courier {
         wanted: &[(DeliveryId, EvidenceId)],
     ) -> Result<HashMap<DeliveryId, History<DeliveryEvent>>> {
         let ids: Vec<_> = wanted.iter().map(|(id, _)| *id).collect();
-        let read = ids.into_iter().map(|id| async move { Ok::<_, Error>((id, self.history(id).await?)) });
+        let read = ids
+            .into_iter()
+            .map(|id| async move { Ok::<_, Error>((id, self.history(id).await?)) });
         stream::iter(read).buffered(AT_ONCE).try_collect().await
     }
 
@@ -108,9 +147,17 @@ impl Courier {
         order: DeliveryId,
         event: DeliveryEvent,
     ) -> Result<(DeliveryId, History<DeliveryEvent>)> {
-        let mut history = History { id: id.to_string(), events: Vec::new() };
+        let mut history = History {
+            id: id.to_string(),
+            events: Vec::new(),
+        };
         let cause = order.to_string();
-        if self.ledger.append(&mut history, actor, &cause, event).await? == Appended::Lost {
+        if self
+            .ledger
+            .append(&mut history, actor, &cause, event)
+            .await?
+            == Appended::Lost
+        {
             history = self.history(id).await?;
         }
         Ok((id, history))
@@ -137,9 +184,14 @@ impl Courier {
 
 fn parse_evidence(numbers: &[String]) -> Result<Vec<EvidenceId>> {
     if numbers.is_empty() || numbers.len() > EVIDENCE_MAX {
-        return Err(Error::malformed(format!("evidence: 1 to {EVIDENCE_MAX} numbers")));
+        return Err(Error::malformed(format!(
+            "evidence: 1 to {EVIDENCE_MAX} numbers"
+        )));
     }
     let mut seen = BTreeSet::new();
-    let parsed: Vec<_> = numbers.iter().map(|n| EvidenceId::parse(n)).collect::<core::result::Result<_, _>>()?;
+    let parsed: Vec<_> = numbers
+        .iter()
+        .map(|n| EvidenceId::parse(n))
+        .collect::<core::result::Result<_, _>>()?;
     Ok(parsed.into_iter().filter(|id| seen.insert(*id)).collect())
 }

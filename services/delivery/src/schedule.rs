@@ -64,9 +64,13 @@ impl Courier {
 
     /// Tells that a delivery is due; without a bus it is worked on here. Planned again for the case that it is lost.
     pub(crate) async fn tell_due(&self, delivery: &Delivery) {
-        let push_ms = self.push.time_max(delivery.package().map_or(0, |p| p.size_bytes)).as_millis();
+        let push_ms = self
+            .push
+            .time_max(delivery.package().map_or(0, |p| p.size_bytes))
+            .as_millis();
         let again = TOLD_MS + i64::try_from(push_ms).unwrap_or(i64::MAX / 2);
-        self.agenda().plan(delivery.id, self.clock.now().plus_ms(again));
+        self.agenda()
+            .plan(delivery.id, self.clock.now().plus_ms(again));
         if let Err(e) = self.hints.due(delivery.id, delivery.events).await {
             tracing::debug!(delivery = %delivery.id, error = %e, "not told; worked on here");
             self.enter_lane(delivery);
@@ -86,7 +90,9 @@ impl Courier {
             for (recipient, id) in self.lanes().start(self.places.available_permits()) {
                 let courier = self.clone();
                 // Cannot fail: no more were started than there are places, and the semaphore is never closed.
-                let Ok(place) = self.places.clone().try_acquire_owned() else { break };
+                let Ok(place) = self.places.clone().try_acquire_owned() else {
+                    break;
+                };
                 running.spawn(async move {
                     courier.one(&recipient, id).await;
                     drop(place);
@@ -100,7 +106,10 @@ impl Courier {
         }
         running.close();
         if tokio::time::timeout(DRAIN, running.wait()).await.is_err() {
-            tracing::warn!(left = running.len(), "deliveries were under way at shutdown; they are pushed again later");
+            tracing::warn!(
+                left = running.len(),
+                "deliveries were under way at shutdown; they are pushed again later"
+            );
         }
     }
 
@@ -118,7 +127,11 @@ impl Courier {
             }
             Err(e) => {
                 tracing::warn!(delivery = %id, error = %e, "delivery could not go on");
-                let wait = if e.kind.is_transient() { TROUBLE_MS } else { 20 * TROUBLE_MS };
+                let wait = if e.kind.is_transient() {
+                    TROUBLE_MS
+                } else {
+                    20 * TROUBLE_MS
+                };
                 self.agenda().plan(id, now.plus_ms(wait));
             }
         }
@@ -128,7 +141,9 @@ impl Courier {
     pub async fn tick(self: &Arc<Self>, shutdown: &Shutdown) {
         while !shutdown.is_requested() {
             let due = self.agenda().take_due(self.clock.now(), DUE_AT_ONCE_MAX);
-            stream::iter(due).for_each_concurrent(READS_AT_ONCE, |id| self.on_time(id)).await;
+            stream::iter(due)
+                .for_each_concurrent(READS_AT_ONCE, |id| self.on_time(id))
+                .await;
             tokio::select! {
                 () = shutdown.requested() => break,
                 () = tokio::time::sleep(TICK) => {}
@@ -140,7 +155,9 @@ impl Courier {
     async fn on_time(&self, id: DeliveryId) {
         match self.look(id).await {
             Ok(Some((delivery, Due::Now))) => self.tell_due(&delivery).await,
-            Ok(Some((delivery, Due::At(at)))) if at <= self.clock.now() => self.tell_due(&delivery).await,
+            Ok(Some((delivery, Due::At(at)))) if at <= self.clock.now() => {
+                self.tell_due(&delivery).await
+            }
             Ok(Some((_, Due::At(at)))) => self.agenda().plan(id, at),
             Ok(_) => {}
             Err(e) => {
@@ -199,7 +216,10 @@ impl Courier {
         let mut found = 0;
         let mut after: Option<String> = None;
         loop {
-            let recipients = self.ledger.ids::<RecipientEvent>(after.as_deref(), RECIPIENTS_PAGE).await?;
+            let recipients = self
+                .ledger
+                .ids::<RecipientEvent>(after.as_deref(), RECIPIENTS_PAGE)
+                .await?;
             for id in &recipients {
                 let recipient = RecipientId::parse(id).map_err(Error::internal)?;
                 found += self.rescan_recipient(&recipient, since, quiet).await?;
@@ -222,7 +242,9 @@ impl Courier {
             let agenda = self.agenda();
             ids.retain(|id| !quiet.contains(id) && !agenda.holds(*id));
         }
-        let looked = ids.into_iter().map(|id| async move { Ok::<_, Error>((id, self.look(id).await?)) });
+        let looked = ids
+            .into_iter()
+            .map(|id| async move { Ok::<_, Error>((id, self.look(id).await?)) });
         let mut looked = stream::iter(looked).buffer_unordered(READS_AT_ONCE);
         let mut found = 0;
         while let Some(one) = looked.next().await {

@@ -44,12 +44,20 @@ impl Seal {
     /// `Malformed`, naming the file.
     pub fn open(config: &Config, truth: Arc<dyn Objects>) -> Result<Self> {
         let certificate = keys::read_certificate(&config.seal_certificate_file)?;
-        let key = keys::open_signing_key(&config.seal_key_file, &config.seal_passphrase_file, &certificate)?;
+        let key = keys::open_signing_key(
+            &config.seal_key_file,
+            &config.seal_passphrase_file,
+            &certificate,
+        )?;
         let mut chain = Vec::new();
         for file in &config.seal_chain_files {
             chain.extend(keys::read_certificates(file)?);
         }
-        let crls = config.seal_crl_files.iter().map(|file| keys::read_crl(file)).collect::<Result<_>>()?;
+        let crls = config
+            .seal_crl_files
+            .iter()
+            .map(|file| keys::read_crl(file))
+            .collect::<Result<_>>()?;
         Ok(Self::new(Box::new(key), certificate, chain, crls, truth))
     }
 
@@ -62,7 +70,14 @@ impl Seal {
         crls: Vec<Crl>,
         truth: Arc<dyn Objects>,
     ) -> Self {
-        Self { key, certificate, chain, crls, truth, newest: Mutex::new(None) }
+        Self {
+            key,
+            certificate,
+            chain,
+            crls,
+            truth,
+            newest: Mutex::new(None),
+        }
     }
 
     /// The seal's certificate.
@@ -77,7 +92,9 @@ impl Seal {
     /// `Unavailable` when the certificate is not valid at `at` or the repository cannot be read.
     pub async fn sign(&self, manifest: &[u8], at: Timestamp) -> Result<Vec<u8>> {
         if !self.certificate.is_valid_at(at) {
-            return Err(Error::unavailable("the delivery seal's certificate is not valid now"));
+            return Err(Error::unavailable(
+                "the delivery seal's certificate is not valid now",
+            ));
         }
         let mut crls = self.crls.clone();
         crls.extend(self.newest_issuing_crl(at).await?);
@@ -95,7 +112,11 @@ impl Seal {
 
     /// The issuing CA's newest list; `None` while it has published none.
     async fn newest_issuing_crl(&self, now: Timestamp) -> Result<Option<Crl>> {
-        let known = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self
+            .newest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some(known) = &known
             && now.ms_since(known.looked_at) < CRL_AGE_MS_MAX
         {
@@ -103,7 +124,10 @@ impl Seal {
         }
         let mut newest = known.map(|n| n.key);
         loop {
-            let page = self.truth.list(ISSUING_CRLS, newest.as_deref(), PAGE).await?;
+            let page = self
+                .truth
+                .list(ISSUING_CRLS, newest.as_deref(), PAGE)
+                .await?;
             let full = page.len() == usize::from(PAGE);
             if let Some(last) = page.into_iter().next_back() {
                 newest = Some(last.key);
@@ -116,7 +140,11 @@ impl Seal {
         let object = self.truth.get(&key, CRL_BYTES_MAX).await?;
         let object = object.ok_or_else(|| Error::unavailable(format!("{key} is gone")))?;
         let crl = Crl::from_der(&object.bytes).map_err(kept)?;
-        let found = Newest { key, crl: crl.clone(), looked_at: now };
+        let found = Newest {
+            key,
+            crl: crl.clone(),
+            looked_at: now,
+        };
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(Some(crl))
     }

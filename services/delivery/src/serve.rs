@@ -24,7 +24,11 @@ use crate::seal::Seal;
 /// `Malformed` for wrong configuration or key files, before a socket opens; `Conflict` for an address in use.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
     config.check()?;
-    let identity = config.tls_identity_file.as_ref().map(|file| file.read()).transpose()?;
+    let identity = config
+        .tls_identity_file
+        .as_ref()
+        .map(|file| file.read())
+        .transpose()?;
     let parts = Parts {
         buckets: ctx.buckets.clone(),
         ledger: ctx.ledger.clone(),
@@ -33,17 +37,27 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         seal: Seal::open(&config, ctx.buckets.truth.clone())?,
         prove: Arc::new(ctx.bus.clone()),
         hints: Arc::new(ctx.bus.clone()),
-        push: Arc::new(HttpsPush::new(config.push_timeout(), identity.as_ref().map(|s| s.expose()))?),
+        push: Arc::new(HttpsPush::new(
+            config.push_timeout(),
+            identity.as_ref().map(|s| s.expose()),
+        )?),
     };
     let concurrency = Concurrency {
         deliveries: config.push_concurrency,
         per_recipient: config.push_concurrency_per_recipient,
     };
     let courier = Arc::new(Courier::new(parts, concurrency));
-    let at_edge = Edge { courier: courier.clone(), access: ctx.access.clone() };
+    let at_edge = Edge {
+        courier: courier.clone(),
+        access: ctx.access.clone(),
+    };
     let routes = Routes::new(CourtServer::new(at_edge.clone()));
     let driven = async {
-        tokio::join!(courier.work(&ctx.shutdown), courier.tick(&ctx.shutdown), courier.rescan(&ctx.shutdown));
+        tokio::join!(
+            courier.work(&ctx.shutdown),
+            courier.tick(&ctx.shutdown),
+            courier.rescan(&ctx.shutdown)
+        );
         Ok(())
     };
     tokio::try_join!(
@@ -58,14 +72,20 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
 
 /// Hints are settled at once: what they started is found again in the ledger, so none has to stay on the bus while
 /// a court takes its time.
-const HINTS: StageConfig =
-    StageConfig { batch_max: 64, concurrency: 1, ack_wait: Duration::from_secs(30), batch_time_max: Duration::from_secs(60) };
+const HINTS: StageConfig = StageConfig {
+    batch_max: 64,
+    concurrency: 1,
+    ack_wait: Duration::from_secs(30),
+    batch_time_max: Duration::from_secs(60),
+};
 
 async fn take_due(courier: Arc<Courier>, ctx: &Context) -> Result<()> {
     let handler = move |hints: Vec<DeliveryDue>| {
         let courier = courier.clone();
         async move {
-            let taken = hints.into_iter().map(|hint| take_one(courier.clone(), hint));
+            let taken = hints
+                .into_iter()
+                .map(|hint| take_one(courier.clone(), hint));
             futures::future::join_all(taken).await
         }
     };

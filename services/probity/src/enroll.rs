@@ -1,202 +1,166 @@
-//! `probity enroll`: from an application to a profile that can submit.
+//! `probity enroll`: from stranger to vendor.
 
 use std::path::PathBuf;
 
-use probity_client::{Applicant, Endpoints, Officer, Secret, Vendor, digest_file};
+use clap::Args;
+use probity_client::{Applicant, Officer, Secret, Vendor};
+use probity_domain::Sha3_256;
 use probity_proto::http::{
-    AcceptanceDocument, CredentialRequestDocument, DecisionDocument, PartyApplicationDocument,
+    AcceptanceDocument, AgreementDocument, CredentialRequestDocument, DecisionDocument, PartyApplicationDocument,
 };
 use sha3::Digest as _;
 
-use crate::failure::Failure;
-use crate::files;
-use crate::profile::Profile;
+use crate::failure::{Failure, at};
+use crate::profile::{EndpointArgs, Profile, read_secret};
 
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Address of all edges, when one gateway serves them.
-    #[arg(long, env = "PROBITY_URL")]
-    platform: Option<String>,
-    /// Address of the intake edge.
-    #[arg(long)]
-    intake: Option<String>,
-    /// Address of the identity edge.
-    #[arg(long)]
-    identity: Option<String>,
-    /// Address of the delivery edge.
-    #[arg(long)]
-    delivery: Option<String>,
-    /// PEM file of the CA behind the platform's TLS certificates.
-    #[arg(long)]
-    tls_ca_file: Option<PathBuf>,
-    /// The customer.
-    #[arg(long)]
-    tenant: String,
-    /// The party that submits.
+/// Applies; with an officer's credential at hand (a demonstration, or the officer's own desk) also decides and issues;
+/// with a vendor credential accepts the agreement and writes the profile.
+#[derive(Args)]
+pub struct Enroll {
+    #[command(flatten)]
+    endpoints: EndpointArgs,
+    /// Where the profile is written
+    #[arg(long, default_value = "probity-profile.json", value_name = "FILE")]
+    profile: PathBuf,
+    /// Name of the party: a-z, 0-9 and hyphens
     #[arg(long)]
     party: String,
-    /// `person` or `organization`.
+    /// Customer the party belongs to; its own name when left out
+    #[arg(long)]
+    tenant: Option<String>,
+    /// person or organization
     #[arg(long, default_value = "organization")]
     kind: String,
-    /// Full name.
+    /// Registered name
     #[arg(long)]
     name: String,
-    /// Registration or document number.
+    /// Registration or document number
     #[arg(long)]
     identifier: String,
-    /// ISO 3166-1 alpha-2.
-    #[arg(long, default_value = "CN")]
+    /// ISO 3166-1 alpha-2
+    #[arg(long)]
     country: String,
-    /// Where one-time codes go.
+    /// Where one-time codes go
     #[arg(long)]
     email: String,
-    /// Organisations: the legal representative's name.
+    /// Legal representative, for organizations
     #[arg(long)]
     legal_representative: Option<String>,
-    /// Organisations: the handler's name.
+    /// Who handles the application, for organizations
     #[arg(long)]
     handler: Option<String>,
-    /// Declares the above true, complete and accurate.
+    /// Declares that all of this is true, complete and accurate
     #[arg(long)]
     declare_true: bool,
-    /// A registration officer's credential: decides on the application and issues the credential at once.
+    /// Credential the officer issued, when there is one already
+    #[arg(long, value_name = "FILE", conflicts_with = "officer_key")]
+    credential: Option<PathBuf>,
+    /// Credential of a registration officer, who then decides right away
+    #[arg(long, value_name = "FILE")]
+    officer_key: Option<PathBuf>,
+    /// Document the officer examined; only its digest is recorded; may be repeated
+    #[arg(long = "document", value_name = "FILE")]
+    documents: Vec<PathBuf>,
+    /// The agreement on electronic form
+    #[arg(long, default_value = "electronic-form")]
+    agreement: String,
+    #[arg(long, default_value = "1")]
+    agreement_version: String,
+    /// Text of the agreement; whoever is about to accept it must hold the text that was published
+    #[arg(long, value_name = "FILE")]
+    agreement_text: Option<PathBuf>,
+    /// Accepts the agreement in the party's name
     #[arg(long)]
-    officer_key_file: Option<PathBuf>,
-    /// A document the officer examined; may be given more than once.
-    #[arg(long)]
-    document: Vec<PathBuf>,
-    /// A credential that was issued already.
-    #[arg(long, conflicts_with = "officer_key_file")]
-    credential_file: Option<PathBuf>,
-    /// The agreement on electronic form, as `<agreement>/<version>`; its text is shown.
-    #[arg(long)]
-    agreement: Option<String>,
-    /// Accepts that agreement.
-    #[arg(long, requires = "agreement")]
-    accept_agreement: bool,
-    /// Root certificates to verify packages with, PEM; remembered in the profile.
-    #[arg(long)]
-    roots_file: Option<PathBuf>,
-    /// The log's verifier key; remembered in the profile.
-    #[arg(long)]
-    log_key_file: Option<PathBuf>,
+    accept: bool,
 }
 
-pub async fn run(profile: &str, args: Args) -> Result<u8, Failure> {
-    let endpoints = endpoints(&args)?;
-    let tls_ca = args.tls_ca_file.as_deref().map(files::read_text).transpose()?;
-    let applicant = Applicant::new(&endpoints.identity, tls_ca.as_deref())?;
-    let status = applicant.apply(&application(&args)?).await?;
-    println!("{}: {}", status.party, status.state);
+impl Enroll {
+    pub async fn run(self) -> Result<(), Failure> {
+        let tls_ca = self.endpoints.tls_ca()?;
+        let endpoints = self.endpoints.endpoints();
+        let tenant = self.tenant.clone().unwrap_or_else(|| self.party.clone());
+        let applicant = Applicant::new(&endpoints.identity, tls_ca.as_deref())?;
+        let applied = applicant.apply(&self.application(&tenant)).await?;
+        println!("applied: {} is {}", applied.party, applied.state);
 
-    let Some(credential) = credential(&args, &endpoints, tls_ca.as_deref()).await? else {
-        println!("the application waits for the registration officer; come back with --credential-file");
-        return Ok(0);
-    };
-    let profile_written = Profile {
-        intake: endpoints.intake.clone(),
-        identity: endpoints.identity.clone(),
-        delivery: endpoints.delivery.clone(),
-        tenant: args.tenant.clone(),
-        party: args.party.clone(),
-        credential: credential.clone(),
-        tls_ca_file: args.tls_ca_file.clone(),
-        roots_file: args.roots_file.clone(),
-        log_key_file: args.log_key_file.clone(),
-    };
-    // Written before anything else can fail: the secret is shown once.
-    let path = profile_written.write(profile)?;
-    println!("profile: {}", path.display());
-    if let Some(agreement) = &args.agreement {
-        accept(&args, agreement, &applicant, &endpoints, &credential, tls_ca.as_deref()).await?;
+        let credential = match (&self.credential, &self.officer_key) {
+            (Some(file), _) => std::fs::read_to_string(file).map_err(at(file))?.trim().to_owned(),
+            (None, Some(key)) => {
+                let officer = Officer::new(&endpoints, &read_secret(key)?, tls_ca.as_deref())?;
+                self.decide_and_issue(&officer, &tenant).await?
+            }
+            (None, None) => {
+                println!("next: a registration officer decides; then run this again with --credential FILE");
+                return Ok(());
+            }
+        };
+        let vendor = Vendor::new(&endpoints, &Secret::new(&credential), tls_ca.as_deref())?;
+        self.accept_agreement(&applicant, &vendor).await?;
+        Profile::new(endpoints, &self.party, &tenant, credential, tls_ca).write(&self.profile)?;
+        println!("profile: {}", self.profile.display());
+        Ok(())
     }
-    Ok(0)
-}
 
-fn endpoints(args: &Args) -> Result<Endpoints, Failure> {
-    let one = |given: &Option<String>, which: &str| {
-        let url = given.as_ref().or(args.platform.as_ref());
-        url.cloned().ok_or_else(|| Failure::usage(format!("give --platform, or --{which}")))
-    };
-    Ok(Endpoints {
-        intake: one(&args.intake, "intake")?,
-        identity: one(&args.identity, "identity")?,
-        delivery: one(&args.delivery, "delivery")?,
-    })
-}
+    fn application(&self, tenant: &str) -> PartyApplicationDocument {
+        PartyApplicationDocument {
+            party: self.party.clone(),
+            tenant: tenant.to_owned(),
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+            identifier: self.identifier.clone(),
+            country: self.country.clone(),
+            email: self.email.clone(),
+            legal_representative: self.legal_representative.clone(),
+            handler: self.handler.clone(),
+            declared_true: self.declare_true,
+        }
+    }
 
-fn application(args: &Args) -> Result<PartyApplicationDocument, Failure> {
-    if !args.declare_true {
-        return Err(Failure::usage("--declare-true: declare the application true, complete and accurate"));
+    async fn decide_and_issue(&self, officer: &Officer, tenant: &str) -> Result<String, Failure> {
+        if let Some(path) = &self.agreement_text {
+            let text = std::fs::read_to_string(path).map_err(at(path))?;
+            let agreement =
+                AgreementDocument { agreement: self.agreement.clone(), version: self.agreement_version.clone(), text };
+            officer.publish_agreement(&agreement).await?;
+            println!("agreement: {} version {} is published", self.agreement, self.agreement_version);
+        }
+        let digest = |path: &PathBuf| {
+            let bytes = std::fs::read(path).map_err(at(path))?;
+            Ok(Sha3_256(sha3::Sha3_256::digest(bytes).into()).to_hex())
+        };
+        let decision = DecisionDocument {
+            verified: true,
+            method: "officer".to_owned(),
+            document_sha3_256: self.documents.iter().map(digest).collect::<Result<_, Failure>>()?,
+            note: "decided at the command line".to_owned(),
+        };
+        let decided = officer.decide(&self.party, &decision).await?;
+        println!("decided: {} is {}", decided.party, decided.state);
+        let request = CredentialRequestDocument {
+            role: "vendor".to_owned(),
+            tenant: Some(tenant.to_owned()),
+            party: Some(self.party.clone()),
+            recipient: None,
+        };
+        let issued = officer.issue_credential(&request).await?;
+        println!("credential: {} (its secret goes into the profile and is shown nowhere)", issued.credential);
+        Ok(issued.secret)
     }
-    Ok(PartyApplicationDocument {
-        party: args.party.clone(),
-        tenant: args.tenant.clone(),
-        kind: args.kind.clone(),
-        name: args.name.clone(),
-        identifier: args.identifier.clone(),
-        country: args.country.clone(),
-        email: args.email.clone(),
-        legal_representative: args.legal_representative.clone(),
-        handler: args.handler.clone(),
-        declared_true: true,
-    })
-}
 
-/// The credential: given, or issued after the officer's decision.
-async fn credential(args: &Args, endpoints: &Endpoints, tls_ca: Option<&str>) -> Result<Option<String>, Failure> {
-    if let Some(file) = &args.credential_file {
-        return Ok(Some(files::read_text(file)?.trim().to_owned()));
+    async fn accept_agreement(&self, applicant: &Applicant, vendor: &Vendor) -> Result<(), Failure> {
+        let published = applicant.agreement(&self.agreement, &self.agreement_version).await?;
+        let sha3_256 = Sha3_256(sha3::Sha3_256::digest(published.text.as_bytes()).into()).to_hex();
+        if !self.accept {
+            println!("{}\n\nrun again with --accept to accept this text (SHA3-256 {sha3_256})", published.text);
+            return Ok(());
+        }
+        let acceptance = AcceptanceDocument {
+            agreement: self.agreement.clone(),
+            version: self.agreement_version.clone(),
+            sha3_256: sha3_256.clone(),
+        };
+        vendor.accept_agreement(&self.party, &acceptance).await?;
+        println!("accepted: {} version {}, SHA3-256 {sha3_256}", self.agreement, self.agreement_version);
+        Ok(())
     }
-    let Some(file) = &args.officer_key_file else { return Ok(None) };
-    let officer = Officer::new(endpoints, &Secret::new(&files::read_text(file)?), tls_ca)?;
-    let mut documents = Vec::new();
-    for document in &args.document {
-        documents.push(digest_file(document).await?.digests.sha3_256.to_hex());
-    }
-    let decision = DecisionDocument {
-        verified: true,
-        method: "officer".to_owned(),
-        document_sha3_256: documents,
-        note: "decided at enrolment".to_owned(),
-    };
-    let status = officer.decide(&args.party, &decision).await?;
-    println!("{}: {}", status.party, status.state);
-    let request = CredentialRequestDocument {
-        role: "vendor".to_owned(),
-        tenant: Some(args.tenant.clone()),
-        party: Some(args.party.clone()),
-        recipient: None,
-    };
-    let issued = officer.issue_credential(&request).await?;
-    println!("credential {} issued", issued.credential);
-    Ok(Some(issued.secret))
-}
-
-/// Shows the text and, if asked to, accepts it by its digest.
-async fn accept(
-    args: &Args,
-    agreement: &str,
-    applicant: &Applicant,
-    endpoints: &Endpoints,
-    credential: &str,
-    tls_ca: Option<&str>,
-) -> Result<(), Failure> {
-    let (id, version) =
-        agreement.split_once('/').ok_or_else(|| Failure::usage("--agreement: <agreement>/<version>"))?;
-    let document = applicant.agreement(id, version).await?;
-    println!("--- {id} {version} ---\n{}\n---", document.text);
-    if !args.accept_agreement {
-        println!("not accepted; accept it with --accept-agreement");
-        return Ok(());
-    }
-    let acceptance = AcceptanceDocument {
-        agreement: id.to_owned(),
-        version: version.to_owned(),
-        sha3_256: hex::encode(sha3::Sha3_256::digest(document.text.as_bytes())),
-    };
-    let vendor = Vendor::new(endpoints, &Secret::new(credential), tls_ca)?;
-    vendor.accept_agreement(&args.party, &acceptance).await?;
-    println!("agreement {id} {version} accepted");
-    Ok(())
 }

@@ -1,31 +1,65 @@
-//! Why a command ended without doing what it should.
+//! What ends a command: a sentence for the person and an exit code for the script.
 
-/// Wrong usage or unreadable input.
-pub const USAGE: u8 = 3;
-/// Everything else that fails.
-pub const FAILED: u8 = 1;
+use core::fmt;
 
-/// A sentence for the person at the terminal, and the exit code.
+/// Exit codes: 1 the command failed or the evidence is invalid, 2 indeterminate, 3 wrong use or unreadable input.
 #[derive(Debug)]
 pub struct Failure {
-    pub exit: u8,
-    pub message: String,
+    pub sentence: String,
+    pub exit_code: u8,
 }
 
 impl Failure {
-    /// Wrong usage or unreadable input.
-    pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: USAGE, message: message.into() }
+    /// The command failed.
+    pub fn new(sentence: impl fmt::Display) -> Self {
+        Self { sentence: sentence.to_string(), exit_code: 1 }
     }
 
-    /// Something failed.
-    pub fn failed(message: impl Into<String>) -> Self {
-        Self { exit: FAILED, message: message.into() }
+    /// Wrong use, or input that cannot be read.
+    pub fn usage(sentence: impl fmt::Display) -> Self {
+        Self { sentence: sentence.to_string(), exit_code: 3 }
     }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::failed(error.to_string())
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
     }
+}
+
+impl From<probity_client::Error> for Failure {
+    fn from(e: probity_client::Error) -> Self {
+        Self::new(e)
+    }
+}
+
+macro_rules! failures {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(e: $error) -> Self {
+                Self::new(e)
+            }
+        })*
+    };
+}
+
+failures!(
+    probity_pki::Error,
+    probity_domain::Malformed,
+    serde_json::Error,
+    tokio::task::JoinError,
+    rcgen::Error,
+    rustls::Error,
+    rustls::pki_types::pem::Error
+);
+
+impl From<std::io::Error> for Failure {
+    fn from(e: std::io::Error) -> Self {
+        Self::new(e)
+    }
+}
+
+/// Names the file in the sentence.
+pub fn at(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Failure + '_ {
+    move |e| Failure::usage(format!("{}: {e}", path.display()))
 }

@@ -1,39 +1,41 @@
-//! `probity fetch`.
+//! `probity fetch`: one artifact, or the whole package in plaintext.
 
 use std::path::PathBuf;
 
+use clap::Args;
 use probity_domain::EvidenceId;
 
 use crate::failure::Failure;
-use crate::profile::Profile;
+use crate::profile::ProfileArg;
 
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The evidence number.
+#[derive(Args)]
+pub struct Fetch {
+    #[command(flatten)]
+    profile: ProfileArg,
+    /// Evidence number
     number: String,
-    /// The whole package (the default).
-    #[arg(long, conflicts_with = "artifact")]
-    package: bool,
-    /// One artifact, by its name.
-    #[arg(long)]
+    /// Saves this artifact instead of the package
+    #[arg(long, value_name = "NAME")]
     artifact: Option<String>,
-    /// Where to save it.
-    #[arg(long, short)]
+    /// Where it goes; `<number>.asice` or the artifact's own last name otherwise
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-pub async fn run(profile: &str, args: Args) -> Result<u8, Failure> {
-    let vendor = Profile::read(profile)?.vendor()?;
-    let id = EvidenceId::parse(&args.number).map_err(|e| Failure::usage(e.to_string()))?;
-    let default = match &args.artifact {
-        Some(name) => PathBuf::from(name.rsplit('/').next().unwrap_or(name)),
-        None => PathBuf::from(format!("{id}.asice")),
-    };
-    let out = args.out.unwrap_or(default);
-    let size_bytes = match &args.artifact {
-        Some(name) => vendor.fetch_artifact(&id, name, None, &out).await?,
-        None => vendor.fetch_package(&id, &out).await?,
-    };
-    println!("{}  {size_bytes} bytes", out.display());
-    Ok(0)
+impl Fetch {
+    pub async fn run(self) -> Result<(), Failure> {
+        let (_, vendor) = self.profile.vendor()?;
+        let id = EvidenceId::parse(&self.number).map_err(Failure::usage)?;
+        let usual = match &self.artifact {
+            Some(name) => name.rsplit('/').next().unwrap_or(name).to_owned(),
+            None => format!("{id}.asice"),
+        };
+        let out = self.out.unwrap_or_else(|| PathBuf::from(usual));
+        let size_bytes = match &self.artifact {
+            Some(name) => vendor.fetch_artifact(&id, name, None, &out).await?,
+            None => vendor.fetch_package(&id, &out).await?,
+        };
+        println!("{} ({size_bytes} bytes)", out.display());
+        Ok(())
+    }
 }

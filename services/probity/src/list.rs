@@ -1,67 +1,95 @@
-//! `probity list`.
+//! `probity status` and `probity list`.
 
+use clap::Args;
 use probity_client::{EvidenceQuery, Vendor};
+use probity_domain::EvidenceId;
 use probity_proto::http::EvidenceStatusDocument;
 
-use crate::clock;
 use crate::failure::Failure;
-use crate::profile::Profile;
+use crate::now::now;
+use crate::profile::ProfileArg;
 
-/// The platform answers at most this much time at once.
-const SPAN_MS: i64 = 31 * 86_400_000;
-
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[arg(long)]
-    case: Option<String>,
-    /// `accepted` or `deposited`.
-    #[arg(long)]
-    state: Option<String>,
-    #[arg(long)]
-    submission: Option<String>,
-    /// RFC 3339; 31 days ago when absent.
-    #[arg(long)]
-    from: Option<String>,
-    /// RFC 3339; now when absent.
-    #[arg(long)]
-    until: Option<String>,
+#[derive(Args)]
+pub struct Status {
+    #[command(flatten)]
+    profile: ProfileArg,
+    /// Evidence numbers
+    #[arg(required = true)]
+    numbers: Vec<String>,
+    /// One JSON document a line
     #[arg(long)]
     json: bool,
 }
 
-pub async fn run(profile: &str, args: Args) -> Result<u8, Failure> {
-    let vendor = Profile::read(profile)?.vendor()?;
-    let query = EvidenceQuery {
-        case: args.case,
-        state: args.state,
-        submission: args.submission,
-        from: Some(args.from.unwrap_or_else(month_ago)),
-        until: args.until,
-        page: None,
-    };
-    for status in all(&vendor, query).await? {
-        if args.json {
-            println!("{}", serde_json::to_string(&status)?);
-        } else {
-            println!("{}  {:<9}  {}  {}  {}", status.evidence, status.state, status.received_at, status.case, status.title);
+impl Status {
+    pub async fn run(self) -> Result<(), Failure> {
+        let (_, vendor) = self.profile.vendor()?;
+        for number in &self.numbers {
+            let id = EvidenceId::parse(number).map_err(|e| Failure::usage(format!("{number}: {e}")))?;
+            print_line(&vendor.status(&id).await?, self.json)?;
         }
+        Ok(())
     }
-    Ok(0)
 }
 
+#[derive(Args)]
+pub struct List {
+    #[command(flatten)]
+    profile: ProfileArg,
+    #[arg(long)]
+    case: Option<String>,
+    /// accepted or deposited
+    #[arg(long)]
+    state: Option<String>,
+    /// Only one submission's evidence
+    #[arg(long)]
+    submission: Option<String>,
+    /// One JSON document a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub async fn run(self) -> Result<(), Failure> {
+        let (_, vendor) = self.profile.vendor()?;
+        let query = EvidenceQuery {
+            case: self.case,
+            state: self.state,
+            submission: self.submission,
+            from: Some(month_ago()),
+            ..EvidenceQuery::default()
+        };
+        for evidence in everything(&vendor, query).await? {
+            print_line(&evidence, self.json)?;
+        }
+        Ok(())
+    }
+}
+
+/// Intake answers at most 31 days at once, and without a beginning only the last one.
 pub fn month_ago() -> String {
-    clock::now().plus_ms(-SPAN_MS + 60_000).to_rfc3339()
+    now().plus_ms(-31 * 86_400_000 + 60_000).to_rfc3339()
 }
 
-/// Every page of a listing.
-pub async fn all(vendor: &Vendor, mut query: EvidenceQuery) -> Result<Vec<EvidenceStatusDocument>, Failure> {
-    let mut found = Vec::new();
+/// Every page of a question.
+pub async fn everything(vendor: &Vendor, mut query: EvidenceQuery) -> Result<Vec<EvidenceStatusDocument>, Failure> {
+    let mut all = Vec::new();
     loop {
         let page = vendor.list(&query).await?;
-        found.extend(page.evidence);
-        if page.next_page.is_none() {
-            return Ok(found);
+        all.extend(page.evidence);
+        match page.next_page {
+            Some(next) => query.page = Some(next),
+            None => return Ok(all),
         }
-        query.page = page.next_page;
     }
+}
+
+fn print_line(e: &EvidenceStatusDocument, json: bool) -> Result<(), Failure> {
+    if json {
+        println!("{}", serde_json::to_string(e).map_err(Failure::new)?);
+    } else {
+        let leaf = e.leaf_index.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        println!("{}  {:<9}  leaf {leaf:<8}  {}  {}  {}", e.evidence, e.state, e.received_at, e.case, e.title);
+    }
+    Ok(())
 }

@@ -1,65 +1,53 @@
-//! A profile: where the platform is, as whom one speaks to it, whom one trusts.
+//! A vendor's profile: where the platform is, who one is there, and the credential. Readable by its owner alone.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use probity_client::{Endpoints, Secret, Vendor};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
-use crate::files::{self, Readable};
+use crate::failure::{Failure, at};
 
-/// `~/.config/probity/<name>.toml`, readable by its owner alone: it holds the credential.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Profile {
+const FORMAT: &str = "probity.profile/1";
+
+/// Which profile a command uses.
+#[derive(Args, Clone)]
+pub struct ProfileArg {
+    /// Profile written by `probity enroll`
+    #[arg(long, env = "PROBITY_PROFILE", default_value = "probity-profile.json", value_name = "FILE")]
+    pub profile: PathBuf,
+}
+
+impl ProfileArg {
+    /// Reads it and prepares the client.
+    pub fn vendor(&self) -> Result<(Profile, Vendor), Failure> {
+        let profile = Profile::read(&self.profile)?;
+        let vendor = Vendor::new(&profile.endpoints, &Secret::new(&profile.credential), profile.tls_ca.as_deref())?;
+        Ok((profile, vendor))
+    }
+}
+
+/// Where the edges are.
+#[derive(Args, Clone)]
+pub struct EndpointArgs {
+    /// Base URL of intake
+    #[arg(long, env = "PROBITY_INTAKE", value_name = "URL")]
     pub intake: String,
+    /// Base URL of identity
+    #[arg(long, env = "PROBITY_IDENTITY", value_name = "URL")]
     pub identity: String,
+    /// Base URL of delivery
+    #[arg(long, env = "PROBITY_DELIVERY", value_name = "URL")]
     pub delivery: String,
-    pub tenant: String,
-    pub party: String,
-    pub credential: String,
-    /// PEM file of the CA that signed the platform's TLS certificates, instead of the system's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls_ca_file: Option<PathBuf>,
-    /// Root certificates for `verify`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub roots_file: Option<PathBuf>,
-    /// The log's verifier key for `verify`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub log_key_file: Option<PathBuf>,
+    /// PEM file with the CA of the platform's TLS certificates, unless the system knows it
+    #[arg(long, env = "PROBITY_TLS_CA", value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
 }
 
-/// Where a profile of this name lies; names with a slash or `.toml` are paths.
-pub fn path_of(name: &str) -> Result<PathBuf, Failure> {
-    if name.contains('/') || name.ends_with(".toml") {
-        return Ok(PathBuf::from(name));
-    }
-    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"));
-    let base = config.or(home).ok_or_else(|| Failure::usage("no HOME: give --profile a file"))?;
-    Ok(base.join("probity").join(format!("{name}.toml")))
-}
-
-impl Profile {
-    pub fn read(name: &str) -> Result<Self, Failure> {
-        let path = path_of(name)?;
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| Failure::usage(format!("{}: {e}; `probity enroll` writes it", path.display())))?;
-        toml::from_str(&text).map_err(|e| Failure::usage(format!("{}: {}", path.display(), e.message())))
-    }
-
-    pub fn write(&self, name: &str) -> Result<PathBuf, Failure> {
-        let path = path_of(name)?;
-        let value = serde_json::to_value(self)?;
-        let mut text = String::new();
-        for (key, value) in value.as_object().into_iter().flatten() {
-            // A JSON string is a TOML basic string.
-            text.push_str(&format!("{key} = {value}\n"));
-        }
-        files::write(&path, text.as_bytes(), Readable::ByOwner)?;
-        Ok(path)
-    }
-
+impl EndpointArgs {
+    /// As the client wants them.
     pub fn endpoints(&self) -> Endpoints {
         Endpoints {
             intake: self.intake.clone(),
@@ -68,38 +56,62 @@ impl Profile {
         }
     }
 
+    /// The CA's PEM text, when one is named.
     pub fn tls_ca(&self) -> Result<Option<String>, Failure> {
-        self.tls_ca_file.as_deref().map(files::read_text).transpose()
-    }
-
-    pub fn vendor(&self) -> Result<Vendor, Failure> {
-        let secret = Secret::new(&self.credential);
-        Ok(Vendor::new(&self.endpoints(), &secret, self.tls_ca()?.as_deref())?)
+        let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(at(path));
+        self.tls_ca.as_ref().map(read).transpose()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The profile's content.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    pub format: String,
+    pub endpoints: Endpoints,
+    pub party: String,
+    pub tenant: String,
+    pub credential: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<String>,
+}
 
-    #[test]
-    fn what_is_written_is_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let name = folder.path().join("p.toml").display().to_string();
-        let profile = Profile {
-            intake: "http://127.0.0.1:1".into(),
-            identity: "http://127.0.0.1:2".into(),
-            delivery: "http://127.0.0.1:3".into(),
-            tenant: "acme".into(),
-            party: "acme-ltd".into(),
-            credential: "pk_\"quoted\"\\".into(),
-            tls_ca_file: None,
-            roots_file: Some("/a b/根.pem".into()),
-            log_key_file: None,
-        };
-        profile.write(&name).unwrap();
-        let read = Profile::read(&name).unwrap();
-        assert_eq!((read.credential, read.roots_file), (profile.credential, profile.roots_file));
-        assert!(Profile::read(&folder.path().join("absent.toml").display().to_string()).is_err());
+impl Profile {
+    /// A profile of this version.
+    pub fn new(endpoints: Endpoints, party: &str, tenant: &str, credential: String, tls_ca: Option<String>) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            endpoints,
+            party: party.to_owned(),
+            tenant: tenant.to_owned(),
+            credential,
+            tls_ca,
+        }
     }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read(path).map_err(at(path))?;
+        let profile: Self = serde_json::from_slice(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+        if profile.format != FORMAT {
+            return Err(Failure::usage(format!("{}: not a {FORMAT}", path.display())));
+        }
+        Ok(profile)
+    }
+
+    /// Writes it, readable by the owner alone.
+    pub fn write(&self, path: &Path) -> Result<(), Failure> {
+        write_secret(path, &serde_json::to_vec_pretty(self).map_err(Failure::new)?)
+    }
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path).and_then(|mut file| file.write_all(bytes)).map_err(at(path))
+}
+
+/// Reads a credential's secret.
+pub fn read_secret(path: &Path) -> Result<Secret, Failure> {
+    std::fs::read_to_string(path).map(|text| Secret::new(&text)).map_err(at(path))
 }

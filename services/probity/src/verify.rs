@@ -1,82 +1,65 @@
-//! `probity verify`: offline, with the platform switched off.
+//! `probity verify`: offline, check by check.
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
+use clap::{Args, ValueEnum};
 use probity_domain::Timestamp;
 use probity_pki::x509::Certificate;
-use probity_verify::{Lang, Policy, Verdict, verify_package};
+use probity_verify::{Lang, Policy, render, verify_package};
 
-use crate::clock;
-use crate::failure::{Failure, USAGE};
-use crate::files;
+use crate::failure::{Failure, at};
+use crate::now::now;
 
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The package (.asice).
+#[derive(Args)]
+pub struct Verify {
+    /// The package (.asice)
     file: PathBuf,
-    /// Root certificates you trust, PEM; may be given more than once. Without any the verdict is indeterminate.
-    #[arg(long, value_name = "PEM", env = "PROBITY_ROOTS")]
-    roots: Vec<PathBuf>,
-    /// The log's verifier key, one line.
-    #[arg(long, value_name = "FILE", env = "PROBITY_LOG_KEY")]
-    log_key: Vec<PathBuf>,
-    /// The instant of verification, RFC 3339; now when absent.
-    #[arg(long)]
+    /// PEM file with the root certificates that are trusted
+    #[arg(long, env = "PROBITY_ROOTS", value_name = "FILE")]
+    roots: PathBuf,
+    /// File with the log's public key (`name+id+key`); may be repeated
+    #[arg(long = "log-key", env = "PROBITY_LOG_KEY", value_name = "FILE")]
+    log_keys: Vec<PathBuf>,
+    /// Verifies as of this time (RFC 3339) instead of now
+    #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// The verdict as JSON, probity.verdict/1.
-    #[arg(long)]
+    /// The verdict as JSON (probity.verdict/1)
+    #[arg(long, conflicts_with = "summary")]
     json: bool,
-    /// `en` or `zh`.
-    #[arg(long, default_value = "en", value_parser = ["en", "zh"])]
-    lang: String,
+    /// One page in this language instead of check by check
+    #[arg(long, value_enum)]
+    summary: Option<Language>,
 }
 
-pub fn run(args: &Args) -> Result<u8, Failure> {
-    let at = match &args.at {
-        Some(text) => Timestamp::parse_rfc3339(text).map_err(|e| Failure::usage(format!("--at: {e}")))?,
-        None => clock::now(),
-    };
-    let trust = Trust::read(&args.roots, &args.log_key)?;
-    let verdict = trust.verify(&args.file, at)?;
-    let lang = if args.lang == "zh" { Lang::Chinese } else { Lang::English };
-    if args.json {
-        println!("{}", verdict.to_json());
-    } else {
-        println!("{}", verdict.summary_text(lang));
-    }
-    Ok(verdict.exit_code())
+#[derive(Clone, Copy, ValueEnum)]
+enum Language {
+    En,
+    Zh,
 }
 
-/// Whom the reader trusts.
-#[derive(Debug, Clone, Default)]
-pub struct Trust {
-    pub roots: Vec<Certificate>,
-    pub log_keys: Vec<String>,
-}
-
-impl Trust {
-    pub fn read(roots: &[PathBuf], log_keys: &[PathBuf]) -> Result<Self, Failure> {
-        let mut trust = Self::default();
-        for file in roots {
-            let chain = Certificate::chain_from_pem(&files::read_text(file)?)
-                .map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?;
-            trust.roots.extend(chain);
-        }
-        for file in log_keys {
-            trust.log_keys.push(files::read_text(file)?.trim().to_owned());
-        }
-        Ok(trust)
-    }
-
-    pub fn verify(&self, file: &Path, at: Timestamp) -> Result<Verdict, Failure> {
-        let unreadable = |e: std::io::Error| Failure { exit: USAGE, message: format!("{}: {e}", file.display()) };
-        let opened = File::open(file).map_err(unreadable)?;
-        if !opened.metadata().map_err(unreadable)?.is_file() {
-            return Err(Failure::usage(format!("{}: not a file", file.display())));
-        }
-        let policy = Policy::new(self.roots.clone(), self.log_keys.clone(), at);
-        Ok(verify_package(BufReader::new(opened), &policy))
+impl Verify {
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let pem = std::fs::read_to_string(&self.roots).map_err(at(&self.roots))?;
+        let roots = Certificate::chain_from_pem(&pem)
+            .map_err(|e| Failure::usage(format!("{}: {e}", self.roots.display())))?;
+        let log_key = |path: &PathBuf| std::fs::read_to_string(path).map(|k| k.trim().to_owned()).map_err(at(path));
+        let log_keys = self.log_keys.iter().map(log_key).collect::<Result<_, _>>()?;
+        let when = match &self.at {
+            Some(text) => Timestamp::parse_rfc3339(text).map_err(Failure::usage)?,
+            None => now(),
+        };
+        let file = File::open(&self.file).map_err(at(&self.file))?;
+        let verdict = verify_package(BufReader::new(file), &Policy::new(roots, log_keys, when));
+        let text = match (self.json, self.summary) {
+            (true, _) => verdict.to_json(),
+            (false, Some(Language::En)) => verdict.summary_text(Lang::English),
+            (false, Some(Language::Zh)) => verdict.summary_text(Lang::Chinese),
+            (false, None) => render(&verdict),
+        };
+        println!("{text}");
+        Ok(ExitCode::from(verdict.exit_code()))
     }
 }

@@ -7,7 +7,11 @@ use super::{Facts, Language, escape};
 
 /// A row; the value is escaped here and nowhere else.
 fn row(language: Language, zh: &str, en: &str, value: &str) -> String {
-    format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(language.pick(zh, en)), escape(value))
+    format!(
+        "<tr><th>{}</th><td>{}</td></tr>\n",
+        escape(language.pick(zh, en)),
+        escape(value)
+    )
 }
 
 /// A row that says something is missing stands out.
@@ -28,21 +32,41 @@ fn at(time: Timestamp) -> String {
 
 /// Who, what, when, under which will, and where it is registered.
 pub fn fact_rows(facts: &Facts<'_>, language: Language) -> String {
-    [who_rows(facts, language), what_rows(facts, language), proof_fact_rows(facts, language)].concat()
+    [
+        who_rows(facts, language),
+        what_rows(facts, language),
+        proof_fact_rows(facts, language),
+    ]
+    .concat()
 }
 
 fn who_rows(facts: &Facts<'_>, language: Language) -> String {
     let s = facts.statement;
     let verification = s.submitter.verification.as_ref();
-    let verified = verification.map(|v| format!("{} / {} / {}", v.method, v.verifier, at(v.decided_at)));
+    let verified =
+        verification.map(|v| format!("{} / {} / {}", v.method, v.verifier, at(v.decided_at)));
     let automated = match s.acting_as.automated {
-        true => language.pick("由提交者预设的信息系统自动提交", "sent by the submitter's information system, unattended"),
+        true => language.pick(
+            "由提交者预设的信息系统自动提交",
+            "sent by the submitter's information system, unattended",
+        ),
         false => language.pick("由人工提交", "sent by a person"),
     };
     let agreement = s.agreement.as_ref();
-    let agreed = agreement.map(|a| format!("{} {} / {} / SHA3-256 {}", a.id, a.version, at(a.accepted_at), a.sha3_256));
+    let agreed = agreement.map(|a| {
+        format!(
+            "{} {} / {} / SHA3-256 {}",
+            a.id,
+            a.version,
+            at(a.accepted_at),
+            a.sha3_256
+        )
+    });
     let confirmed = s.intent.as_ref().map(|i| {
-        let code = language.pick("一次性验证码，绑定本次指令", "one-time code bound to this instruction");
+        let code = language.pick(
+            "一次性验证码，绑定本次指令",
+            "one-time code bound to this instruction",
+        );
         format!(
             "{code}: {} {} / {} → {} / SHA-256 {}",
             i.channel,
@@ -53,19 +77,39 @@ fn who_rows(facts: &Facts<'_>, language: Language) -> String {
         )
     });
     let mut rows = vec![
-        row(language, "证据编号", "Evidence number", &s.evidence_number.to_string()),
+        row(
+            language,
+            "证据编号",
+            "Evidence number",
+            &s.evidence_number.to_string(),
+        ),
         row(language, "提交者", "Submitter", &s.submitter.name),
     ];
     if let Some(identifier) = &s.submitter.identifier {
         rows.push(row(language, "登记号", "Registration number", identifier));
     }
-    rows.push(row_or_not(language, "身份核验", "Identity verified", verified));
+    rows.push(row_or_not(
+        language,
+        "身份核验",
+        "Identity verified",
+        verified,
+    ));
     if let Some(party) = &s.acting_as.on_behalf_of {
         rows.push(row(language, "被代理人", "On behalf of", party.as_str()));
     }
     rows.push(row(language, "提交方式", "Manner of submission", automated));
-    rows.push(row_or_not(language, "约定采用电子形式", "Electronic form agreed", agreed));
-    rows.push(row_or_not(language, "意愿确认", "Intent confirmed", confirmed));
+    rows.push(row_or_not(
+        language,
+        "约定采用电子形式",
+        "Electronic form agreed",
+        agreed,
+    ));
+    rows.push(row_or_not(
+        language,
+        "意愿确认",
+        "Intent confirmed",
+        confirmed,
+    ));
     rows.concat()
 }
 
@@ -81,35 +125,81 @@ fn what_rows(facts: &Facts<'_>, language: Language) -> String {
     let declared = language.pick("（提交者声明）", " (declared by the submitter)");
     let mut rows = vec![
         row(language, "名称", "Title", &s.title),
-        row(language, "提交者案号", "Submitter's case reference", s.case.as_str()),
+        row(
+            language,
+            "提交者案号",
+            "Submitter's case reference",
+            s.case.as_str(),
+        ),
         row(language, "证明目的", "Purpose", purpose),
     ];
     if let Some(url) = &s.source_url {
-        rows.push(row(language, "来源网址", "Source address", &format!("{url}{declared}")));
+        rows.push(row(
+            language,
+            "来源网址",
+            "Source address",
+            &format!("{url}{declared}"),
+        ));
     }
     if let Some(captured) = s.declared_captured_at {
-        rows.push(row(language, "取证时间", "Time of capture", &format!("{}{declared}", at(captured))));
+        rows.push(row(
+            language,
+            "取证时间",
+            "Time of capture",
+            &format!("{}{declared}", at(captured)),
+        ));
     }
-    rows.push(row(language, "平台接收时间", "Received by the platform", &at(s.received_at)));
+    rows.push(row(
+        language,
+        "平台接收时间",
+        "Received by the platform",
+        &at(s.received_at),
+    ));
     rows.concat()
 }
 
 fn proof_fact_rows(facts: &Facts<'_>, language: Language) -> String {
     let signer = &facts.signer;
-    let accuracy = facts.accuracy_us.map(|us| format!(" ± {us} µs")).unwrap_or_default();
+    let accuracy = facts
+        .accuracy_us
+        .map(|us| format!(" ± {us} µs"))
+        .unwrap_or_default();
     let validity = format!("{} → {}", at(signer.not_before), at(signer.not_after));
     let certificate = format!("{} / {} / {}", signer.serial, signer.issuer, validity);
     let stamp = format!("{}{accuracy}", at(facts.stamped_at));
     let unit = format!("{} / {}", facts.time_stamp_unit, facts.time_stamp_serial);
-    let entry = format!("{} #{} / {}", facts.log.origin, facts.log.leaf_index, facts.log.tree_size);
+    let entry = format!(
+        "{} #{} / {}",
+        facts.log.origin, facts.log.leaf_index, facts.log.tree_size
+    );
     [
         row(language, "签名证书主体", "Signer", &signer.subject),
-        row(language, "证书序列号、颁发者、有效期", "Certificate: serial, issuer, validity", &certificate),
+        row(
+            language,
+            "证书序列号、颁发者、有效期",
+            "Certificate: serial, issuer, validity",
+            &certificate,
+        ),
         row(language, "时间戳", "Time-stamp", &stamp),
-        row(language, "时间戳机构、序号", "Time-stamping unit, serial", &unit),
+        row(
+            language,
+            "时间戳机构、序号",
+            "Time-stamping unit, serial",
+            &unit,
+        ),
         row(language, "存证日志、序号、总数", "Log, entry, size", &entry),
-        row(language, "存证机构", "Deposit institution", &facts.institution),
-        row(language, "证书生成时间", "Certificate made at", &at(facts.sealed_at)),
+        row(
+            language,
+            "存证机构",
+            "Deposit institution",
+            &facts.institution,
+        ),
+        row(
+            language,
+            "证书生成时间",
+            "Certificate made at",
+            &at(facts.sealed_at),
+        ),
     ]
     .concat()
 }
@@ -156,7 +246,10 @@ pub fn limit_rows(_facts: &Facts<'_>, language: Language) -> String {
 }
 
 fn fixed_rows(table: &[(&str, &str, &str, &str)], language: Language) -> String {
-    table.iter().map(|(zh, en, text_zh, text_en)| row(language, zh, en, language.pick(text_zh, text_en))).collect()
+    table
+        .iter()
+        .map(|(zh, en, text_zh, text_en)| row(language, zh, en, language.pick(text_zh, text_en)))
+        .collect()
 }
 
 /// The court's four points of review, each with what this package offers for it.
@@ -195,9 +288,24 @@ pub fn review_rows(facts: &Facts<'_>, language: Language) -> String {
             "1. Environment safe and reliable",
             process.map(str::to_owned),
         ),
-        row(language, "二、内容清晰、客观、准确", "2. Content clear, objective, accurate", content),
-        row(language, "三、未被篡改、完整", "3. Unmodified and complete", unchanged),
-        row(language, "四、提取过程可复现、可验证", "4. Reproducible or verifiable", verifiable),
+        row(
+            language,
+            "二、内容清晰、客观、准确",
+            "2. Content clear, objective, accurate",
+            content,
+        ),
+        row(
+            language,
+            "三、未被篡改、完整",
+            "3. Unmodified and complete",
+            unchanged,
+        ),
+        row(
+            language,
+            "四、提取过程可复现、可验证",
+            "4. Reproducible or verifiable",
+            verifiable,
+        ),
     ]
     .concat()
 }

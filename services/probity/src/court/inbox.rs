@@ -1,0 +1,142 @@
+//! What happens to a package that came, by push or pull: opened, verified, acknowledged; the same again, the same
+//! receipt.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read as _, Write as _};
+use std::path::Path;
+
+use probity_domain::{ReceiptScope, Sha3_256, Sha256};
+use probity_pki::asic::{ContainerReader, Limits};
+use probity_pki::envelope::decrypt;
+use probity_pki::package::STATEMENT;
+use probity_pki::statement::Statement;
+use probity_proto::http::SignedReceiptDocument;
+use probity_verify::Overall;
+use sha3::Digest as _;
+
+use super::files::{self, Readable};
+use super::folder::Folder;
+use super::receipt::{Received, package_digest, sign};
+use super::trust::Trust;
+use crate::failure::Failure;
+use crate::now::now;
+
+/// A court's folder and whom the court trusts.
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    pub folder: Folder,
+    pub trust: Trust,
+}
+
+/// What became of a package.
+#[derive(Debug, Clone)]
+pub struct Handled {
+    pub receipt: SignedReceiptDocument,
+    /// `None` when no roots were given to verify with.
+    pub overall: Option<Overall>,
+    /// It was handled before.
+    pub repeated: bool,
+}
+
+impl Inbox {
+    /// The receipt given before for the very same bytes.
+    pub fn known(&self, delivery: &str, sha256: &Sha256) -> Option<SignedReceiptDocument> {
+        let bytes = std::fs::read(self.folder.receipt(delivery)).ok()?;
+        let receipt: SignedReceiptDocument = serde_json::from_slice(&bytes).ok()?;
+        (package_digest(&receipt)? == *sha256).then_some(receipt)
+    }
+
+    /// Handles the package that lies in the inbox. The receipt's scope is what was really done: the digest is
+    /// confirmed once it was opened, technical conformity only by a verdict of `valid`.
+    pub fn handle(&self, delivery: &str, sha256: Sha256) -> Result<Handled, Failure> {
+        if let Some(receipt) = self.known(delivery, &sha256) {
+            return Ok(Handled {
+                receipt,
+                overall: None,
+                repeated: true,
+            });
+        }
+        let opened = self.folder.opened(delivery);
+        let content_sha3_256 = open(&self.folder, &self.folder.package(delivery), &opened)?;
+        let statement = statement(&opened)?;
+        let overall = self.verify(delivery, &opened)?;
+        let scope = match overall {
+            Some(Overall::Valid) => ReceiptScope::TechnicalConformityConfirmed,
+            _ => ReceiptScope::ContentDigestConfirmed,
+        };
+        let received = Received {
+            delivery: delivery.to_owned(),
+            evidence: statement.evidence_number.to_string(),
+            sha256,
+            content_sha3_256,
+            scope,
+            at: now(),
+        };
+        let receipt = sign(&self.folder, &received)?;
+        files::write(
+            &self.folder.receipt(delivery),
+            &serde_json::to_vec_pretty(&receipt)?,
+            Readable::ByAll,
+        )?;
+        Ok(Handled {
+            receipt,
+            overall,
+            repeated: false,
+        })
+    }
+
+    fn verify(&self, delivery: &str, opened: &Path) -> Result<Option<Overall>, Failure> {
+        if self.trust.roots.is_empty() {
+            return Ok(None);
+        }
+        let verdict = self.trust.verify(opened, now())?;
+        files::write(
+            &self.folder.verdict(delivery),
+            verdict.to_json().as_bytes(),
+            Readable::ByAll,
+        )?;
+        Ok(Some(verdict.overall))
+    }
+}
+
+/// Decrypts a package to `to`, which comes to stand there whole or not at all; answers the content's digest.
+pub fn open(folder: &Folder, package: &Path, to: &Path) -> Result<Sha3_256, Failure> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |e: std::io::Error| Failure::new(format!("{path}: {e}"))
+    };
+    let key = folder.key_der("encryption")?;
+    let mut from = BufReader::new(File::open(package).map_err(failed(package))?);
+    let part = to.with_extension("part");
+    let mut out = BufWriter::new(File::create(&part).map_err(failed(&part))?);
+    // Nothing of it is used before the tag held: decrypt fails, and the part goes.
+    let decrypted = decrypt(&mut from, &key, &mut out);
+    if let Err(e) = decrypted {
+        drop(out);
+        let _ = std::fs::remove_file(&part);
+        return Err(Failure::new(format!("{}: {e}", package.display())));
+    }
+    out.flush().map_err(failed(&part))?;
+    out.get_ref().sync_all().map_err(failed(&part))?;
+    std::fs::rename(&part, to).map_err(failed(to))?;
+    digest(to)
+}
+
+fn digest(path: &Path) -> Result<Sha3_256, Failure> {
+    let mut file = BufReader::new(File::open(path)?);
+    let mut digest = sha3::Sha3_256::new();
+    let mut piece = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(Sha3_256(digest.finalize().into())),
+            read => digest.update(piece.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+/// What the package says it is.
+pub fn statement(package: &Path) -> Result<Statement, Failure> {
+    let file = BufReader::new(File::open(package)?);
+    let bytes = ContainerReader::open(file, Limits::default())?.read(STATEMENT)?;
+    Ok(Statement::parse(&bytes)?)
+}
