@@ -4,7 +4,7 @@ use probity_domain::Timestamp;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::objects::{Fault, MemoryObjects, Verb};
+use crate::objects::{Fault, MemoryObjects, Objects as _, Verb};
 use crate::{ErrorKind, SystemRandom};
 
 struct Setup {

@@ -35,6 +35,7 @@ fn failed(from: &str) -> IntentEvent {
     IntentEvent::AttemptFailed {
         reason: "wrong code".to_owned(),
         from_address: from.to_owned(),
+        user_agent: String::new(),
     }
 }
 
