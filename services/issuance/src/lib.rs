@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use probity_platform::config::SecretFile;
 use serde::Deserialize;
 
-pub use authority::Authority;
+pub use authority::{Authority, Settings};
 pub use crl::CrlPublisher;
 pub use issue::Issuer;
 pub use revoke::{Revocation, revoke};

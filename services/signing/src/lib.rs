@@ -22,7 +22,7 @@ mod state;
 
 use serde::Deserialize;
 
-pub use event_key::EventKey;
+pub use event_key::{EventKey, UncertifiedKey};
 pub use facts::{Facts, Instruction, load_instruction};
 pub use keyring::Keyring;
 pub use serve::serve;

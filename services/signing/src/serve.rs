@@ -91,3 +91,15 @@ async fn sweep(ctx: &Context, keyring: &Keyring) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Roles are spawned: checked here, where the reason can be seen.
+    #[expect(dead_code, reason = "compiling it is the test")]
+    fn serves_on_any_thread(config: Config, ctx: Context) {
+        fn spawned<F: Future<Output = Result<()>> + Send>(_: F) {}
+        spawned(serve(config, ctx));
+    }
+}

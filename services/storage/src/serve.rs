@@ -30,7 +30,6 @@ const COMPARE: Duration = Duration::from_secs(10);
 /// # Errors
 /// `Malformed` for wrong configuration or key files, before a socket opens.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
-    // Opened again for every term as the writer; here only to fail early and to know the public half.
     let key = keys::open_log_key(&config.log_name, &config.log_key_file, &config.log_passphrase_file)?;
     let verifier = LogVerifier::parse(key.verifier_key()).map_err(Error::internal)?;
     let roots: Arc<[_]> = keys::read_certificates(&config.roots_file)?.into();
@@ -46,14 +45,23 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         roots,
         clock: ctx.clock.clone(),
     });
-    let writer = Writer::new(log.clone(), key, ctx.random.clone());
+    let length = Duration::from_millis(config.lease_ms.max(300));
+    let stand = Stand {
+        config: config.clone(),
+        ctx: ctx.clone(),
+        log: log.clone(),
+        deposit,
+        lease: Lease::new(ctx.buckets.work.clone(), ctx.random.clone(), length),
+        writer: Writer::new(log.clone(), key, ctx.random.clone()),
+        appends,
+    };
     tokio::try_join!(
         edge::serve_http(config.listen, router(log.clone(), ctx.access.clone()), &ctx, "storage"),
         answer_prove(&ctx, log.clone()),
         answer_locate(&ctx, log.clone()),
         look(&ctx, &log),
         keep_index(&ctx, &log),
-        stand(&config, &ctx, &log, deposit, writer, appends),
+        Box::pin(stand.stand()),
     )?;
     Ok(())
 }
@@ -65,64 +73,70 @@ fn limits(config: &Config) -> AppendLimits {
     }
 }
 
-/// Stands by until the lease is free, writes while it is held, stands by again.
-async fn stand(
-    config: &Config,
-    ctx: &Context,
-    log: &Arc<Log>,
+/// What it takes to be the writer, whether or not this process is it now.
+struct Stand {
+    config: Config,
+    ctx: Context,
+    log: Arc<Log>,
     deposit: Arc<Deposit>,
-    mut writer: Writer,
-    mut appends: Appends,
-) -> Result<()> {
-    let length = Duration::from_millis(config.lease_ms.max(300));
-    let mut lease = Lease::new(ctx.buckets.work.clone(), ctx.random.clone(), length);
-    while !ctx.shutdown.is_requested() {
-        if acquired(&mut lease).await {
-            tracing::info!("this process appends to the log");
-            let term = term(config, ctx, log, &deposit, &mut lease, &mut writer, &mut appends);
-            Box::pin(term).await?;
-            tracing::info!("this process no longer appends to the log");
-        }
-        pause(&ctx.shutdown, lease.pause()).await;
-    }
-    Ok(())
+    lease: Lease,
+    writer: Writer,
+    appends: Appends,
 }
 
-/// One term as the writer: from the lease taken to the lease lost or shutdown.
-async fn term(
-    config: &Config,
-    ctx: &Context,
-    log: &Arc<Log>,
-    deposit: &Arc<Deposit>,
-    lease: &mut Lease,
-    writer: &mut Writer,
-    appends: &mut Appends,
-) -> Result<()> {
-    let over = Shutdown::new();
-    let staged = Shutdown::new();
-    let mut stage_ctx = ctx.clone();
-    stage_ctx.shutdown = over.clone();
-    let limits = limits(config);
-    let stage = async {
-        let result = run_stage(&stage_ctx, config.concurrency, deposit.clone()).await;
-        // Only when nothing is under way any more does the appender stop.
-        staged.request();
-        result
-    };
-    let append = appends.commit_all(writer, limits, &staged, |news| tell(ctx, log, news));
-    let renew = async {
-        while !ctx.shutdown.is_requested() {
-            pause(&ctx.shutdown, lease.pause()).await;
-            if !acquired(lease).await {
-                break;
+impl Stand {
+    /// Stands by until the lease is free, writes while it is held, stands by again.
+    async fn stand(mut self) -> Result<()> {
+        let shutdown = self.ctx.shutdown.clone();
+        while !shutdown.is_requested() {
+            if acquired(&mut self.lease).await {
+                tracing::info!("this process appends to the log");
+                self.term().await?;
+                tracing::info!("this process no longer appends to the log");
             }
+            pause(&shutdown, self.lease.pause()).await;
         }
-        over.request();
-    };
-    let ((), result, (), ()) =
-        tokio::join!(append, stage, renew, reconcile(config, &stage_ctx, log));
-    lease.release().await;
-    result
+        Ok(())
+    }
+
+    /// One term as the writer: from the lease taken to the lease lost or shutdown.
+    async fn term(&mut self) -> Result<()> {
+        let (over, staged) = (Shutdown::new(), Shutdown::new());
+        let mut ctx = self.ctx.clone();
+        ctx.shutdown = over.clone();
+        let limits = limits(&self.config);
+        let stage = {
+            let (ctx, staged, deposit) = (ctx.clone(), staged.clone(), self.deposit.clone());
+            let concurrency = self.config.concurrency;
+            tokio::spawn(async move {
+                let result = run_stage(ctx, concurrency, deposit).await;
+                // Only when nothing is under way any more does the appender stop.
+                staged.request();
+                result
+            })
+        };
+        let reconcile = tokio::spawn(reconcile(self.config.clone(), ctx, self.log.clone()));
+        let tell = {
+            let (ctx, log) = (self.ctx.clone(), self.log.clone());
+            move |news| tell(ctx.clone(), log.clone(), news)
+        };
+        let append = self.appends.commit_all(&mut self.writer, limits, &staged, tell);
+        let ((), ()) = tokio::join!(append, renew(&mut self.lease, &self.ctx.shutdown, &over));
+        self.lease.release().await;
+        reconcile.await.map_err(Error::internal)?;
+        stage.await.map_err(Error::internal)?
+    }
+}
+
+/// Renews the lease until it is lost or shutdown; then the term is over.
+async fn renew(lease: &mut Lease, shutdown: &Shutdown, over: &Shutdown) {
+    while !shutdown.is_requested() {
+        pause(shutdown, lease.pause()).await;
+        if !acquired(lease).await {
+            break;
+        }
+    }
+    over.request();
 }
 
 async fn acquired(lease: &mut Lease) -> bool {
@@ -135,7 +149,7 @@ async fn acquired(lease: &mut Lease) -> bool {
     }
 }
 
-async fn run_stage(ctx: &Context, concurrency: usize, deposit: Arc<Deposit>) -> Result<()> {
+async fn run_stage(ctx: Context, concurrency: usize, deposit: Arc<Deposit>) -> Result<()> {
     let stage = StageConfig { batch_max: 1, concurrency, ..StageConfig::default() };
     let handler = move |messages: Vec<Stamped>| {
         let deposit = deposit.clone();
@@ -147,7 +161,7 @@ async fn run_stage(ctx: &Context, concurrency: usize, deposit: Arc<Deposit>) -> 
             outcomes
         }
     };
-    stage::run(ctx, &STAMPED, stage, handler).await
+    stage::run(&ctx, &STAMPED, stage, handler).await
 }
 
 /// A message is done when each of its records is in the log. One that cannot be is said and left to the reconciler.
@@ -167,7 +181,7 @@ fn outcome(deposited: Vec<Deposited>) -> Outcome {
 }
 
 /// Tells what is deposited, and writes the index in Redis. Neither is the truth, so neither can fail a deposit.
-async fn tell(ctx: &Context, log: &Log, news: Vec<(EvidenceId, u64)>) {
+async fn tell(ctx: Context, log: Arc<Log>, news: Vec<(EvidenceId, u64)>) {
     let nonce = hex::encode(ctx.random.bytes::<8>());
     for (chunk, number) in news.chunks(1_000).zip(0..) {
         let evidence = chunk.iter().map(|(evidence, leaf_index)| DepositedEvidence {
@@ -193,10 +207,10 @@ async fn tell(ctx: &Context, log: &Log, news: Vec<(EvidenceId, u64)>) {
     }
 }
 
-async fn reconcile(config: &Config, ctx: &Context, log: &Arc<Log>) {
+async fn reconcile(config: Config, ctx: Context, log: Arc<Log>) {
     let (truth, work) = (ctx.buckets.truth.clone(), ctx.buckets.work.clone());
     let after_s = config.reconcile_after_s;
-    let mut reconciler = Reconciler::new(truth, work, log.clone(), ctx.clock.clone(), after_s);
+    let mut reconciler = Reconciler::new(truth, work, log, ctx.clock.clone(), after_s);
     let period = Duration::from_secs(config.reconcile_period_s.max(1).into());
     loop {
         pause(&ctx.shutdown, period).await;
@@ -273,5 +287,17 @@ async fn pause(shutdown: &Shutdown, length: Duration) {
     tokio::select! {
         () = shutdown.requested() => {}
         () = tokio::time::sleep(length) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Roles are spawned: checked here, where the reason can be seen.
+    #[expect(dead_code, reason = "compiling it is the test")]
+    fn serves_on_any_thread(config: Config, ctx: Context) {
+        fn spawned<F: Future<Output = Result<()>> + Send>(_: F) {}
+        spawned(serve(config, ctx));
     }
 }

@@ -107,3 +107,15 @@ async fn keep_lease(ctx: &Context, lease: &ClockLease, chrony: Option<Chrony>) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Roles are spawned: checked here, where the reason can be seen.
+    #[expect(dead_code, reason = "compiling it is the test")]
+    fn serves_on_any_thread(config: Config, ctx: Context) {
+        fn spawned<F: Future<Output = Result<()>> + Send>(_: F) {}
+        spawned(serve(config, ctx));
+    }
+}

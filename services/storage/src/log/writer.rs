@@ -124,11 +124,8 @@ impl Writer {
         for (key, bytes) in &grown.entries {
             self.create(key, bytes).await?;
         }
-        stream::iter(&grown.tiles)
-            .map(|(key, bytes)| self.create(key, bytes))
-            .buffer_unordered(WRITES_AT_ONCE)
-            .try_collect::<Vec<()>>()
-            .await?;
+        let tiles: Vec<_> = grown.tiles.iter().map(|(key, bytes)| self.create(key, bytes)).collect();
+        stream::iter(tiles).buffer_unordered(WRITES_AT_ONCE).try_collect::<Vec<()>>().await?;
         self.create(&checkpoint_key(published.size), &published.note).await?;
         let numbers: Vec<EvidenceId> = new.iter().map(|entry| entry.evidence).collect();
         self.log.take_up(first, &numbers);

@@ -1,0 +1,301 @@
+//! Issuing and revoking against a store in memory.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use probity_domain::{
+    Artifact, ArtifactName, ArtifactRole, CaseId, CredentialId, Digests, IdempotencyKey, Item,
+    ItemOutcome, MediaType, PartyId, Purpose, Sha3_256, Sha256, Submission, SubmissionDraft,
+    SubmissionId, TenantId, Timestamp,
+};
+use probity_issuance::{Authority, CertificateState, CrlPublisher, Issuer, Settings, revoke};
+use probity_pki::crl::{Crl, RevocationReason, build_crl};
+use probity_pki::keys::{MemoryKey, Signer as _};
+use probity_pki::x509::{
+    Certificate, CertificateTemplate, Profile, Subject, make_csr, sign_certificate,
+};
+use probity_platform::clock::ManualClock;
+use probity_platform::ledger::Ledger;
+use probity_platform::objects::{Fault, MemoryObjects, Objects as _, Verb};
+use probity_platform::{ErrorKind, SystemRandom};
+use probity_proto::http::PartyApplicationDocument;
+use probity_proto::ledger::{CertificateEvent, PartyEvent};
+use probity_proto::stored::{submission_key, write_submission};
+use probity_proto::v1::IssueEventCertificateRequest;
+
+const NOW: Timestamp = Timestamp::from_unix_ms(1_795_000_000_000);
+const HOUR_MS: i64 = 3_600_000;
+
+struct World {
+    truth: Arc<MemoryObjects>,
+    clock: Arc<ManualClock>,
+    ledger: Ledger,
+    issuer: Issuer,
+}
+
+fn ca(profile: Profile, issuer: Option<(&Certificate, &MemoryKey)>) -> (Certificate, MemoryKey) {
+    let key = MemoryKey::generate().unwrap();
+    let template = CertificateTemplate {
+        profile,
+        serial: &[0x41; 16],
+        subject: Subject::new(format!("{profile:?}")),
+        spki_der: key.public_key_der(),
+        not_before: NOW.plus_ms(-HOUR_MS),
+        not_after: NOW.plus_ms(9_000 * HOUR_MS),
+        issuer: issuer.map(|(certificate, _)| certificate),
+        crl_url: None,
+        ocsp_url: None,
+        cps_url: None,
+        reliance_limit: None,
+        instruction: None,
+    };
+    let signer = issuer.map_or(&key, |(_, key)| key);
+    let certificate = sign_certificate(&template.to_be_signed().unwrap(), signer).unwrap();
+    (certificate, key)
+}
+
+impl World {
+    async fn new() -> Self {
+        let truth = Arc::new(MemoryObjects::new());
+        let clock = Arc::new(ManualClock::at(NOW));
+        let ledger = Ledger::new(truth.clone(), clock.clone(), Arc::new(SystemRandom));
+        let (root, root_key) = ca(Profile::RootCa, None);
+        let (certificate, key) = ca(Profile::IssuingCa, Some((&root, &root_key)));
+        let root_crl =
+            build_crl(&root, &root_key, 1, NOW, NOW.plus_ms(2_000 * HOUR_MS), &[]).unwrap();
+        let root_crl = Crl::from_der(&root_crl).unwrap();
+        let settings = Settings {
+            crl_url: "http://crl.example/".to_owned(),
+            cps_url: None,
+            reliance_limit: None,
+            event_validity_ms: 24 * HOUR_MS,
+            crl_validity_ms: 24 * HOUR_MS,
+            crl_period_ms: HOUR_MS,
+        };
+        let authority = Authority::new(Box::new(key), certificate, root, root_crl, settings);
+        let authority = Arc::new(authority.unwrap());
+        let crls = Arc::new(CrlPublisher::new(authority.clone(), truth.clone(), clock.clone()));
+        let issuer = Issuer {
+            authority,
+            crls,
+            truth: truth.clone(),
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+            random: Arc::new(SystemRandom),
+        };
+        Self { truth, clock, ledger, issuer }
+    }
+
+    async fn apply(&self, party: &str, kind: &str, verified: Option<bool>) {
+        let application = PartyApplicationDocument {
+            party: party.into(),
+            tenant: "acme".into(),
+            kind: kind.into(),
+            name: "名".repeat(70),
+            identifier: "91110000600037341L".into(),
+            country: "CN".into(),
+            email: "a@example.com".into(),
+            legal_representative: None,
+            handler: None,
+            declared_true: true,
+        };
+        let mut history = self.ledger.read::<PartyEvent>(party).await.unwrap();
+        let applied = PartyEvent::Applied(application);
+        self.ledger.append(&mut history, "t", "t", applied).await.unwrap();
+        let Some(verified) = verified else { return };
+        let decided = PartyEvent::Decided {
+            verified,
+            method: "officer".into(),
+            verifier: "o".into(),
+            document_sha3_256: vec![],
+            note: String::new(),
+        };
+        self.ledger.append(&mut history, "t", "t", decided).await.unwrap();
+    }
+
+    async fn submit(&self, party: &str) -> SubmissionId {
+        let artifact = Artifact {
+            name: ArtifactName::parse("a").unwrap(),
+            media_type: MediaType::parse("text/plain").unwrap(),
+            role: ArtifactRole::Content,
+            size_bytes: 1,
+            digests: Digests { sha3_256: Sha3_256([1; 32]), sha256: Sha256([2; 32]) },
+        };
+        let item = Item::new("t".into(), Purpose::Neutral, None, None, vec![artifact]).unwrap();
+        let id = SubmissionId::new(NOW, [party.len() as u8; 10]);
+        let submission = Submission::new(SubmissionDraft {
+            id,
+            tenant: TenantId::parse("acme").unwrap(),
+            party: PartyId::parse(party).unwrap(),
+            credential: CredentialId::new(NOW, [1; 10]),
+            on_behalf_of: None,
+            automated: false,
+            case: CaseId::parse("c").unwrap(),
+            intent: None,
+            idempotency_key: IdempotencyKey::parse("k").unwrap(),
+            instruction_sha256: Sha256([0; 32]),
+            received_at: NOW,
+            items: vec![ItemOutcome::Accepted(item)],
+        });
+        let bytes = write_submission(&submission.unwrap());
+        self.truth.create(&submission_key(id), bytes.into()).await.unwrap();
+        id
+    }
+}
+
+fn request(id: SubmissionId, party: &str) -> IssueEventCertificateRequest {
+    let key = MemoryKey::generate().unwrap();
+    IssueEventCertificateRequest {
+        submission_id: id.to_string(),
+        tenant: "acme".into(),
+        party: party.into(),
+        subject_public_key_info: key.public_key_der().to_vec().into(),
+        certification_request: make_csr(&key, &Subject::new("a wish")).unwrap().into(),
+    }
+}
+
+#[tokio::test]
+async fn a_verified_party_gets_a_certificate_for_its_instruction() {
+    let world = World::new().await;
+    world.issuer.crls.refresh().await.unwrap();
+    world.apply("org", "organization", Some(true)).await;
+    world.apply("person", "person", Some(true)).await;
+    for party in ["org", "person"] {
+        let id = world.submit(party).await;
+        let asked = request(id, party);
+        let issued = world.issuer.issue_event_certificate(&asked).await.unwrap();
+        let certificate = Certificate::from_der(&issued.certificate).unwrap();
+        assert_eq!(certificate.instruction(), Some(id.to_string().as_str()));
+        assert_eq!(certificate.common_name().unwrap(), "名".repeat(64));
+        // A person's document number is nobody's business.
+        assert_eq!(certificate.subject().contains("91110000600037341L"), party == "org");
+        assert_eq!((issued.chain.len(), issued.crls.len()), (1, 2));
+        // On record before and after, under the serial.
+        let history =
+            world.ledger.read::<CertificateEvent>(certificate.serial_hex()).await.unwrap();
+        let facts: Vec<_> = history.facts().collect();
+        let CertificateEvent::Intended { tbs_certificate, submission, .. } = facts[0] else {
+            panic!("{facts:?}")
+        };
+        assert_eq!(STANDARD.decode(tbs_certificate).unwrap(), certificate.to_be_signed().unwrap());
+        assert_eq!(*submission, id.to_string());
+        assert!(matches!(facts[1], CertificateEvent::Issued { .. }));
+        // Asked again it makes another one.
+        let again = world.issuer.issue_event_certificate(&asked).await.unwrap();
+        assert_ne!(again.certificate, issued.certificate);
+    }
+}
+
+#[tokio::test]
+async fn each_missing_item_is_a_refusal_of_its_own() {
+    let world = World::new().await;
+    let id = world.submit("org").await;
+    let kind = |request: IssueEventCertificateRequest| {
+        let issuer = &world.issuer;
+        async move { issuer.issue_event_certificate(&request).await.unwrap_err().kind }
+    };
+    assert_eq!(kind(request(id, "org")).await, ErrorKind::Unavailable, "no CRL yet");
+    world.issuer.crls.refresh().await.unwrap();
+    assert_eq!(kind(request(id, "org")).await, ErrorKind::Forbidden, "nobody applied");
+    world.apply("org", "organization", None).await;
+    assert_eq!(kind(request(id, "org")).await, ErrorKind::Forbidden, "not decided");
+    world.apply("org", "organization", Some(false)).await;
+    assert_eq!(kind(request(id, "org")).await, ErrorKind::Forbidden, "refused");
+    world.apply("org", "organization", Some(true)).await;
+    world.apply("other", "organization", Some(true)).await;
+    assert_eq!(kind(request(id, "other")).await, ErrorKind::Forbidden, "another's submission");
+    let unknown = SubmissionId::new(NOW, [77; 10]);
+    assert_eq!(kind(request(unknown, "org")).await, ErrorKind::NotFound);
+    let mut stolen = request(id, "org");
+    stolen.subject_public_key_info = request(id, "org").subject_public_key_info;
+    assert_eq!(kind(stolen).await, ErrorKind::Malformed, "no possession of that key");
+    let mut broken = request(id, "org");
+    let mut csr = broken.certification_request.to_vec();
+    *csr.last_mut().unwrap() ^= 1;
+    broken.certification_request = csr.into();
+    assert_eq!(kind(broken).await, ErrorKind::Malformed, "no possession");
+    let weaker = MemoryKey::generate_for(probity_pki::keys::SignatureAlgorithm::EcdsaP256Sha256);
+    let weaker = weaker.unwrap();
+    let mut other_curve = request(id, "org");
+    other_curve.subject_public_key_info = weaker.public_key_der().to_vec().into();
+    other_curve.certification_request = make_csr(&weaker, &Subject::new("x")).unwrap().into();
+    assert_eq!(kind(other_curve).await, ErrorKind::Malformed, "not P-384");
+    world.clock.advance_ms(2_001 * HOUR_MS);
+    world.issuer.crls.refresh().await.unwrap();
+    assert_eq!(kind(request(id, "org")).await, ErrorKind::Unavailable, "root CRL out of date");
+}
+
+#[tokio::test]
+async fn revocation_is_decided_once_and_published() {
+    let world = World::new().await;
+    world.issuer.crls.refresh().await.unwrap();
+    world.apply("org", "organization", Some(true)).await;
+    let id = world.submit("org").await;
+    let issued = world.issuer.issue_event_certificate(&request(id, "org")).await.unwrap();
+    let certificate = Certificate::from_der(&issued.certificate).unwrap();
+    let serial = certificate.serial_hex();
+    let compromise = RevocationReason::KeyCompromise;
+    let first = revoke(&world.issuer, serial, compromise, "credential:o").await.unwrap();
+    world.clock.advance_ms(60_000);
+    let superseded = RevocationReason::Superseded;
+    let again = revoke(&world.issuer, serial, superseded, "credential:p").await.unwrap();
+    assert_eq!(again, first, "the first decision stays");
+    let crl = world.issuer.crls.current(NOW).unwrap();
+    assert_eq!(crl.find(certificate.serial()).unwrap().reason, compromise);
+    assert_eq!(crl.number(), Some(2), "the second request found a list that says so already");
+    let history = world.ledger.read::<CertificateEvent>(serial).await.unwrap();
+    assert!(CertificateState::of(&history.events).revoked.is_some());
+    assert_eq!(history.events.len(), 3);
+    for unknown in ["00".repeat(20), "x".to_owned(), String::new(), "../".to_owned()] {
+        let refused = revoke(&world.issuer, &unknown, compromise, "o").await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::NotFound, "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_cut_short_is_completed_by_whoever_comes_next() {
+    let world = World::new().await;
+    world.issuer.crls.refresh().await.unwrap();
+    world.apply("org", "organization", Some(true)).await;
+    let id = world.submit("org").await;
+    let issued = world.issuer.issue_event_certificate(&request(id, "org")).await.unwrap();
+    let certificate = Certificate::from_der(&issued.certificate).unwrap();
+    // Dies right after the decision.
+    world.truth.set_faults(|verb, key| {
+        let later = key.starts_with("ledger/certificate") || key.contains("/crl/");
+        (verb == Verb::Create && later).then_some(Fault::Refuse)
+    });
+    let reason = RevocationReason::Unspecified;
+    revoke(&world.issuer, certificate.serial_hex(), reason, "o").await.unwrap_err();
+    world.truth.clear_faults();
+    let (authority, truth) = (world.issuer.authority.clone(), world.truth.clone());
+    let other = CrlPublisher::new(authority, truth, world.clock.clone());
+    let revoked = other.refresh().await.unwrap();
+    assert_eq!(revoked[0].serial, certificate.serial_hex());
+    assert!(other.current(NOW).unwrap().find(certificate.serial()).is_some());
+}
+
+#[tokio::test]
+async fn lists_are_numbered_once_and_renewed_in_time() {
+    let world = World::new().await;
+    let publisher = || {
+        let (authority, truth) = (world.issuer.authority.clone(), world.truth.clone());
+        CrlPublisher::new(authority, truth, world.clock.clone())
+    };
+    let (one, two) = (publisher(), publisher());
+    let numbers = |publisher: &CrlPublisher| {
+        publisher.current(NOW).unwrap().number().unwrap()
+    };
+    one.refresh().await.unwrap();
+    two.refresh().await.unwrap();
+    assert_eq!((numbers(&one), numbers(&two)), (1, 1));
+    world.clock.advance_ms(HOUR_MS);
+    two.refresh().await.unwrap();
+    one.refresh().await.unwrap();
+    assert_eq!((numbers(&one), numbers(&two)), (2, 2));
+    assert_eq!(publisher().current(NOW).unwrap_err().kind, ErrorKind::Unavailable);
+    let later = NOW.plus_ms(26 * HOUR_MS);
+    assert_eq!(one.current(later).unwrap_err().kind, ErrorKind::Unavailable);
+}
