@@ -1,0 +1,206 @@
+//! The bus against a real nats-server that is stopped, killed and emptied.
+
+use std::time::{Duration, Instant};
+
+use probity_platform::bus::{Bus, BusConfig, MESSAGE_BYTES_MAX};
+use probity_platform::startup::Shutdown;
+use probity_platform::{Error, ErrorKind, Result};
+use probity_proto::subjects::{LOCATE, SIGNED, SUBMITTED};
+use probity_proto::v1::{
+    DepositedAt, EvidenceRecord, LocateReply, LocateRequest, Located, Signed, Submitted,
+    locate_reply,
+};
+use probity_testkit::{World, free_port, wait_until};
+
+use crate::fixture::{bus, nats};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn hint(id: &str) -> Submitted {
+    Submitted {
+        submission_id: id.to_owned(),
+        first_item: 0,
+        last_item: 0,
+        round: 0,
+    }
+}
+
+async fn stored(world: &World, stream: &str) -> u64 {
+    let client = async_nats::connect(world.nats_url()).await.unwrap();
+    let stream = async_nats::jetstream::new(client).get_stream(stream).await;
+    stream.map_or(0, |stream| stream.cached_info().state.messages)
+}
+
+#[tokio::test]
+async fn tells_making_the_stream_and_drops_duplicates() {
+    let world = nats().await;
+    let bus = bus(&world, "intake").await;
+    for _ in 0..3 {
+        bus.tell(&SUBMITTED, "one", &hint("one")).await.unwrap();
+    }
+    bus.tell(&SUBMITTED, "two", &hint("two")).await.unwrap();
+    assert_eq!(stored(&world, SUBMITTED.stream).await, 2);
+
+    world.wipe_nats().await;
+    world.start_nats().await;
+    wait_until("NATS again", PATIENCE, async || {
+        bus.tell(&SUBMITTED, "one", &hint("one")).await.is_ok()
+    })
+    .await;
+    assert_eq!(stored(&world, SUBMITTED.stream).await, 1);
+}
+
+#[tokio::test]
+async fn refuses_what_is_too_long_and_what_cannot_stand_in_a_header() {
+    let world = nats().await;
+    let bus = bus(&world, "signing").await;
+    let record = EvidenceRecord {
+        statement: vec![0; MESSAGE_BYTES_MAX].into(),
+        ..Default::default()
+    };
+    let message = Signed {
+        submission_id: "x".to_owned(),
+        records: vec![record],
+    };
+    let told = bus.tell(&SIGNED, "long", &message).await.unwrap_err();
+    assert_eq!(told.kind, ErrorKind::Malformed);
+    let told = bus
+        .tell(&SUBMITTED, "a\r\nb", &hint("x"))
+        .await
+        .unwrap_err();
+    assert_eq!(told.kind, ErrorKind::Malformed);
+    let longest = EvidenceRecord {
+        statement: vec![0; MESSAGE_BYTES_MAX - 64].into(),
+        ..Default::default()
+    };
+    let message = Signed {
+        submission_id: "x".to_owned(),
+        records: vec![longest],
+    };
+    bus.tell(&SIGNED, "longest", &message).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_nats_it_connects_later_and_refuses_quickly_meanwhile() {
+    let config = BusConfig::plain(format!("nats://127.0.0.1:{}", free_port()));
+    let bus = Bus::connect(&config, "intake").await.unwrap();
+    assert!(!bus.is_connected());
+    let since = Instant::now();
+    let told = bus.tell(&SUBMITTED, "one", &hint("one")).await.unwrap_err();
+    assert_eq!(told.kind, ErrorKind::Unavailable);
+    assert!(
+        since.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        since.elapsed()
+    );
+}
+
+/// Answers with what the question is about.
+async fn locate(question: LocateRequest) -> Result<LocateReply> {
+    match question.evidence_numbers.first().map(String::as_str) {
+        None => Err(Error::malformed("no number")),
+        Some("panic") => panic!("as asked"),
+        Some("sleep") => {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            Err(Error::internal("slept"))
+        }
+        Some(number) => {
+            let at = DepositedAt {
+                evidence_number: number.to_owned(),
+                leaf_index: 7,
+            };
+            let located = Located {
+                deposited: vec![at],
+            };
+            Ok(LocateReply {
+                outcome: Some(locate_reply::Outcome::Located(located)),
+            })
+        }
+    }
+}
+
+async fn ask(bus: &Bus, number: Option<&str>) -> Result<LocateReply> {
+    let question = LocateRequest {
+        evidence_numbers: number.map(ToOwned::to_owned).into_iter().collect(),
+    };
+    bus.ask(&LOCATE, &question, Duration::from_secs(1)).await
+}
+
+#[tokio::test]
+async fn asks_and_is_answered_across_a_restart() {
+    let world = nats().await;
+    let (asking, answering) = (bus(&world, "intake").await, bus(&world, "storage").await);
+    let nobody = ask(&asking, Some("n")).await.unwrap_err();
+    assert_eq!(nobody.kind, ErrorKind::Unavailable);
+
+    let shutdown = Shutdown::new();
+    let answers = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { answering.answer(&LOCATE, shutdown, locate).await }
+    });
+    wait_until("an answer", PATIENCE, async || {
+        ask(&asking, Some("n")).await.is_ok()
+    })
+    .await;
+    let located = ask(&asking, Some("n")).await.unwrap();
+    let Some(locate_reply::Outcome::Located(located)) = located.outcome else {
+        panic!("refused")
+    };
+    assert_eq!(located.deposited[0].leaf_index, 7);
+
+    let refused = ask(&asking, None).await.unwrap_err();
+    assert_eq!(
+        (refused.kind, refused.detail.as_str()),
+        (ErrorKind::Malformed, "no number")
+    );
+    assert_eq!(
+        ask(&asking, Some("panic")).await.unwrap_err().kind,
+        ErrorKind::Internal
+    );
+    assert_eq!(
+        ask(&asking, Some("sleep")).await.unwrap_err().kind,
+        ErrorKind::Timeout
+    );
+
+    world.kill_nats().await;
+    assert!(ask(&asking, Some("n")).await.is_err());
+    world.start_nats().await;
+    wait_until("an answer again", PATIENCE, async || {
+        ask(&asking, Some("n")).await.is_ok()
+    })
+    .await;
+
+    shutdown.request();
+    answers.await.unwrap().unwrap();
+    let nobody = ask(&asking, Some("n")).await.unwrap_err();
+    assert_eq!(nobody.kind, ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn more_questions_than_it_answers_at_once_are_refused_not_queued() {
+    let world = nats().await;
+    let (asking, answering) = (bus(&world, "intake").await, bus(&world, "storage").await);
+    let shutdown = Shutdown::new();
+    let answers = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { answering.answer(&LOCATE, shutdown, locate).await }
+    });
+    wait_until("an answer", PATIENCE, async || {
+        ask(&asking, Some("n")).await.is_ok()
+    })
+    .await;
+    let asked = (0..80).map(|_| ask(&asking, Some("sleep")));
+    let kinds: Vec<_> = futures::future::join_all(asked)
+        .await
+        .into_iter()
+        .map(|a| a.unwrap_err().kind)
+        .collect();
+    let count = |kind| kinds.iter().filter(|k| **k == kind).count();
+    assert_eq!(
+        (count(ErrorKind::TooMany), count(ErrorKind::Timeout)),
+        (16, 64),
+        "{kinds:?}"
+    );
+    shutdown.request();
+    answers.await.unwrap().unwrap();
+}

@@ -1,0 +1,245 @@
+//! The edges over real sockets: problems, bounds, health, the way down.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::routing::{get, post};
+use probity_platform::Error;
+use probity_platform::edge::{self, Json, Limits, Problem};
+use probity_platform::startup::Context;
+use probity_testkit::World;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+
+use crate::fixture::context;
+
+async fn world() -> &'static World {
+    World::shared().await
+}
+
+fn router() -> Router {
+    async fn wanted() -> Result<&'static str, Problem> {
+        Err(Error::unavailable("the store is away").into())
+    }
+    async fn nap() -> &'static str {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        "slept"
+    }
+    async fn panics() -> &'static str {
+        panic!("as asked")
+    }
+    async fn counts(request: Request) -> Result<String, Problem> {
+        let mut body = request.into_body().into_data_stream();
+        let mut bytes = 0;
+        while let Some(piece) = futures::StreamExt::next(&mut body).await {
+            bytes += piece.map_err(Error::malformed)?.len();
+        }
+        Ok(bytes.to_string())
+    }
+    async fn json(Json(value): Json<Value>) -> Json<Value> {
+        Json(value)
+    }
+    Router::new()
+        .route("/unavailable", get(wanted))
+        .route("/nap", get(nap))
+        .route("/panics", get(panics))
+        .route("/hold", get(async || std::future::pending::<&str>().await))
+        .route("/counts", post(counts))
+        .route("/json", post(json))
+        .route("/bytes", post(async |body: Bytes| body.len().to_string()))
+}
+
+async fn serve(ctx: &Context, limits: Limits) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let ctx = ctx.clone();
+    let served = tokio::spawn(async move {
+        edge::serve_http_on(listener, router(), &ctx, "test", limits)
+            .await
+            .unwrap();
+    });
+    (base, served)
+}
+
+async fn problem(response: reqwest::Response) -> (u16, String) {
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    let status = response.status().as_u16();
+    let document: Value = response.json().await.unwrap();
+    assert_eq!(document["status"], status);
+    (status, document["type"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn failures_are_problem_documents() {
+    let ctx = context(world().await, "edge").await;
+    let limits = Limits {
+        answer_time_max: Duration::from_millis(400),
+        ..Default::default()
+    };
+    let (base, served) = serve(&ctx, limits).await;
+    let http = reqwest::Client::new();
+    let get = |path: &str| http.get(format!("{base}{path}")).send();
+
+    let response = get("/unavailable").await.unwrap();
+    assert_eq!(response.headers()["retry-after"], "10");
+    assert_eq!(
+        problem(response).await,
+        (503, "urn:probity:problem:unavailable".to_owned())
+    );
+    assert_eq!(problem(get("/nothing").await.unwrap()).await.0, 404);
+    assert_eq!(problem(get("/panics").await.unwrap()).await.0, 500);
+    assert_eq!(problem(get("/nap").await.unwrap()).await.0, 504);
+    let broken = http
+        .post(format!("{base}/json"))
+        .header("content-type", "application/json");
+    assert_eq!(problem(broken.body("{").send().await.unwrap()).await.0, 400);
+    let long = http
+        .post(format!("{base}/bytes"))
+        .body(vec![0; 1024 * 1024 + 1])
+        .send();
+    assert_eq!(long.await.unwrap().status(), 413);
+
+    let text = ctx.metrics.encode().unwrap();
+    assert!(
+        text.contains("route=\"unmatched\"") && !text.contains("/nothing"),
+        "{text}"
+    );
+    ctx.shutdown.request();
+    served.await.unwrap();
+}
+
+#[tokio::test]
+async fn uploads_may_take_longer_than_an_answer_while_they_flow() {
+    let ctx = context(world().await, "edge").await;
+    let limits = Limits {
+        answer_time_max: Duration::from_millis(600),
+        ..Default::default()
+    };
+    let (base, _served) = serve(&ctx, limits).await;
+    let pieces = |pause_ms: u64| {
+        reqwest::Body::wrap_stream(futures::stream::unfold(0_u32, move |n| async move {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            (n < 10).then(|| {
+                (
+                    Ok::<_, std::io::Error>(Bytes::from_static(&[0; 100])),
+                    n + 1,
+                )
+            })
+        }))
+    };
+    let http = reqwest::Client::new();
+    let flowing = http
+        .post(format!("{base}/counts"))
+        .body(pieces(150))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(flowing.text().await.unwrap(), "1000");
+    let halting = http
+        .post(format!("{base}/counts"))
+        .body(pieces(3_000))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(problem(halting).await.0, 504);
+    ctx.shutdown.request();
+}
+
+#[tokio::test]
+async fn beyond_the_bound_requests_are_refused_at_once() {
+    let ctx = context(world().await, "edge").await;
+    let limits = Limits {
+        requests_at_once_max: 2,
+        ..Default::default()
+    };
+    let (base, _served) = serve(&ctx, limits).await;
+    let http = reqwest::Client::new();
+    let holding: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(http.get(format!("{base}/hold")).send()))
+        .collect();
+    probity_testkit::wait_until("a refusal", Duration::from_secs(10), async || {
+        let response = http
+            .get(format!("{base}/unavailable"))
+            .send()
+            .await
+            .unwrap();
+        let document: Value = response.json().await.unwrap();
+        document["detail"] == "too many requests are being answered"
+    })
+    .await;
+    for held in holding {
+        held.abort();
+    }
+    probity_testkit::wait_until("room again", Duration::from_secs(10), async || {
+        let response = http
+            .get(format!("{base}/unavailable"))
+            .send()
+            .await
+            .unwrap();
+        let document: Value = response.json().await.unwrap();
+        document["detail"] == "the store is away"
+    })
+    .await;
+    ctx.shutdown.request();
+}
+
+#[tokio::test]
+async fn shutdown_lets_open_requests_end() {
+    let ctx = context(world().await, "edge").await;
+    let (base, served) = serve(&ctx, Limits::default()).await;
+    let open = tokio::spawn(reqwest::get(format!("{base}/nap")));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    ctx.shutdown.request();
+    assert_eq!(open.await.unwrap().unwrap().text().await.unwrap(), "slept");
+    served.await.unwrap();
+    assert!(reqwest::get(format!("{base}/nap")).await.is_err());
+    assert!(!ctx.readiness.is_ready());
+}
+
+#[tokio::test]
+async fn grpc_has_health_and_bounds() {
+    let ctx = context(world().await, "edge").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = tokio::spawn({
+        let ctx = ctx.clone();
+        let routes = tonic::service::Routes::default();
+        async move { edge::serve_grpc_on(listener, routes, &ctx, "grpc", Limits::default()).await }
+    });
+    let channel = tonic::transport::Endpoint::new(url)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let mut health = HealthClient::new(channel.clone());
+    let status = health
+        .check(HealthCheckRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .status();
+    assert_eq!(status, ServingStatus::Serving);
+    let unknown = HealthCheckRequest {
+        service: "nothing".to_owned(),
+    };
+    assert_eq!(
+        health.check(unknown).await.unwrap_err().code(),
+        tonic::Code::NotFound
+    );
+    let text = ctx.metrics.encode().unwrap();
+    assert!(
+        text.contains("route=\"/grpc.health.v1.Health/Check\""),
+        "{text}"
+    );
+    ctx.shutdown.request();
+    drop((health, channel));
+    served.await.unwrap().unwrap();
+}

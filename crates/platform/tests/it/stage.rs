@@ -1,0 +1,271 @@
+//! The stage runner against a real nats-server: emptied, frozen, poisoned, drained.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use probity_platform::stage::{self, Outcome, StageConfig};
+use probity_platform::startup::Context;
+use probity_platform::{Error, Result};
+use probity_proto::subjects::SUBMITTED;
+use probity_proto::v1::Submitted;
+use probity_testkit::{World, wait_until};
+use tokio::task::JoinHandle;
+
+use crate::fixture::{context, nats};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How often each submission was worked on.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<BTreeMap<String, usize>>>);
+
+impl Seen {
+    fn note(&self, id: &str) -> usize {
+        let mut seen = self.0.lock().unwrap();
+        let count = seen.entry(id.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    fn times(&self, id: &str) -> usize {
+        self.0.lock().unwrap().get(id).copied().unwrap_or(0)
+    }
+}
+
+fn hint(id: &str) -> Submitted {
+    Submitted {
+        submission_id: id.to_owned(),
+        ..Default::default()
+    }
+}
+
+/// Runs the stage; what a submission's id says is what happens to it.
+fn start(ctx: &Context, config: StageConfig, seen: &Seen) -> JoinHandle<Result<()>> {
+    let (ctx, seen) = (ctx.clone(), seen.clone());
+    tokio::spawn(async move {
+        let handler = move |batch: Vec<Submitted>| {
+            let seen = seen.clone();
+            async move {
+                let mut outcomes = Vec::new();
+                for hint in batch {
+                    outcomes.push(work(&seen, &hint.submission_id).await);
+                }
+                outcomes
+            }
+        };
+        stage::run(&ctx, &SUBMITTED, config, handler).await
+    })
+}
+
+async fn work(seen: &Seen, id: &str) -> Outcome {
+    let times = seen.note(id);
+    match id.split('-').next().unwrap() {
+        "panic" => panic!("as asked"),
+        "park" => Outcome::Park(Error::malformed("as asked")),
+        "second" if times < 2 => Outcome::Retry(Error::unavailable("as asked")),
+        "slow" => {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            Outcome::Done
+        }
+        "short" => {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Outcome::Done
+        }
+        _ => Outcome::Done,
+    }
+}
+
+async fn tell(ctx: &Context, id: &str) {
+    wait_until("NATS to take a hint", PATIENCE, async || {
+        ctx.bus.tell(&SUBMITTED, id, &hint(id)).await.is_ok()
+    })
+    .await;
+}
+
+async fn seen_times(seen: &Seen, id: &str, times: usize) {
+    wait_until(id, PATIENCE, async || seen.times(id) >= times).await;
+}
+
+/// Messages the stream still holds: waiting, in work, or acknowledged too late.
+async fn left(world: &World) -> u64 {
+    let client = async_nats::connect(world.nats_url()).await.unwrap();
+    let stream = async_nats::jetstream::new(client)
+        .get_stream(SUBMITTED.stream)
+        .await
+        .unwrap();
+    stream.cached_info().state.messages
+}
+
+async fn settled(world: &World) {
+    wait_until("an empty stream", PATIENCE, async || left(world).await == 0).await;
+}
+
+async fn stopped(ctx: &Context, stage: JoinHandle<Result<()>>) {
+    ctx.shutdown.request();
+    stage.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn goes_on_by_itself_after_nats_was_killed_and_emptied() {
+    let world = nats().await;
+    let (ctx, seen) = (context(&world, "signing").await, Seen::default());
+    let stage = start(&ctx, StageConfig::default(), &seen);
+    tell(&ctx, "before").await;
+    seen_times(&seen, "before", 1).await;
+
+    world.kill_nats().await;
+    world.start_nats().await;
+    tell(&ctx, "killed").await;
+    seen_times(&seen, "killed", 1).await;
+
+    world.kill_nats().await;
+    world.wipe_nats().await;
+    world.start_nats().await;
+    tell(&ctx, "emptied").await;
+    seen_times(&seen, "emptied", 1).await;
+
+    let client = async_nats::connect(world.nats_url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    jetstream
+        .delete_consumer_from_stream(SUBMITTED.consumer, SUBMITTED.stream)
+        .await
+        .unwrap();
+    tell(&ctx, "consumer-deleted").await;
+    seen_times(&seen, "consumer-deleted", 1).await;
+    jetstream.delete_stream(SUBMITTED.stream).await.unwrap();
+    tell(&ctx, "stream-deleted").await;
+    seen_times(&seen, "stream-deleted", 1).await;
+
+    settled(&world).await;
+    stopped(&ctx, stage).await;
+}
+
+#[tokio::test]
+async fn frozen_nats_is_waited_out() {
+    let world = nats().await;
+    let (ctx, seen) = (context(&world, "signing").await, Seen::default());
+    let stage = start(&ctx, StageConfig::default(), &seen);
+    tell(&ctx, "before").await;
+    seen_times(&seen, "before", 1).await;
+    world.freeze_nats().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.thaw_nats().await;
+    tell(&ctx, "after").await;
+    seen_times(&seen, "after", 1).await;
+    stopped(&ctx, stage).await;
+}
+
+#[tokio::test]
+async fn poison_harms_nobody_else() {
+    let world = nats().await;
+    let (ctx, seen) = (context(&world, "signing").await, Seen::default());
+    for n in 0..5 {
+        tell(&ctx, &format!("good-{n}")).await;
+    }
+    tell(&ctx, "panic-1").await;
+    tell(&ctx, "park-1").await;
+    let client = async_nats::connect(world.nats_url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    jetstream
+        .publish(SUBMITTED.subject, "\u{1}\u{2}garbage".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+
+    let stage = start(
+        &ctx,
+        StageConfig {
+            concurrency: 1,
+            ..Default::default()
+        },
+        &seen,
+    );
+    // Together three times, then alone: only the one that panics is left.
+    seen_times(&seen, "panic-1", 5).await;
+    wait_until("the others to be settled", PATIENCE, async || {
+        left(&world).await == 1
+    })
+    .await;
+    assert!(seen.times("good-4") >= 1 && seen.times("park-1") == 1);
+    let text = ctx.metrics.encode().unwrap();
+    for line in [
+        "probity_stage_undecodable_total{subject=\"evidence.submitted\"} 1",
+        "probity_stage_done_total{subject=\"evidence.submitted\"} 5",
+        "probity_stage_parked_total{subject=\"evidence.submitted\"} 1",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    stopped(&ctx, stage).await;
+}
+
+#[tokio::test]
+async fn retries_later_and_not_twice_what_was_told_twice() {
+    let world = nats().await;
+    let (ctx, seen) = (context(&world, "signing").await, Seen::default());
+    let stage = start(&ctx, StageConfig::default(), &seen);
+    for _ in 0..3 {
+        tell(&ctx, "second-1").await;
+        tell(&ctx, "once").await;
+    }
+    seen_times(&seen, "second-1", 2).await;
+    settled(&world).await;
+    assert_eq!((seen.times("second-1"), seen.times("once")), (2, 1));
+    stopped(&ctx, stage).await;
+}
+
+#[tokio::test]
+async fn long_work_is_kept_from_others_by_progress() {
+    let world = nats().await;
+    let (ctx, seen) = (context(&world, "signing").await, Seen::default());
+    let config = StageConfig {
+        ack_wait: Duration::from_secs(1),
+        ..Default::default()
+    };
+    let stages = [start(&ctx, config, &seen), start(&ctx, config, &seen)];
+    tell(&ctx, "slow-1").await;
+    tell(&ctx, "slow-2").await;
+    seen_times(&seen, "slow-1", 1).await;
+    settled(&world).await;
+    assert_eq!((seen.times("slow-1"), seen.times("slow-2")), (1, 1));
+    for stage in stages {
+        stopped(&ctx, stage).await;
+    }
+}
+
+#[tokio::test]
+async fn shutdown_ends_what_runs_and_hands_back_the_rest() {
+    let world = nats().await;
+    let (ctx, seen) = (context(&world, "signing").await, Seen::default());
+    for n in 0..20 {
+        tell(&ctx, &format!("short-{n}")).await;
+    }
+    let config = StageConfig {
+        batch_max: 2,
+        concurrency: 2,
+        ..Default::default()
+    };
+    let stage = start(&ctx, config, &seen);
+    seen_times(&seen, "short-0", 1).await;
+    stopped(&ctx, stage).await;
+    let done = (0..20)
+        .filter(|n| seen.times(&format!("short-{n}")) > 0)
+        .count();
+    assert!((1..20).contains(&done), "{done}");
+    assert_eq!(left(&world).await, 20 - u64::try_from(done).unwrap());
+
+    // Another process takes the rest at once: nothing waits for an acknowledgement that never comes.
+    let next = context(&world, "signing").await;
+    let stage = start(&next, StageConfig::default(), &seen);
+    wait_until("the rest", Duration::from_secs(20), async || {
+        left(&world).await == 0
+    })
+    .await;
+    assert!(
+        (0..20).all(|n| seen.times(&format!("short-{n}")) == 1),
+        "{:?}",
+        seen.0
+    );
+    stopped(&next, stage).await;
+}
