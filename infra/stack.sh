@@ -103,6 +103,7 @@ stack_start() {
         printf -v "ops_$role" '%s' "$ops_port"
     done
     OFFICER_KEY_FILE=$stack_dir/secret/officer-key
+    "$programs/probityd" prepare-store --config "$stack_dir/config/identity.toml"
     "$programs/probityd" bootstrap-officer --config "$stack_dir/config/identity.toml" >"$OFFICER_KEY_FILE"
     for role in $ROLES; do start_role "$role"; done
     for role in $ROLES; do

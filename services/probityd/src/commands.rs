@@ -1,0 +1,72 @@
+//! Commands that end at once.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use probity_platform::access::CallerRole;
+use probity_platform::config::Config;
+use probity_platform::{Error, Result, SystemRandom, startup};
+
+use crate::roles::{ROLES, names};
+
+/// Parses the file and the section of every role in it.
+///
+/// # Errors
+/// `Malformed`, saying what is wrong.
+pub fn check_config(path: &Path) -> Result<()> {
+    let config = Config::read(path, &names())?;
+    config.nats.check()?;
+    for role in ROLES
+        .iter()
+        .filter(|role| config.roles.contains_key(role.name))
+    {
+        (role.check)(config.role(role.name))?;
+    }
+    let present: Vec<_> = config.roles.keys().map(String::as_str).collect();
+    say(&format!(
+        "{}: well-formed; roles: {}",
+        path.display(),
+        present.join(", ")
+    ))
+}
+
+/// Makes missing buckets.
+///
+/// # Errors
+/// Wrong configuration, or the store's refusal.
+pub async fn prepare_store(path: &Path) -> Result<()> {
+    let config = Config::read(path, &names())?;
+    config.s3.ensure_buckets(Arc::new(SystemRandom)).await?;
+    say("buckets stand")
+}
+
+/// Issues a credential of a role that nobody else could issue yet.
+///
+/// # Errors
+/// `Malformed` for another role's word, wrong configuration, or the store's refusal.
+pub async fn bootstrap_officer(path: &Path, role: &str) -> Result<()> {
+    let role = CallerRole::parse(role, None, None, None)?;
+    let config = Config::read(path, &names())?;
+    let (_, access) = startup::open_store(&config)?;
+    let (id, secret) = access
+        .issue(role, "bootstrap", "the platform's first credential")
+        .await?;
+    eprintln!("credential {id}; the next line is its secret and is not kept anywhere:");
+    say(secret.expose())
+}
+
+/// Prints the table of roles.
+///
+/// # Errors
+/// `Internal` when standard output is closed.
+pub fn list_roles() -> Result<()> {
+    ROLES
+        .iter()
+        .try_for_each(|role| say(&format!("{:<13} {}", role.name, role.does)))
+}
+
+fn say(line: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|e| Error::internal(format!("standard output: {e}")))
+}

@@ -1,0 +1,144 @@
+//! The table of roles. A new role is one line here; nothing branches on a role's name.
+
+use std::pin::Pin;
+
+use probity_platform::config::{Section, parse_section};
+use probity_platform::startup::Context;
+use probity_platform::{Error, Result};
+
+type Serving = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// One role: its name on the command line, in configuration and in NATS.
+#[derive(Clone, Copy)]
+pub struct Role {
+    pub name: &'static str,
+    pub does: &'static str,
+    /// Parses the role's section without using it.
+    pub check: fn(Section) -> Result<()>,
+    /// Runs the role until shutdown.
+    pub serve: fn(Section, Context) -> Serving,
+}
+
+macro_rules! role {
+    ($name:literal, $role:ident, $does:literal) => {
+        Role {
+            name: $name,
+            does: $does,
+            check: |section| parse_section::<$role::Config>($name, section).map(drop),
+            serve: |section, ctx| {
+                Box::pin(async move { $role::serve(parse_section($name, section)?, ctx).await })
+            },
+        }
+    };
+}
+
+/// Every role, in the order evidence meets them.
+pub const ROLES: [Role; 7] = [
+    role!(
+        "intake",
+        probity_intake,
+        "takes submissions and answers for them"
+    ),
+    role!(
+        "identity",
+        probity_identity,
+        "verifies people and organisations, agreements and intents"
+    ),
+    role!(
+        "issuance",
+        probity_issuance,
+        "issues certificates, CRLs and OCSP answers"
+    ),
+    role!(
+        "signing",
+        probity_signing,
+        "signs submissions with event keys"
+    ),
+    role!(
+        "timestamping",
+        probity_timestamping,
+        "stamps signatures, and anything over HTTP"
+    ),
+    role!(
+        "storage",
+        probity_storage,
+        "verifies and deposits into the log, proves, reconciles"
+    ),
+    role!(
+        "delivery",
+        probity_delivery,
+        "packages, encrypts and delivers to courts"
+    ),
+];
+
+/// The names configuration sections may have.
+pub fn names() -> Vec<&'static str> {
+    ROLES.iter().map(|role| role.name).collect()
+}
+
+/// The roles asked for, each once; `all` is every role.
+///
+/// # Errors
+/// `Malformed` for a name that is no role's.
+pub fn select(asked: &[String]) -> Result<Vec<Role>> {
+    if let Some(unknown) = asked
+        .iter()
+        .find(|a| *a != "all" && !names().contains(&a.as_str()))
+    {
+        let known = names().join(", ");
+        return Err(Error::malformed(format!(
+            "no role {unknown:?}; there are: {known}, all"
+        )));
+    }
+    let wanted = |role: &Role| asked.iter().any(|a| a == "all" || a == role.name);
+    Ok(ROLES.into_iter().filter(wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use probity_proto::subjects::{ASKS, HINTS};
+
+    use super::*;
+
+    fn selected(asked: &[&str]) -> Vec<&'static str> {
+        let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
+        select(&asked)
+            .unwrap()
+            .into_iter()
+            .map(|r| r.name)
+            .collect()
+    }
+
+    #[test]
+    fn names_are_unique_and_select() {
+        assert_eq!(
+            names().into_iter().collect::<HashSet<_>>().len(),
+            ROLES.len()
+        );
+        assert_eq!(selected(&["all"]).len(), ROLES.len());
+        assert_eq!(
+            selected(&["storage", "intake", "storage"]),
+            ["intake", "storage"]
+        );
+        assert!(select(&["clerk".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn every_subject_belongs_to_roles_that_exist() {
+        let names = names();
+        for hint in HINTS {
+            assert!(
+                names.contains(&hint.publisher) && names.contains(&hint.consumer),
+                "{hint:?}"
+            );
+        }
+        for ask in ASKS {
+            assert!(
+                names.contains(&ask.asked_by) && names.contains(&ask.answered_by),
+                "{ask:?}"
+            );
+        }
+    }
+}

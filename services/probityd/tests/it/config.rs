@@ -1,0 +1,119 @@
+//! Configuration decides before any socket opens, and the configuration that is shipped is right.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+pub fn probityd(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_probityd"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn check(text: &str) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("probity.toml");
+    std::fs::write(&path, text).unwrap();
+    let output = probityd(&["check-config", "--config", path.to_str().unwrap()]);
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/local")
+}
+
+/// A template with its places filled: ports are numbers, the rest is words.
+fn filled(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut filled = String::new();
+    for (place, piece) in text.split('@').enumerate() {
+        match place % 2 {
+            0 => filled.push_str(piece),
+            _ if piece.ends_with("PORT") => filled.push_str("4222"),
+            _ => filled.push_str("somewhere"),
+        }
+    }
+    filled
+}
+
+const COMMON: &str = r#"
+[process]
+name = "test"
+ops_listen = "127.0.0.1:1"
+[nats]
+url = "nats://127.0.0.1:1"
+[redis]
+url = "redis://127.0.0.1:1"
+[s3]
+endpoint = "http://127.0.0.1:1"
+region = "us-east-1"
+truth_bucket = "probity-truth"
+work_bucket = "probity-work"
+access_key_file = "/nowhere"
+secret_key_file = "/nowhere"
+"#;
+
+#[test]
+fn what_is_shipped_parses() {
+    let common = filled(&shipped().join("common.toml.in"));
+    let roles = String::from_utf8(probityd(&["roles"]).stdout).unwrap();
+    assert_eq!(roles.lines().count(), 7);
+    for role in roles
+        .lines()
+        .map(|line| line.split_whitespace().next().unwrap())
+    {
+        let section = filled(&shipped().join(format!("{role}.toml.in")));
+        let (ok, said) = check(&format!("{common}\n{section}"));
+        assert!(ok, "{role}: {said}");
+    }
+}
+
+#[test]
+fn what_is_unknown_or_missing_is_refused_by_name() {
+    assert!(check(COMMON).0, "{}", check(COMMON).1);
+    for (text, named) in [
+        (format!("{COMMON}\n[clerk]\n"), "[clerk]"),
+        (format!("{COMMON}\nfrobnicate = 1\n"), "frobnicate"),
+        (
+            format!("{COMMON}\n[signing]\nfrobnicate = 1\n"),
+            "[signing]",
+        ),
+        (
+            format!("{COMMON}\n[intake]\nlisten = \"nowhere\"\n"),
+            "[intake]",
+        ),
+        (COMMON.replace("[nats]", "[nuts]"), "[nats]"),
+        (
+            COMMON.replace("url = \"nats:", "replicas = 9\nurl = \"nats:"),
+            "replicas",
+        ),
+        (
+            COMMON.replace("127.0.0.1:1\"\n[nats]", "here\"\n[nats]"),
+            "[process]",
+        ),
+        ("[process".to_owned(), "probity.toml"),
+    ] {
+        let (ok, said) = check(&text);
+        assert!(!ok && said.contains(named), "{named} not in {said:?}");
+    }
+}
+
+#[test]
+fn wrong_arguments_and_secrets_end_before_a_socket_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("probity.toml");
+    std::fs::write(&path, COMMON).unwrap();
+    let path = path.to_str().unwrap();
+    let unknown = probityd(&["run", "clerk", "--config", path]);
+    assert!(!unknown.status.success());
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("no role \"clerk\""));
+    // The secret does not exist, and the start ends on that, not on the store nobody runs.
+    let secret = probityd(&["run", "signing", "--config", path]);
+    assert!(!secret.status.success());
+    assert!(String::from_utf8_lossy(&secret.stderr).contains("/nowhere"));
+    let officer = probityd(&["bootstrap-officer", "--role", "vendor", "--config", path]);
+    assert!(!officer.status.success());
+}
