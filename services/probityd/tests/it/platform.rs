@@ -102,8 +102,10 @@ impl Platform {
             assert!(!text.contains('@'), "a placeholder is left in {role}: {text}");
             fs::write(self.config(role), text).unwrap();
         }
+        let config = self.config("identity");
+        run(Command::new(program("probityd")).arg("prepare-store").arg("--config").arg(&config));
         let bootstrap = Command::new(program("probityd"))
-            .args(["bootstrap-officer", "--config", self.config("identity").to_str().unwrap()])
+            .args(["bootstrap-officer", "--config", config.to_str().unwrap()])
             .output()
             .unwrap();
         assert!(bootstrap.status.success(), "{}", String::from_utf8_lossy(&bootstrap.stderr));
