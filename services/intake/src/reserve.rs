@@ -12,8 +12,9 @@ use probity_proto::ledger::InstructionEvent;
 use probity_proto::registry::Reservation;
 use sha2::Digest as _;
 
-/// A submission is written at most this long after the time in its id.
-pub const WRITE_WITHIN_MS: i64 = 10 * 60_000;
+/// Writing a submission begins at most this long after the time in its id. Storage's reconciler keeps an hour open for
+/// ten minutes after its end: twice as long, so that the write has come to its end as well.
+pub const WRITE_WITHIN_MS: i64 = 5 * 60_000;
 /// Until then a write begun in time may still come to its end.
 pub const LAPSED_AFTER_MS: i64 = 15 * 60_000;
 
