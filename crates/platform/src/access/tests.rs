@@ -170,7 +170,7 @@ async fn headers_are_read_strictly() {
     let good = format!("Bearer {}", secret.expose());
     assert!(
         s.access
-            .authenticate(&headers(&[good.clone()]))
+            .authenticate(&headers(std::slice::from_ref(&good)))
             .await
             .is_ok()
     );
@@ -207,4 +207,51 @@ fn roles_round_trip_and_take_only_what_is_theirs() {
     assert!(CallerRole::parse("vendor", Some("acme"), None, None).is_err());
     assert!(CallerRole::parse("officer", Some("acme"), None, None).is_err());
     assert!(CallerRole::parse("root", None, None, None).is_err());
+}
+
+#[tokio::test]
+async fn the_extractor_lets_nobody_in_unasked() {
+    use axum::body::Body;
+    use axum::routing::get;
+    use http::{Request, StatusCode};
+    use tower::ServiceExt as _;
+
+    #[derive(Clone)]
+    struct State(Access);
+
+    impl FromRef<State> for Access {
+        fn from_ref(state: &State) -> Self {
+            state.0.clone()
+        }
+    }
+
+    let s = setup();
+    let (id, secret) = s
+        .access
+        .issue(CallerRole::Auditor, "role:test", "")
+        .await
+        .unwrap();
+    let handler = async |Authenticated(caller): Authenticated| caller.actor();
+    let router = axum::Router::new()
+        .route("/", get(handler))
+        .with_state(State(s.access.clone()));
+    let ask = |credential: Option<&str>| {
+        let request = Request::get("/");
+        let request = match credential {
+            Some(credential) => request.header(AUTHORIZATION, format!("Bearer {credential}")),
+            None => request,
+        };
+        router.clone().oneshot(request.body(Body::empty()).unwrap())
+    };
+    assert_eq!(ask(None).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        ask(Some("pk_x")).await.unwrap().status(),
+        StatusCode::UNAUTHORIZED
+    );
+    let answer = ask(Some(secret.expose())).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let body = axum::body::to_bytes(answer.into_body(), 1000)
+        .await
+        .unwrap();
+    assert_eq!(body, format!("credential:{id}").as_bytes());
 }

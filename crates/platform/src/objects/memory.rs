@@ -92,7 +92,11 @@ impl MemoryObjects {
             Some(Fault::Stall) => return Err(Error::timeout("memory store: stalled")),
             Some(Fault::DropResponse) | None => {}
         }
-        let done = apply(&mut self.objects());
+        let mut objects = self.objects();
+        if matches!(verb, Verb::Create | Verb::Swap | Verb::Put) {
+            check_folders(&objects, key)?;
+        }
+        let done = apply(&mut objects);
         match fault {
             Some(_) if matches!(verb, Verb::Get | Verb::Head | Verb::List) => {
                 Err(Error::timeout("memory store: answer lost"))
@@ -103,6 +107,22 @@ impl MemoryObjects {
             None => Ok(done),
         }
     }
+}
+
+/// No object may stand where another's folder is.
+fn check_folders(objects: &BTreeMap<String, Bytes>, key: &str) -> Result<()> {
+    let above = key.match_indices('/').filter_map(|(at, _)| key.get(..at));
+    let inside = format!("{key}/");
+    let below = objects
+        .range(inside.clone()..)
+        .next()
+        .is_some_and(|(k, _)| k.starts_with(&inside));
+    if below || above.into_iter().any(|folder| objects.contains_key(folder)) {
+        return Err(Error::malformed(format!(
+            "object key {key} is or is in another's folder"
+        )));
+    }
+    Ok(())
 }
 
 /// The version names the content, as an ETag does.
@@ -213,5 +233,38 @@ impl Objects for MemoryObjects {
         self.run(Verb::Remove, key, |objects| {
             objects.remove(key);
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[tokio::test]
+    async fn no_object_is_a_folder() {
+        let store = MemoryObjects::new();
+        store.put("a/b", Bytes::new()).await.unwrap();
+        store.put("a/bc/d", Bytes::new()).await.unwrap();
+        for key in ["a", "a/b/c", "a/bc"] {
+            let error = store.put(key, Bytes::new()).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Malformed, "{key}");
+        }
+    }
+
+    #[tokio::test]
+    async fn faults_do_what_they_say() {
+        let store = MemoryObjects::new();
+        for (fault, kind, done) in [
+            (Fault::Refuse, ErrorKind::Unavailable, false),
+            (Fault::Stall, ErrorKind::Timeout, false),
+            (Fault::DropResponse, ErrorKind::UnknownOutcome, true),
+        ] {
+            store.set_faults(move |_, _| Some(fault));
+            let error = store.create("a", Bytes::new()).await.unwrap_err();
+            store.clear_faults();
+            assert_eq!(error.kind, kind);
+            assert_eq!(store.head("a").await.unwrap().is_some(), done);
+        }
     }
 }

@@ -62,6 +62,9 @@ pub struct Listed {
 
 /// One bucket. Roles hold `Arc<dyn Objects>`, one for `truth` and one for `work`.
 ///
+/// No key may be a folder of another (`a/b` beside `a/b/c`): stores on file systems, MinIO among them, take both and
+/// then list only one. [`MemoryObjects`] refuses the second.
+///
 /// Errors: `Unavailable` and `Timeout` when the store does not answer or asks to slow down (after the adapter's own
 /// bounded retries), `UnknownOutcome` when the fate of a conditional write could not be read back, `Malformed` for keys
 /// that are no plain paths and bodies of another length than announced, `Internal` when the store is set up wrongly.

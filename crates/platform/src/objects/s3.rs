@@ -46,17 +46,25 @@ pub struct S3Objects {
 
 impl S3Objects {
     /// Sends one request, in bounded time; `body_bytes` is what goes either way.
-    async fn send<T, E, F>(&self, body_bytes: u64, request: F) -> core::result::Result<T, Failure>
+    fn send<T, E, F>(
+        &self,
+        body_bytes: u64,
+        request: F,
+    ) -> impl Future<Output = core::result::Result<T, Failure>>
     where
         F: Future<Output = core::result::Result<T, SdkError<E>>>,
         E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + 'static,
     {
         let mib = body_bytes.div_ceil(1024 * 1024);
         let limit = self.attempt_timeout + Duration::from_millis(mib * MS_PER_MIB);
-        match tokio::time::timeout(limit, request).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(classify(&error)),
-            Err(_) => Err(Failure::Lost("no answer in time".to_owned())),
+        // The SDK's futures are some 20 KB: too much to carry in every future above them.
+        let request = Box::pin(request);
+        async move {
+            match tokio::time::timeout(limit, request).await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(error)) => Err(classify(&error)),
+                Err(_) => Err(Failure::Lost("no answer in time".to_owned())),
+            }
         }
     }
 

@@ -111,7 +111,8 @@ impl S3Objects {
             loop {
                 let taken = rest.split_to(rest.len().min(PART_BYTES - filling.len()));
                 filling.extend_from_slice(&taken);
-                if filling.len() < PART_BYTES && !(ended && !filling.is_empty()) {
+                let last = ended && !filling.is_empty();
+                if filling.len() < PART_BYTES && !last {
                     break;
                 }
                 number += 1;
