@@ -45,7 +45,9 @@ impl Settings {
             return Err(Error::malformed("event_validity_hours is 1 to 744"));
         }
         if settings.crl_period_ms == 0 || settings.crl_period_ms * 2 > settings.crl_validity_ms {
-            return Err(Error::malformed("a CRL is valid for at least two crl_period_s"));
+            return Err(Error::malformed(
+                "a CRL is valid for at least two crl_period_s",
+            ));
         }
         Ok(settings)
     }
@@ -65,7 +67,13 @@ impl Authority {
         )?;
         let root = keys::read_certificate(&config.root_certificate_file)?;
         let root_crl = keys::read_crl(&config.root_crl_file)?;
-        Self::new(Box::new(key), certificate, root, root_crl, Settings::of(config)?)
+        Self::new(
+            Box::new(key),
+            certificate,
+            root,
+            root_crl,
+            Settings::of(config)?,
+        )
     }
 
     /// From parts that are checked to belong together.
@@ -80,14 +88,26 @@ impl Authority {
         settings: Settings,
     ) -> Result<Self> {
         if key.public_key_der() != certificate.spki_der() || !certificate.is_ca() {
-            return Err(Error::malformed("the issuing certificate is not a CA's with this key"));
+            return Err(Error::malformed(
+                "the issuing certificate is not a CA's with this key",
+            ));
         }
-        certificate.verify_issued_by(&root).map_err(Error::malformed)?;
+        certificate
+            .verify_issued_by(&root)
+            .map_err(Error::malformed)?;
         root_crl.verify(&root).map_err(Error::malformed)?;
         if root_crl.find(certificate.serial()).is_some() {
-            return Err(Error::malformed("the root has revoked the issuing certificate"));
+            return Err(Error::malformed(
+                "the root has revoked the issuing certificate",
+            ));
         }
-        Ok(Self { key, certificate, root, root_crl, settings })
+        Ok(Self {
+            key,
+            certificate,
+            root,
+            root_crl,
+            settings,
+        })
     }
 
     /// A CA whose root says nothing current about it issues nothing: nobody could check what it issued.
@@ -99,7 +119,9 @@ impl Authority {
             return Err(Error::unavailable("the root CRL is out of date"));
         }
         if !self.certificate.is_valid_at(now) {
-            return Err(Error::unavailable("the issuing certificate is not valid now"));
+            return Err(Error::unavailable(
+                "the issuing certificate is not valid now",
+            ));
         }
         Ok(())
     }

@@ -42,7 +42,13 @@ struct Known {
 impl CrlPublisher {
     #[must_use]
     pub fn new(authority: Arc<Authority>, truth: Arc<dyn Objects>, clock: Arc<dyn Clock>) -> Self {
-        Self { authority, truth, clock, newest: RwLock::default(), known: Mutex::default() }
+        Self {
+            authority,
+            truth,
+            clock,
+            newest: RwLock::default(),
+            known: Mutex::default(),
+        }
     }
 
     /// The newest list, as long as it is current.
@@ -50,7 +56,11 @@ impl CrlPublisher {
     /// # Errors
     /// `Unavailable` when there is none.
     pub fn current(&self, now: Timestamp) -> Result<Crl> {
-        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let newest = self
+            .newest
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         newest
             .filter(|crl| now < crl.next_update())
             .ok_or_else(|| Error::unavailable("the issuing CA's CRL is out of date"))
@@ -67,7 +77,11 @@ impl CrlPublisher {
         for _ in 0..TRIES_MAX {
             self.read_newest(&mut known).await?;
             let now = self.clock.now();
-            if known.crl.as_ref().is_some_and(|crl| self.is_good(crl, &known.revoked, now)) {
+            if known
+                .crl
+                .as_ref()
+                .is_some_and(|crl| self.is_good(crl, &known.revoked, now))
+            {
                 let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
                 newest.clone_from(&known.crl);
                 return Ok(known.revoked.values().cloned().collect());
@@ -87,7 +101,9 @@ impl CrlPublisher {
         let age_ms = now.ms_since(crl.this_update());
         age_ms < self.authority.settings.crl_period_ms
             && now < crl.next_update()
-            && revoked.values().all(|r| crl.find(&r.serial_bytes()).is_some())
+            && revoked
+                .values()
+                .all(|r| crl.find(&r.serial_bytes()).is_some())
     }
 
     fn build(
@@ -104,8 +120,15 @@ impl CrlPublisher {
         let entries: Vec<_> = revoked.values().map(entry).collect();
         let next = now.plus_ms(self.authority.settings.crl_validity_ms);
         let authority = &self.authority;
-        build_crl(&authority.certificate, &*authority.key, number, now, next, &entries)
-            .map_err(Error::internal)
+        build_crl(
+            &authority.certificate,
+            &*authority.key,
+            number,
+            now,
+            next,
+            &entries,
+        )
+        .map_err(Error::internal)
     }
 
     async fn read_revocations(&self, known: &mut Known) -> Result<()> {
@@ -114,7 +137,9 @@ impl CrlPublisher {
             let page = self.truth.list(REVOCATIONS, after.as_deref(), PAGE).await?;
             for listed in &page {
                 let name = listed.key.strip_prefix(REVOCATIONS).unwrap_or_default();
-                let Some(serial) = name.strip_suffix(".json") else { continue };
+                let Some(serial) = name.strip_suffix(".json") else {
+                    continue;
+                };
                 if !known.revoked.contains_key(serial) {
                     let revocation = read_revocation(&*self.truth, serial).await?;
                     known.revoked.insert(serial.to_owned(), revocation);
@@ -141,13 +166,16 @@ impl CrlPublisher {
             }
         }
         let Some(key) = newest else { return Ok(()) };
-        let number = key.strip_prefix(CRLS).and_then(|name| name.strip_suffix(".crl"));
+        let number = key
+            .strip_prefix(CRLS)
+            .and_then(|name| name.strip_suffix(".crl"));
         let number = number.and_then(|n| n.parse().ok());
         let number = number.ok_or_else(|| Error::internal(format!("{key} is no CRL")))?;
         let object = self.truth.get(&key, CRL_BYTES_MAX).await?;
         let object = object.ok_or_else(|| Error::unavailable("a listed CRL is gone"))?;
         let crl = Crl::from_der(&object.bytes).map_err(Error::internal)?;
-        crl.verify(&self.authority.certificate).map_err(Error::internal)?;
+        crl.verify(&self.authority.certificate)
+            .map_err(Error::internal)?;
         known.crl = Some(crl);
         known.number = number;
         Ok(())

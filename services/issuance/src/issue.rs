@@ -82,23 +82,33 @@ impl Issuer {
             sign_certificate(&to_be_signed, &*self.authority.key).map_err(Error::internal)?;
         self.check_issued(&certificate, &crl, now)?;
         // 7. On record as issued.
-        let issued = CertificateEvent::Issued { certificate: STANDARD.encode(certificate.der()) };
+        let issued = CertificateEvent::Issued {
+            certificate: STANDARD.encode(certificate.der()),
+        };
         self.append(&mut history, &wanted, issued).await?;
         tracing::info!(serial = certificate.serial_hex(), submission = %wanted.submission, "issued");
         Ok(EventCertificate {
             certificate: certificate.der().to_vec().into(),
             chain: vec![self.authority.certificate.der().to_vec().into()],
-            crls: vec![crl.der().to_vec().into(), self.authority.root_crl.der().to_vec().into()],
+            crls: vec![
+                crl.der().to_vec().into(),
+                self.authority.root_crl.der().to_vec().into(),
+            ],
         })
     }
 
     async fn check_submission(&self, wanted: &Wanted) -> Result<Submission> {
         let id = wanted.submission;
-        let object = self.truth.get(&submission_key(id), SUBMISSION_BYTES_MAX).await?;
+        let object = self
+            .truth
+            .get(&submission_key(id), SUBMISSION_BYTES_MAX)
+            .await?;
         let object = object.ok_or_else(|| Error::not_found(format!("submission {id}")))?;
         let submission = read_submission(&object.bytes).map_err(Error::internal)?;
         if submission.party != wanted.party || submission.tenant != wanted.tenant {
-            return Err(Error::forbidden(format!("submission {id} is another party's")));
+            return Err(Error::forbidden(format!(
+                "submission {id} is another party's"
+            )));
         }
         Ok(submission)
     }
@@ -112,7 +122,9 @@ impl Issuer {
                 Ok(application)
             }
             (true, Some(_)) => Err(Error::forbidden(format!("{party} is of another tenant"))),
-            _ => Err(Error::forbidden(format!("the identity of {party} is not verified"))),
+            _ => Err(Error::forbidden(format!(
+                "the identity of {party} is not verified"
+            ))),
         }
     }
 
@@ -156,7 +168,10 @@ impl Issuer {
         serial: &[u8; 20],
         to_be_signed: &[u8],
     ) -> Result<History<CertificateEvent>> {
-        let mut history = History { id: hex::encode(serial), events: Vec::new() };
+        let mut history = History {
+            id: hex::encode(serial),
+            events: Vec::new(),
+        };
         let intended = CertificateEvent::Intended {
             profile: "event".to_owned(),
             party: wanted.party.to_string(),
@@ -177,17 +192,30 @@ impl Issuer {
         match self.ledger.append(history, ACTOR, &cause, event).await? {
             Appended::Appended => Ok(()),
             // A serial drawn twice, or revoked between intent and issue: nobody gets this certificate.
-            Appended::Lost => Err(Error::unavailable(format!("serial {} is taken", history.id))),
+            Appended::Lost => Err(Error::unavailable(format!(
+                "serial {} is taken",
+                history.id
+            ))),
         }
     }
 
     fn check_issued(&self, certificate: &Certificate, crl: &Crl, now: Timestamp) -> Result<()> {
         let crls = [crl.clone(), self.authority.root_crl.clone()];
-        let revocation = Revocation::Crls { crls: &crls, tolerance_ms: 0 };
+        let revocation = Revocation::Crls {
+            crls: &crls,
+            tolerance_ms: 0,
+        };
         let roots = std::slice::from_ref(&self.authority.root);
         let chain = std::slice::from_ref(&self.authority.certificate);
-        validate_path(certificate, chain, roots, revocation, now, Purpose::EventSigning)
-            .map_err(Error::internal)?;
+        validate_path(
+            certificate,
+            chain,
+            roots,
+            revocation,
+            now,
+            Purpose::EventSigning,
+        )
+        .map_err(Error::internal)?;
         Ok(())
     }
 }
@@ -196,7 +224,9 @@ impl Wanted {
     fn read(request: &IssueEventCertificateRequest) -> Result<Self> {
         let csr = Csr::from_der(&request.certification_request).map_err(Error::malformed)?;
         if csr.spki_der() != request.subject_public_key_info {
-            return Err(Error::malformed("the certification request is for another key"));
+            return Err(Error::malformed(
+                "the certification request is for another key",
+            ));
         }
         if csr.spki_der().len() != P384_SPKI_BYTES || !csr.spki_der().starts_with(&P384_SPKI_HEADER)
         {

@@ -47,7 +47,10 @@ const REASONS: [(RevocationReason, &str); 8] = [
     (RevocationReason::CaCompromise, "ca_compromise"),
     (RevocationReason::AffiliationChanged, "affiliation_changed"),
     (RevocationReason::Superseded, "superseded"),
-    (RevocationReason::CessationOfOperation, "cessation_of_operation"),
+    (
+        RevocationReason::CessationOfOperation,
+        "cessation_of_operation",
+    ),
     (RevocationReason::PrivilegeWithdrawn, "privilege_withdrawn"),
     (RevocationReason::AaCompromise, "aa_compromise"),
 ];
@@ -65,7 +68,10 @@ pub fn parse_reason(word: &str) -> Result<RevocationReason> {
 }
 
 pub(crate) fn reason_word(reason: RevocationReason) -> &'static str {
-    REASONS.into_iter().find(|(r, _)| *r == reason).map_or("unspecified", |(_, word)| word)
+    REASONS
+        .into_iter()
+        .find(|(r, _)| *r == reason)
+        .map_or("unspecified", |(_, word)| word)
 }
 
 impl Revocation {
@@ -159,6 +165,8 @@ pub(crate) async fn record(ledger: &Ledger, decided: &Revocation) -> Result<()> 
         Ok((!revoked).then(|| event.clone()))
     };
     let cause = format!("revocation by {}", decided.actor);
-    ledger.update(&decided.serial, ACTOR, &cause, decide).await?;
+    ledger
+        .update(&decided.serial, ACTOR, &cause, decide)
+        .await?;
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::Router;
 use http::header::CONTENT_TYPE;
 use probity_platform::Error;
 use probity_platform::access::{Access, Authenticated};
@@ -49,12 +49,20 @@ pub fn router(issuer: Arc<Issuer>, access: Access) -> Router {
 }
 
 async fn issuing_crl(State(edge): State<Edge>) -> Result<Response, Problem> {
-    let crl = edge.issuer.crls.current(edge.issuer.clock.now()).map_err(Problem)?;
+    let crl = edge
+        .issuer
+        .crls
+        .current(edge.issuer.clock.now())
+        .map_err(Problem)?;
     Ok(([(CONTENT_TYPE, CRL_TYPE)], crl.der().to_vec()).into_response())
 }
 
 async fn root_crl(State(edge): State<Edge>) -> Response {
-    ([(CONTENT_TYPE, CRL_TYPE)], edge.issuer.authority.root_crl.der().to_vec()).into_response()
+    (
+        [(CONTENT_TYPE, CRL_TYPE)],
+        edge.issuer.authority.root_crl.der().to_vec(),
+    )
+        .into_response()
 }
 
 async fn issuing_certificate(State(edge): State<Edge>) -> Response {
@@ -63,7 +71,11 @@ async fn issuing_certificate(State(edge): State<Edge>) -> Response {
 }
 
 async fn root_certificate(State(edge): State<Edge>) -> Response {
-    ([(CONTENT_TYPE, CERTIFICATE_TYPE)], edge.issuer.authority.root.der().to_vec()).into_response()
+    (
+        [(CONTENT_TYPE, CERTIFICATE_TYPE)],
+        edge.issuer.authority.root.der().to_vec(),
+    )
+        .into_response()
 }
 
 async fn status(
@@ -71,9 +83,16 @@ async fn status(
     Path(serial): Path<String>,
 ) -> Result<Json<CertificateStatusDocument>, Problem> {
     if !is_serial(&serial) {
-        return Err(Problem(Error::not_found("no certificate has this serial number")));
+        return Err(Problem(Error::not_found(
+            "no certificate has this serial number",
+        )));
     }
-    let history = edge.issuer.ledger.read::<CertificateEvent>(&serial).await.map_err(Problem)?;
+    let history = edge
+        .issuer
+        .ledger
+        .read::<CertificateEvent>(&serial)
+        .await
+        .map_err(Problem)?;
     let state = CertificateState::of(&history.events);
     let document = CertificateStatusDocument::of(&serial, &state, edge.issuer.clock.now());
     document.map(Json).map_err(Problem)
@@ -94,7 +113,9 @@ async fn revocation(
 ) -> Result<Json<serde_json::Value>, Problem> {
     caller.require_officer().map_err(Problem)?;
     let reason = parse_reason(&request.reason).map_err(Problem)?;
-    let decided = revoke(&edge.issuer, &serial, reason, &caller.actor()).await.map_err(Problem)?;
+    let decided = revoke(&edge.issuer, &serial, reason, &caller.actor())
+        .await
+        .map_err(Problem)?;
     Ok(Json(serde_json::json!({
         "serial": decided.serial,
         "reason": reason_word(decided.reason),

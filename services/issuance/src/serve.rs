@@ -22,7 +22,11 @@ const RETRY: Duration = Duration::from_secs(5);
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
     let authority = Arc::new(Authority::open(&config)?);
     let truth = ctx.buckets.truth.clone();
-    let crls = Arc::new(CrlPublisher::new(authority.clone(), truth.clone(), ctx.clock.clone()));
+    let crls = Arc::new(CrlPublisher::new(
+        authority.clone(),
+        truth.clone(),
+        ctx.clock.clone(),
+    ));
     let issuer = Arc::new(Issuer {
         authority,
         crls,
@@ -35,7 +39,11 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
     tokio::try_join!(
         edge::serve_http(config.listen, routes, &ctx, "issuance"),
         answer(issuer.clone(), &ctx),
-        publish(issuer, &ctx, Duration::from_secs(config.crl_period_s.into())),
+        publish(
+            issuer,
+            &ctx,
+            Duration::from_secs(config.crl_period_s.into())
+        ),
     )?;
     Ok(())
 }
@@ -45,10 +53,14 @@ async fn answer(issuer: Arc<Issuer>, ctx: &Context) -> Result<()> {
         let issuer = issuer.clone();
         async move {
             let certificate = issuer.issue_event_certificate(&request).await?;
-            Ok(IssueEventCertificateReply { outcome: Some(Outcome::Certificate(certificate)) })
+            Ok(IssueEventCertificateReply {
+                outcome: Some(Outcome::Certificate(certificate)),
+            })
         }
     };
-    ctx.bus.answer(&ISSUE_EVENT_CERTIFICATE, ctx.shutdown.clone(), handler).await
+    ctx.bus
+        .answer(&ISSUE_EVENT_CERTIFICATE, ctx.shutdown.clone(), handler)
+        .await
 }
 
 /// Keeps the list current, and the ledger in line with the revocations it found.

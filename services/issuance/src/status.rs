@@ -26,7 +26,12 @@ impl CertificateState {
     pub fn of(events: &[Envelope<CertificateEvent>]) -> Self {
         events.iter().fold(Self::default(), |mut state, envelope| {
             match &envelope.event {
-                CertificateEvent::Intended { profile, party, submission, .. } => {
+                CertificateEvent::Intended {
+                    profile,
+                    party,
+                    submission,
+                    ..
+                } => {
                     state.profile = Some(profile.clone());
                     state.party = Some(party.clone());
                     state.submission = Some(submission.clone());
@@ -35,7 +40,9 @@ impl CertificateState {
                     state.certificate = Some(certificate.clone());
                 }
                 CertificateEvent::Revoked { reason, revoked_at } => {
-                    state.revoked.get_or_insert((reason.clone(), revoked_at.clone()));
+                    state
+                        .revoked
+                        .get_or_insert((reason.clone(), revoked_at.clone()));
                 }
             }
             state
@@ -72,13 +79,17 @@ impl CertificateStatusDocument {
         let certificate = state.certificate.as_deref().map(read).transpose()?;
         let not_after = certificate.as_ref().map(Certificate::not_after);
         let (word, use_note) = match (&state.revoked, not_after) {
-            (Some((_, at)), _) => {
-                ("revoked", format!("for the verification of signatures made before {at} only"))
-            }
+            (Some((_, at)), _) => (
+                "revoked",
+                format!("for the verification of signatures made before {at} only"),
+            ),
             (None, None) => ("intended", "not issued; not to be relied on".to_owned()),
             (None, Some(end)) if end < now => (
                 "expired",
-                format!("for the verification of signatures made before {} only", end.to_rfc3339()),
+                format!(
+                    "for the verification of signatures made before {} only",
+                    end.to_rfc3339()
+                ),
             ),
             (None, Some(_)) => ("issued", "for the instruction it names".to_owned()),
         };

@@ -37,7 +37,13 @@ impl UncertifiedKey {
             subject_public_key_info: key.public_key_der().to_vec().into(),
             certification_request: make_csr(&key, &subject).map_err(Error::internal)?.into(),
         };
-        Ok((Self { key, submission: submission.id.to_string() }, request))
+        Ok((
+            Self {
+                key,
+                submission: submission.id.to_string(),
+            },
+            request,
+        ))
     }
 
     /// With the certificate that issuance answered.
@@ -51,7 +57,9 @@ impl UncertifiedKey {
             return Err(Error::internal("the event certificate is for another key"));
         }
         if certificate.instruction() != Some(self.submission.as_str()) {
-            return Err(Error::internal("the event certificate is for another instruction"));
+            return Err(Error::internal(
+                "the event certificate is for another instruction",
+            ));
         }
         let chain = issued.chain.iter().map(|der| Certificate::from_der(der));
         let crls = issued.crls.iter().map(|der| Crl::from_der(der));

@@ -70,7 +70,11 @@ fn submitter(party: &PartyState, submission: &Submission) -> Result<Submitter> {
     let organization = applicant.kind == "organization";
     Ok(Submitter {
         party: submission.party.clone(),
-        kind: if organization { PartyKind::Organization } else { PartyKind::Person },
+        kind: if organization {
+            PartyKind::Organization
+        } else {
+            PartyKind::Person
+        },
         name: applicant.name.clone(),
         // A person's document number stays in the registry: every court and opponent reads statements.
         identifier: organization.then(|| applicant.identifier.clone()),

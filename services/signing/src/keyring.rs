@@ -63,7 +63,11 @@ impl Keyring {
         let now = self.clock.now();
         let mut slots = self.slots.lock().await;
         self.let_go(&mut slots, now);
-        let fresh = || Slot { made_at: now, used_at: now, session: Arc::default() };
+        let fresh = || Slot {
+            made_at: now,
+            used_at: now,
+            session: Arc::default(),
+        };
         let slot = slots.entry(id).or_insert_with(fresh);
         slot.used_at = now;
         let cell = slot.session.clone();
@@ -77,25 +81,38 @@ impl Keyring {
         self.let_go(&mut slots, self.clock.now());
     }
 
-    /// Keys in memory now.
-    pub async fn len(&self) -> usize {
+    /// How many keys are in memory now.
+    pub async fn held(&self) -> usize {
         self.slots.lock().await.len()
     }
 
     fn let_go(&self, slots: &mut HashMap<SubmissionId, Slot>, now: Timestamp) {
         slots.retain(|_, slot| {
             let young = now.ms_since(slot.made_at) < self.reuse_ms;
-            young && slot.session.get().is_none_or(|s| s.key.is_usable(now, MARGIN_MS))
+            young
+                && slot
+                    .session
+                    .get()
+                    .is_none_or(|s| s.key.is_usable(now, MARGIN_MS))
         });
     }
 
     /// The longest unused go first, never the one that was just asked for.
     fn make_room(&self, slots: &mut HashMap<SubmissionId, Slot>, keep: SubmissionId) {
-        let items = |slot: &Slot| slot.session.get().map_or(0, |s| s.instruction.submission.items.len());
+        let items = |slot: &Slot| {
+            slot.session
+                .get()
+                .map_or(0, |s| s.instruction.submission.items.len())
+        };
         let mut held: usize = slots.values().map(items).sum();
         while slots.len() > self.instructions_max || held > self.items_max {
-            let oldest = slots.iter().filter(|(id, _)| **id != keep).min_by_key(|(_, s)| s.used_at);
-            let Some(oldest) = oldest.map(|(id, _)| *id) else { return };
+            let oldest = slots
+                .iter()
+                .filter(|(id, _)| **id != keep)
+                .min_by_key(|(_, s)| s.used_at);
+            let Some(oldest) = oldest.map(|(id, _)| *id) else {
+                return;
+            };
             if let Some(gone) = slots.remove(&oldest) {
                 held -= items(&gone);
             }

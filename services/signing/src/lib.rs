@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 pub use event_key::{EventKey, UncertifiedKey};
 pub use facts::{Facts, Instruction, load_instruction};
-pub use keyring::Keyring;
+pub use keyring::{Keyring, Session};
 pub use serve::serve;
 pub use sign::{chunks, sign};
 pub use state::state;

@@ -25,7 +25,11 @@ const SWEEP: Duration = Duration::from_secs(30);
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
     let keyring = Arc::new(Keyring::new(ctx.clock.clone(), &config));
     // One hint at a time: a hint may mean hundreds of items.
-    let stage = StageConfig { batch_max: 1, concurrency: config.concurrency, ..StageConfig::default() };
+    let stage = StageConfig {
+        batch_max: 1,
+        concurrency: config.concurrency,
+        ..StageConfig::default()
+    };
     let handler = {
         let (ctx, keyring) = (ctx.clone(), keyring.clone());
         move |hints: Vec<Submitted>| {
@@ -39,7 +43,10 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             }
         }
     };
-    tokio::try_join!(stage::run(&ctx, &SUBMITTED, stage, handler), sweep(&ctx, &keyring))?;
+    tokio::try_join!(
+        stage::run(&ctx, &SUBMITTED, stage, handler),
+        sweep(&ctx, &keyring)
+    )?;
     Ok(())
 }
 
@@ -48,7 +55,9 @@ async fn handle(ctx: &Context, keyring: &Keyring, hint: &Submitted) -> Result<()
     let session = keyring.session(id, || open(ctx, id)).await?;
     let (places, now) = (hint.first_item..=hint.last_item, ctx.clock.now());
     let records = tokio::task::spawn_blocking(move || {
-        let session = session.get().ok_or_else(|| Error::internal("the session is gone"))?;
+        let session = session
+            .get()
+            .ok_or_else(|| Error::internal("the session is gone"))?;
         Ok::<_, Error>(sign(&session.instruction, &places, &session.key, now))
     });
     let results = records.await.map_err(Error::internal)??;
@@ -72,10 +81,15 @@ async fn handle(ctx: &Context, keyring: &Keyring, hint: &Submitted) -> Result<()
 async fn open(ctx: &Context, id: SubmissionId) -> Result<Session> {
     let instruction = load_instruction(&*ctx.buckets.truth, &ctx.ledger, id).await?;
     let (key, request) = UncertifiedKey::generate(&instruction.submission)?;
-    let reply: IssueEventCertificateReply =
-        ctx.bus.ask(&ISSUE_EVENT_CERTIFICATE, &request, ASK_DEADLINE).await?;
+    let reply: IssueEventCertificateReply = ctx
+        .bus
+        .ask(&ISSUE_EVENT_CERTIFICATE, &request, ASK_DEADLINE)
+        .await?;
     match reply.outcome {
-        Some(Reply::Certificate(issued)) => Ok(Session { instruction, key: key.certified(&issued)? }),
+        Some(Reply::Certificate(issued)) => Ok(Session {
+            instruction,
+            key: key.certified(&issued)?,
+        }),
         _ => Err(Error::internal("issuance answered nothing")),
     }
 }

@@ -27,7 +27,9 @@ pub fn sign(
 ) -> Vec<Result<EvidenceRecord>> {
     let accepted = instruction.submission.accepted();
     let meant = accepted.filter(|(evidence, _)| places.contains(&evidence.item));
-    meant.map(|(evidence, item)| sign_one(instruction, evidence, item, key, now)).collect()
+    meant
+        .map(|(evidence, item)| sign_one(instruction, evidence, item, key, now))
+        .collect()
 }
 
 fn sign_one(
@@ -54,10 +56,17 @@ fn sign_one(
         instruction_digest: Some(instruction.submission.instruction_sha256.0),
     };
     let signature = sign_detached(&request, &key.key).map_err(Error::internal)?;
-    let record = Record { evidence, statement, manifest, signature };
+    let record = Record {
+        evidence,
+        statement,
+        manifest,
+        signature,
+    };
     let fits = record.encode()?.len() + TOKEN_BYTES_MAX <= probity_domain::RECORD_BYTES_MAX;
     if !fits {
-        return Err(Error::malformed(format!("{evidence}: statement and signature exceed a log entry")));
+        return Err(Error::malformed(format!(
+            "{evidence}: statement and signature exceed a log entry"
+        )));
     }
     Ok(EvidenceRecord {
         evidence_number: evidence.to_string(),
@@ -85,10 +94,22 @@ pub fn chunks(id: SubmissionId, round: u32, records: Vec<EvidenceRecord>) -> Vec
     }
     let named = |records: Vec<EvidenceRecord>| {
         let place = |r: Option<&EvidenceRecord>| {
-            r.and_then(|r| r.evidence_number.rsplit_once('-')).map_or("", |(_, place)| place).to_owned()
+            r.and_then(|r| r.evidence_number.rsplit_once('-'))
+                .map_or("", |(_, place)| place)
+                .to_owned()
         };
-        let name = format!("signed.{id}.{}-{}.{round}", place(records.first()), place(records.last()));
-        (name, Signed { submission_id: id.to_string(), records })
+        let name = format!(
+            "signed.{id}.{}-{}.{round}",
+            place(records.first()),
+            place(records.last())
+        );
+        (
+            name,
+            Signed {
+                submission_id: id.to_string(),
+                records,
+            },
+        )
     };
     messages.into_iter().map(named).collect()
 }

@@ -39,9 +39,18 @@ impl Deposit {
                 Checked::New(entry) => self.appender.append(entry).await,
             }
         });
-        let numbers = message.records.iter().map(|record| record.evidence_number.clone());
+        let numbers = message
+            .records
+            .iter()
+            .map(|record| record.evidence_number.clone());
         let leaves = join_all(appended).await;
-        numbers.zip(leaves).map(|(evidence_number, leaf)| Deposited { evidence_number, leaf }).collect()
+        numbers
+            .zip(leaves)
+            .map(|(evidence_number, leaf)| Deposited {
+                evidence_number,
+                leaf,
+            })
+            .collect()
     }
 
     async fn check_all(&self, records: &[EvidenceRecord]) -> Vec<Result<Checked>> {
@@ -67,8 +76,15 @@ impl Deposit {
         });
         // A panic while verifying is about the message, not about this process.
         let mut verified = verified.await.unwrap_or_default().into_iter();
-        let mut next = || verified.next().unwrap_or_else(|| Err(Error::internal("verifying failed")));
-        checked.into_iter().map(|known| known.unwrap_or_else(&mut next)).collect()
+        let mut next = || {
+            verified
+                .next()
+                .unwrap_or_else(|| Err(Error::internal("verifying failed")))
+        };
+        checked
+            .into_iter()
+            .map(|known| known.unwrap_or_else(&mut next))
+            .collect()
     }
 
     async fn prepare(&self, record: &EvidenceRecord) -> Result<Prepared> {

@@ -54,12 +54,19 @@ async fn audit_path(truth: &dyn Objects, leaf: u64, published: &Published) -> Re
     }
     let path = prove_inclusion(leaf, published.size, published.root, &tiles);
     let path = path.map_err(Error::internal)?;
-    Ok(path.into_iter().map(|hash| Bytes::copy_from_slice(&hash.0)).collect())
+    Ok(path
+        .into_iter()
+        .map(|hash| Bytes::copy_from_slice(&hash.0))
+        .collect())
 }
 
 async fn fetch(truth: &dyn Objects, id: TileId) -> Result<(TileId, Bytes)> {
     // Partial tiles stay where they are, but a store may be pruned of them once the full one is there (tlog-tiles).
-    let tried = if id.width == TILE_WIDTH { vec![id] } else { vec![id, id.full()] };
+    let tried = if id.width == TILE_WIDTH {
+        vec![id]
+    } else {
+        vec![id, id.full()]
+    };
     for id in tried {
         let key = format!("log/{}", id.path());
         if let Some(object) = truth.get(&key, TILE_BYTES_MAX).await? {
@@ -75,18 +82,28 @@ async fn fetch(truth: &dyn Objects, id: TileId) -> Result<(TileId, Bytes)> {
 /// `Malformed` for numbers that are none, `TooMany` of them.
 pub async fn locate(log: &Log, request: &LocateRequest) -> Result<Located> {
     if request.evidence_numbers.len() > NUMBERS_MAX {
-        return Err(Error::too_many(format!("at most {NUMBERS_MAX} numbers at once")));
+        return Err(Error::too_many(format!(
+            "at most {NUMBERS_MAX} numbers at once"
+        )));
     }
-    let numbers = request.evidence_numbers.iter().map(|text| EvidenceId::parse(text));
+    let numbers = request
+        .evidence_numbers
+        .iter()
+        .map(|text| EvidenceId::parse(text));
     let numbers = numbers.collect::<core::result::Result<Vec<_>, _>>()?;
     if numbers.iter().any(|evidence| log.leaf(*evidence).is_none()) {
         refresh(log).await;
     }
     let at = |evidence: EvidenceId| {
         let evidence_number = evidence.to_string();
-        log.leaf(evidence).map(|leaf_index| DepositedAt { evidence_number, leaf_index })
+        log.leaf(evidence).map(|leaf_index| DepositedAt {
+            evidence_number,
+            leaf_index,
+        })
     };
-    Ok(Located { deposited: numbers.into_iter().filter_map(at).collect() })
+    Ok(Located {
+        deposited: numbers.into_iter().filter_map(at).collect(),
+    })
 }
 
 /// What is known stays true when the store cannot be asked for more.

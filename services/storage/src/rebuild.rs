@@ -1,8 +1,8 @@
 //! The index in Redis: written along with every commit, rebuilt from the log when it is empty or behind.
 
+use probity_platform::Result;
 use probity_platform::cache::Cache;
 use probity_platform::startup::Context;
-use probity_platform::Result;
 
 use crate::log::Log;
 
@@ -29,7 +29,9 @@ pub async fn index_behind(cache: &Cache, log: &Log) -> Result<bool> {
 /// Entries the index in Redis covers, from the first on without a gap.
 pub(crate) async fn covered(cache: &Cache) -> Result<u64> {
     let marker = cache.get(MARKER).await?;
-    Ok(marker.and_then(|m| m.try_into().ok()).map_or(0, u64::from_be_bytes))
+    Ok(marker
+        .and_then(|m| m.try_into().ok())
+        .map_or(0, u64::from_be_bytes))
 }
 
 /// Writes every number, then the marker.

@@ -93,7 +93,17 @@ impl Reconciler {
         let after_ms = i64::from(after_s) * 1_000;
         let (finished, attempts) = (HashSet::new(), HashMap::new());
         let stuck = BTreeSet::new();
-        Self { truth, work, log, clock, after_ms, low_water: None, stuck, finished, attempts }
+        Self {
+            truth,
+            work,
+            log,
+            clock,
+            after_ms,
+            low_water: None,
+            stuck,
+            finished,
+            attempts,
+        }
     }
 
     /// One round: what to hint now. Bounded in reads and hints.
@@ -102,8 +112,13 @@ impl Reconciler {
     /// Those of the store; the next round begins where this one did.
     pub async fn round(&mut self) -> Result<Vec<Redrive>> {
         let now = self.clock.now();
-        let Some(begin) = self.begin().await? else { return Ok(Vec::new()) };
-        let mut budget = Budget { reads: READS_MAX, hints: Vec::new() };
+        let Some(begin) = self.begin().await? else {
+            return Ok(Vec::new());
+        };
+        let mut budget = Budget {
+            reads: READS_MAX,
+            hints: Vec::new(),
+        };
         for id in self.stuck.iter().copied().collect::<Vec<_>>() {
             if self.look(id, now, &mut budget).await? {
                 self.stuck.remove(&id);
@@ -157,7 +172,12 @@ impl Reconciler {
     }
 
     /// Whether all of a submission is in the log; if not and it is time, hints again.
-    async fn look(&mut self, id: SubmissionId, now: Timestamp, budget: &mut Budget) -> Result<bool> {
+    async fn look(
+        &mut self,
+        id: SubmissionId,
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<bool> {
         if self.finished.contains(&id) {
             return Ok(true);
         }
@@ -187,8 +207,18 @@ impl Reconciler {
             return Ok(true);
         }
         let round = attempt.map_or(0, |a| a.round) + 1;
-        let wait_ms = self.after_ms.max(1_000).saturating_mul(1 << round.min(20)).min(BACKOFF_MS_MAX);
-        self.attempts.insert(id, Attempt { round, next_at: now.plus_ms(wait_ms) });
+        let wait_ms = self
+            .after_ms
+            .max(1_000)
+            .saturating_mul(1 << round.min(20))
+            .min(BACKOFF_MS_MAX);
+        self.attempts.insert(
+            id,
+            Attempt {
+                round,
+                next_at: now.plus_ms(wait_ms),
+            },
+        );
         tracing::warn!(submission = %id, missing = missing.len(), round, "hinting again");
         budget.hints.extend(hints(id, &missing, round));
         Ok(false)
@@ -196,7 +226,10 @@ impl Reconciler {
 
     /// A submission that was hinted often enough is remembered by name and no longer holds up its hour.
     fn give_way(&mut self, id: SubmissionId) -> bool {
-        let often = self.attempts.get(&id).is_some_and(|a| a.round >= ROUNDS_HOLDING);
+        let often = self
+            .attempts
+            .get(&id)
+            .is_some_and(|a| a.round >= ROUNDS_HOLDING);
         if often && self.stuck.len() < STUCK_MAX {
             self.stuck.insert(id);
         }
@@ -206,7 +239,8 @@ impl Reconciler {
     fn forget_before(&mut self, low_water: Timestamp) {
         self.finished.retain(|id| id.at() >= low_water);
         let stuck = &self.stuck;
-        self.attempts.retain(|id, _| id.at() >= low_water || stuck.contains(id));
+        self.attempts
+            .retain(|id, _| id.at() >= low_water || stuck.contains(id));
     }
 
     async fn begin(&mut self) -> Result<Option<Timestamp>> {
@@ -237,7 +271,9 @@ impl Reconciler {
     }
 
     async fn save(&self) -> Result<()> {
-        let Some(low_water) = self.low_water else { return Ok(()) };
+        let Some(low_water) = self.low_water else {
+            return Ok(());
+        };
         let mark = Mark {
             format: FORMAT.to_owned(),
             low_water: low_water.to_rfc3339(),
@@ -250,7 +286,9 @@ impl Reconciler {
     /// The hour of the first submission ever.
     async fn first_hour(&self) -> Result<Option<Timestamp>> {
         let first = self.truth.list(SUBMISSIONS, None, 1).await?;
-        let Some(first) = first.first() else { return Ok(None) };
+        let Some(first) = first.first() else {
+            return Ok(None);
+        };
         let name = first.key.rsplit('/').next().unwrap_or_default();
         let id = SubmissionId::parse(name).map_err(Error::internal)?;
         let ms = id.at().unix_ms();
@@ -271,7 +309,12 @@ fn hints(id: SubmissionId, missing: &[u32], round: u32) -> Vec<Redrive> {
     }
     let redrive = |(first_item, last_item)| Redrive {
         message_id: format!("submitted.{id}.{first_item}-{last_item}.{round}"),
-        hint: Submitted { submission_id: id.to_string(), first_item, last_item, round },
+        hint: Submitted {
+            submission_id: id.to_string(),
+            first_item,
+            last_item,
+            round,
+        },
     };
     ranges.into_iter().map(redrive).collect()
 }

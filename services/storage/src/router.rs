@@ -40,7 +40,10 @@ pub fn router(log: Arc<Log>, access: Access) -> Router {
 
 async fn checkpoint(State(edge): State<Edge>) -> Result<Response, Problem> {
     let published = edge.log.latest().map_err(Problem)?;
-    let head = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
+    let head = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
     Ok((head, published.note).into_response())
 }
 
@@ -48,12 +51,25 @@ async fn tile(
     State(edge): State<Edge>,
     Path((level, number)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let level = level.parse::<u8>().ok().filter(|l| *l < 64 && l.to_string() == level);
-    let (Some(level), Some(_)) = (level, parse(&number)) else { return Err(nothing()) };
+    let level = level
+        .parse::<u8>()
+        .ok()
+        .filter(|l| *l < 64 && l.to_string() == level);
+    let (Some(level), Some(_)) = (level, parse(&number)) else {
+        return Err(nothing());
+    };
     let key = format!("log/tile/{level}/{number}");
-    let object = edge.log.truth.get(&key, TILE_BYTES_MAX).await.map_err(Problem)?;
+    let object = edge
+        .log
+        .truth
+        .get(&key, TILE_BYTES_MAX)
+        .await
+        .map_err(Problem)?;
     let object = object.ok_or_else(nothing)?;
-    let head = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, FOREVER)];
+    let head = [
+        (CONTENT_TYPE, "application/octet-stream"),
+        (CACHE_CONTROL, FOREVER),
+    ];
     Ok((head, object.bytes).into_response())
 }
 
@@ -68,12 +84,21 @@ async fn entries(
         return Err(Problem(Error::forbidden(detail)));
     }
     let (bundle, width) = parse(&number).ok_or_else(nothing)?;
-    let size = bundle.saturating_mul(u64::from(TILE_WIDTH)).saturating_add(width.into());
+    let size = bundle
+        .saturating_mul(u64::from(TILE_WIDTH))
+        .saturating_add(width.into());
     if size > edge.log.latest().map_err(Problem)?.size {
         return Err(nothing());
     }
-    tracing::info!(actor = caller.actor(), bundle, width, "log entries were read");
-    let entries = read_bundle(&*edge.log.truth, bundle, size).await.map_err(Problem)?;
+    tracing::info!(
+        actor = caller.actor(),
+        bundle,
+        width,
+        "log entries were read"
+    );
+    let entries = read_bundle(&*edge.log.truth, bundle, size)
+        .await
+        .map_err(Problem)?;
     let bytes = encode_bundle(&entries).map_err(|e| Problem(Error::internal(e)))?;
     Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
@@ -97,7 +122,8 @@ fn parse(text: &str) -> Option<(u64, u16)> {
     let groups: Vec<&str> = number.split('/').collect();
     let (last, leading) = groups.split_last()?;
     let digits = |group: &str| -> Option<u64> {
-        (group.len() == 3 && group.bytes().all(|b| b.is_ascii_digit())).then(|| group.parse().ok())?
+        (group.len() == 3 && group.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| group.parse().ok())?
     };
     // Twelve digits and more never stand in the store.
     if leading.len() > 4 {
@@ -129,8 +155,22 @@ mod tests {
             assert_eq!(parse(text), Some(tile), "{text}");
         }
         for bad in [
-            "", "0", "0000", "x000/000", "x001", "001/000", "000.p/0", "000.p/256", "000.p/01", "000.p/",
-            "../000", "x001/../000", "x1/000", "+01", "000.p/1.p/1", "x001/x001/x001/x001/x001/001",
+            "",
+            "0",
+            "0000",
+            "x000/000",
+            "x001",
+            "001/000",
+            "000.p/0",
+            "000.p/256",
+            "000.p/01",
+            "000.p/",
+            "../000",
+            "x001/../000",
+            "x1/000",
+            "+01",
+            "000.p/1.p/1",
+            "x001/x001/x001/x001/x001/001",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }

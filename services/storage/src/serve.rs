@@ -30,7 +30,11 @@ const COMPARE: Duration = Duration::from_secs(10);
 /// # Errors
 /// `Malformed` for wrong configuration or key files, before a socket opens.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
-    let key = keys::open_log_key(&config.log_name, &config.log_key_file, &config.log_passphrase_file)?;
+    let key = keys::open_log_key(
+        &config.log_name,
+        &config.log_key_file,
+        &config.log_passphrase_file,
+    )?;
     let verifier = LogVerifier::parse(key.verifier_key()).map_err(Error::internal)?;
     let roots: Arc<[_]> = keys::read_certificates(&config.roots_file)?.into();
     if roots.is_empty() {
@@ -56,7 +60,12 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         appends,
     };
     tokio::try_join!(
-        edge::serve_http(config.listen, router(log.clone(), ctx.access.clone()), &ctx, "storage"),
+        edge::serve_http(
+            config.listen,
+            router(log.clone(), ctx.access.clone()),
+            &ctx,
+            "storage"
+        ),
         answer_prove(&ctx, log.clone()),
         answer_locate(&ctx, log.clone()),
         look(&ctx, &log),
@@ -120,7 +129,9 @@ impl Stand {
             let (ctx, log) = (self.ctx.clone(), self.log.clone());
             move |news| tell(ctx.clone(), log.clone(), news)
         };
-        let append = self.appends.commit_all(&mut self.writer, limits, &staged, tell);
+        let append = self
+            .appends
+            .commit_all(&mut self.writer, limits, &staged, tell);
         let ((), ()) = tokio::join!(append, renew(&mut self.lease, &self.ctx.shutdown, &over));
         self.lease.release().await;
         reconcile.await.map_err(Error::internal)?;
@@ -150,7 +161,11 @@ async fn acquired(lease: &mut Lease) -> bool {
 }
 
 async fn run_stage(ctx: Context, concurrency: usize, deposit: Arc<Deposit>) -> Result<()> {
-    let stage = StageConfig { batch_max: 1, concurrency, ..StageConfig::default() };
+    let stage = StageConfig {
+        batch_max: 1,
+        concurrency,
+        ..StageConfig::default()
+    };
     let handler = move |messages: Vec<Stamped>| {
         let deposit = deposit.clone();
         async move {
@@ -167,7 +182,11 @@ async fn run_stage(ctx: Context, concurrency: usize, deposit: Arc<Deposit>) -> R
 /// A message is done when each of its records is in the log. One that cannot be is said and left to the reconciler.
 fn outcome(deposited: Vec<Deposited>) -> Outcome {
     let mut worst = Outcome::Done;
-    for Deposited { evidence_number, leaf } in deposited {
+    for Deposited {
+        evidence_number,
+        leaf,
+    } in deposited
+    {
         let Err(e) = leaf else { continue };
         if !e.kind.is_transient() {
             tracing::error!(evidence = evidence_number, error = %e, "not deposited");
@@ -184,11 +203,15 @@ fn outcome(deposited: Vec<Deposited>) -> Outcome {
 async fn tell(ctx: Context, log: Arc<Log>, news: Vec<(EvidenceId, u64)>) {
     let nonce = hex::encode(ctx.random.bytes::<8>());
     for (chunk, number) in news.chunks(1_000).zip(0..) {
-        let evidence = chunk.iter().map(|(evidence, leaf_index)| DepositedEvidence {
-            evidence_number: evidence.to_string(),
-            leaf_index: *leaf_index,
-        });
-        let hint = DepositedHint { evidence: evidence.collect() };
+        let evidence = chunk
+            .iter()
+            .map(|(evidence, leaf_index)| DepositedEvidence {
+                evidence_number: evidence.to_string(),
+                leaf_index: *leaf_index,
+            });
+        let hint = DepositedHint {
+            evidence: evidence.collect(),
+        };
         let id = format!("deposited.{nonce}.{number}");
         if let Err(e) = ctx.bus.tell(&DEPOSITED, &id, &hint).await {
             tracing::warn!(error = %e, "deposits could not be told");
@@ -200,7 +223,11 @@ async fn tell(ctx: Context, log: Arc<Log>, news: Vec<(EvidenceId, u64)>) {
         let behind = news.iter().map(|(_, leaf)| *leaf).min().unwrap_or(covered);
         let whole = rebuild::covered(&ctx.cache).await? >= behind;
         ctx.cache.index_put(&news).await?;
-        if whole { rebuild::mark(&ctx.cache, covered).await } else { Ok(()) }
+        if whole {
+            rebuild::mark(&ctx.cache, covered).await
+        } else {
+            Ok(())
+        }
     };
     if let Err(e) = indexed.await {
         tracing::debug!(error = %e, "the index in Redis falls behind");
@@ -220,7 +247,11 @@ async fn reconcile(config: Config, ctx: Context, log: Arc<Log>) {
         match reconciler.round().await {
             Ok(redrives) => {
                 for redrive in redrives {
-                    if let Err(e) = ctx.bus.tell(&SUBMITTED, &redrive.message_id, &redrive.hint).await {
+                    if let Err(e) = ctx
+                        .bus
+                        .tell(&SUBMITTED, &redrive.message_id, &redrive.hint)
+                        .await
+                    {
                         tracing::warn!(error = %e, "a hint could not be sent again");
                         break;
                     }
@@ -236,7 +267,9 @@ async fn answer_prove(ctx: &Context, log: Arc<Log>) -> Result<()> {
         let log = log.clone();
         async move {
             let proof = prove(&log, &request).await?;
-            Ok(ProveReply { outcome: Some(prove_reply::Outcome::Proof(proof)) })
+            Ok(ProveReply {
+                outcome: Some(prove_reply::Outcome::Proof(proof)),
+            })
         }
     };
     ctx.bus.answer(&PROVE, ctx.shutdown.clone(), handler).await
@@ -247,7 +280,9 @@ async fn answer_locate(ctx: &Context, log: Arc<Log>) -> Result<()> {
         let log = log.clone();
         async move {
             let located = locate(&log, &request).await?;
-            Ok(LocateReply { outcome: Some(locate_reply::Outcome::Located(located)) })
+            Ok(LocateReply {
+                outcome: Some(locate_reply::Outcome::Located(located)),
+            })
         }
     };
     ctx.bus.answer(&LOCATE, ctx.shutdown.clone(), handler).await

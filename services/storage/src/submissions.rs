@@ -23,7 +23,10 @@ pub struct Submissions {
 impl Submissions {
     #[must_use]
     pub fn new(truth: Arc<dyn Objects>) -> Self {
-        Self { truth, recent: Mutex::default() }
+        Self {
+            truth,
+            recent: Mutex::default(),
+        }
     }
 
     /// A submission.
@@ -46,7 +49,10 @@ impl Submissions {
 
     fn known(&self, id: SubmissionId) -> Option<Arc<Submission>> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.iter().find(|submission| submission.id == id).cloned()
+        recent
+            .iter()
+            .find(|submission| submission.id == id)
+            .cloned()
     }
 }
 

@@ -22,16 +22,21 @@ pub fn verify(
     roots: &[Certificate],
     now: Timestamp,
 ) -> Result<()> {
-    let bad = |what: &dyn std::fmt::Display| Error::malformed(format!("{}: {what}", record.evidence));
+    let bad =
+        |what: &dyn std::fmt::Display| Error::malformed(format!("{}: {what}", record.evidence));
     // The statement is about this number and says what was submitted.
     let statement = Statement::parse(&record.statement).map_err(|e| bad(&e))?;
-    let item = submission.item(record.evidence.item).filter(|_| submission.id == record.evidence.submission);
+    let item = submission
+        .item(record.evidence.item)
+        .filter(|_| submission.id == record.evidence.submission);
     let item = item.ok_or_else(|| bad(&"no accepted item has this number"))?;
     if statement.evidence_number != record.evidence {
         return Err(bad(&"the statement is about another number"));
     }
     if let Some(field) = differing(&statement, submission, item) {
-        return Err(bad(&format_args!("the statement's {field} is not what was submitted")));
+        return Err(bad(&format_args!(
+            "the statement's {field} is not what was submitted"
+        )));
     }
     // The manifest is the one such a statement has.
     let manifest = event_manifest(&statement, &record.statement).map_err(|e| bad(&e))?;
@@ -55,12 +60,22 @@ pub fn verify(
     let unit = unit.map_err(|e| bad(&e))?;
     let at = token.tst_info().gen_time;
     if at > now.plus_ms(SKEW_MS) || at < submission.received_at.plus_ms(-SKEW_MS) {
-        return Err(bad(&"the time-stamp is from before the submission or from the future"));
+        return Err(bad(
+            &"the time-stamp is from before the submission or from the future",
+        ));
     }
     // Both certificates chained to a pinned root then, unrevoked by the lists that are kept with the signature.
-    let crls = Revocation::Crls { crls: signed.crls(), tolerance_ms: SKEW_MS.unsigned_abs() };
+    let crls = Revocation::Crls {
+        crls: signed.crls(),
+        tolerance_ms: SKEW_MS.unsigned_abs(),
+    };
     let path = |leaf, chain, purpose| validate_path(leaf, chain, roots, crls, at, purpose);
-    path(&signer.certificate, signed.certificates(), Purpose::EventSigning).map_err(|e| bad(&e))?;
+    path(
+        &signer.certificate,
+        signed.certificates(),
+        Purpose::EventSigning,
+    )
+    .map_err(|e| bad(&e))?;
     path(&unit, token.certificates(), Purpose::TimeStamping).map_err(|e| bad(&e))?;
     Ok(())
 }
@@ -71,18 +86,55 @@ fn differing(statement: &Statement, submission: &Submission, item: &Item) -> Opt
     let fields = [
         ("tenant", statement.tenant == submission.tenant),
         ("party", statement.submitter.party == submission.party),
-        ("instruction", statement.instruction_sha256 == submission.instruction_sha256),
-        ("credential", statement.acting_as.credential == submission.credential),
-        ("automation", statement.acting_as.automated == submission.automated),
-        ("mandate", statement.acting_as.on_behalf_of == submission.on_behalf_of),
+        (
+            "instruction",
+            statement.instruction_sha256 == submission.instruction_sha256,
+        ),
+        (
+            "credential",
+            statement.acting_as.credential == submission.credential,
+        ),
+        (
+            "automation",
+            statement.acting_as.automated == submission.automated,
+        ),
+        (
+            "mandate",
+            statement.acting_as.on_behalf_of == submission.on_behalf_of,
+        ),
         ("case", statement.case == submission.case),
-        ("intent", statement.intent.as_ref().is_none_or(|i| Some(i.id) == submission.intent)),
+        (
+            "intent",
+            statement
+                .intent
+                .as_ref()
+                .is_none_or(|i| Some(i.id) == submission.intent),
+        ),
         ("title", statement.title == item.title()),
         ("purpose", statement.purpose == item.purpose()),
-        ("source", statement.source_url.as_deref() == item.source_url()),
-        ("time of capture", statement.declared_captured_at == item.declared_captured_at()),
-        ("time of receipt", statement.received_at == submission.received_at),
-        ("artifacts", statement.artifacts.iter().cloned().eq(item.artifacts().iter().map(stated))),
+        (
+            "source",
+            statement.source_url.as_deref() == item.source_url(),
+        ),
+        (
+            "time of capture",
+            statement.declared_captured_at == item.declared_captured_at(),
+        ),
+        (
+            "time of receipt",
+            statement.received_at == submission.received_at,
+        ),
+        (
+            "artifacts",
+            statement
+                .artifacts
+                .iter()
+                .cloned()
+                .eq(item.artifacts().iter().map(stated)),
+        ),
     ];
-    fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+    fields
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(field, _)| field)
 }

@@ -72,7 +72,9 @@ pub enum ClockConfig {
 
 impl Default for ClockConfig {
     fn default() -> Self {
-        Self::System { max_offset_ms: max_offset_ms() }
+        Self::System {
+            max_offset_ms: max_offset_ms(),
+        }
     }
 }
 

@@ -31,11 +31,26 @@ async fn tsa(
     headers: HeaderMap,
     query: Bytes,
 ) -> Result<Response, Problem> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(QUERY) {
-        return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("send {QUERY}\n")).into_response());
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    if !kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case(QUERY)
+    {
+        return Ok((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("send {QUERY}\n"),
+        )
+            .into_response());
     }
     let reply = tokio::task::spawn_blocking(move || stamper.respond(&query)).await;
-    let reply = reply.map_err(|e| Problem(Error::internal(e)))?.map_err(Problem)?;
+    let reply = reply
+        .map_err(|e| Problem(Error::internal(e)))?
+        .map_err(Problem)?;
     Ok(([(CONTENT_TYPE, REPLY)], reply).into_response())
 }

@@ -23,15 +23,32 @@ const TICK: Duration = Duration::from_millis(200);
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
     let (max_offset_ms, chrony) = match &config.clock {
         ClockConfig::System { max_offset_ms } => (*max_offset_ms, None),
-        ClockConfig::Chrony { max_offset_ms, command } => {
+        ClockConfig::Chrony {
+            max_offset_ms,
+            command,
+        } => {
             let accuracy_ms = config.accuracy_ms;
-            (*max_offset_ms, Some(Chrony { command: command.clone(), accuracy_ms }))
+            (
+                *max_offset_ms,
+                Some(Chrony {
+                    command: command.clone(),
+                    accuracy_ms,
+                }),
+            )
         }
     };
     let reader = Box::new(SystemReader::new(ctx.clock.clone()));
     let lease = Arc::new(ClockLease::new(reader, max_offset_ms));
-    let stamper = Arc::new(TimeStamper::open(&config, lease.clone(), ctx.random.clone())?);
-    let stage = StageConfig { batch_max: 1, concurrency: config.concurrency, ..StageConfig::default() };
+    let stamper = Arc::new(TimeStamper::open(
+        &config,
+        lease.clone(),
+        ctx.random.clone(),
+    )?);
+    let stage = StageConfig {
+        batch_max: 1,
+        concurrency: config.concurrency,
+        ..StageConfig::default()
+    };
     let handler = {
         let (ctx, stamper) = (ctx.clone(), stamper.clone());
         move |messages: Vec<Signed>| {
@@ -56,10 +73,21 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
 async fn handle(ctx: &Context, stamper: Arc<TimeStamper>, message: Signed) -> Result<()> {
     let submission_id = message.submission_id.clone();
     // Named after what is stamped: the same signatures stamped again are a duplicate, new ones are not.
-    let digest = message.records.first().map(|r| HashAlgorithm::Sha256.digest(&r.signature));
-    let name = hex::encode(digest.as_deref().and_then(|d| d.get(..12)).unwrap_or_default());
+    let digest = message
+        .records
+        .first()
+        .map(|r| HashAlgorithm::Sha256.digest(&r.signature));
+    let name = hex::encode(
+        digest
+            .as_deref()
+            .and_then(|d| d.get(..12))
+            .unwrap_or_default(),
+    );
     let work = tokio::task::spawn_blocking(move || {
-        let stamped = message.records.iter().map(|record| (record, stamper.stamp(record)));
+        let stamped = message
+            .records
+            .iter()
+            .map(|record| (record, stamper.stamp(record)));
         let (mut records, mut failed) = (Vec::with_capacity(message.records.len()), None);
         for (record, result) in stamped {
             match result {
@@ -77,7 +105,16 @@ async fn handle(ctx: &Context, stamper: Arc<TimeStamper>, message: Signed) -> Re
     let (records, failed) = work.await.map_err(Error::internal)??;
     if let Some(first) = records.first() {
         let id = format!("stamped.{}.{}.{name}", first.evidence_number, records.len());
-        ctx.bus.tell(&STAMPED, &id, &Stamped { submission_id, records }).await?;
+        ctx.bus
+            .tell(
+                &STAMPED,
+                &id,
+                &Stamped {
+                    submission_id,
+                    records,
+                },
+            )
+            .await?;
     }
     failed.map_or(Ok(()), Err)
 }

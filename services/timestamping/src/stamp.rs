@@ -36,7 +36,12 @@ impl TimeStamper {
         let policy = ObjectIdentifier::new(&config.policy_oid)
             .map_err(|e| Error::malformed(format!("policy_oid: {e}")))?;
         let accuracy_ms = config.accuracy_ms;
-        let authority = TimeStampAuthority { certificate, chain, policy, accuracy_ms };
+        let authority = TimeStampAuthority {
+            certificate,
+            chain,
+            policy,
+            accuracy_ms,
+        };
         Self::new(authority, Box::new(key), lease, random)
     }
 
@@ -49,12 +54,21 @@ impl TimeStamper {
         random: Arc<dyn Random>,
     ) -> Result<Self> {
         if !authority.certificate.is_time_stamping_unit() {
-            return Err(Error::malformed("timeStamping is not the one critical extended key usage"));
+            return Err(Error::malformed(
+                "timeStamping is not the one critical extended key usage",
+            ));
         }
         if key.public_key_der() != authority.certificate.spki_der() {
-            return Err(Error::malformed("the key is not the time-stamping certificate's"));
+            return Err(Error::malformed(
+                "the key is not the time-stamping certificate's",
+            ));
         }
-        Ok(Self { authority, key, lease, random })
+        Ok(Self {
+            authority,
+            key,
+            lease,
+            random,
+        })
     }
 
     /// Puts a token over the record's signature. CPU work.
@@ -73,7 +87,10 @@ impl TimeStamper {
             .map_err(Error::internal)?;
         let signature =
             add_signature_time_stamp(&record.signature, &token).map_err(Error::malformed)?;
-        Ok(EvidenceRecord { signature: signature.into(), ..record.clone() })
+        Ok(EvidenceRecord {
+            signature: signature.into(),
+            ..record.clone()
+        })
     }
 
     /// Answers a TimeStampReq, DER, with a TimeStampResp, DER: a token or a refusal.
@@ -87,9 +104,15 @@ impl TimeStamper {
             Err(e) => return refused(PkiFailureInfo::of(&e), "the request is not accepted"),
         };
         let Ok(at) = self.now() else {
-            return refused(PkiFailureInfo::TimeNotAvailable, "the time source is not available");
+            return refused(
+                PkiFailureInfo::TimeNotAvailable,
+                "the time source is not available",
+            );
         };
-        match self.authority.respond(&request, &*self.key, at, &self.serial()) {
+        match self
+            .authority
+            .respond(&request, &*self.key, at, &self.serial())
+        {
             Ok(response) => Ok(response),
             Err(e) => {
                 let failure = PkiFailureInfo::of(&e);
@@ -104,7 +127,9 @@ impl TimeStamper {
     fn now(&self) -> Result<Timestamp> {
         let at = self.lease.now()?;
         if !self.authority.certificate.is_valid_at(at) {
-            return Err(Error::unavailable("the time-stamping certificate is not valid now"));
+            return Err(Error::unavailable(
+                "the time-stamping certificate is not valid now",
+            ));
         }
         Ok(at)
     }

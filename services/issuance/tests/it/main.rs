@@ -1,5 +1,5 @@
 //! Issuing and revoking against a store in memory.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 
@@ -76,7 +76,11 @@ impl World {
         };
         let authority = Authority::new(Box::new(key), certificate, root, root_crl, settings);
         let authority = Arc::new(authority.unwrap());
-        let crls = Arc::new(CrlPublisher::new(authority.clone(), truth.clone(), clock.clone()));
+        let crls = Arc::new(CrlPublisher::new(
+            authority.clone(),
+            truth.clone(),
+            clock.clone(),
+        ));
         let issuer = Issuer {
             authority,
             crls,
@@ -85,7 +89,12 @@ impl World {
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
         };
-        Self { truth, clock, ledger, issuer }
+        Self {
+            truth,
+            clock,
+            ledger,
+            issuer,
+        }
     }
 
     async fn apply(&self, party: &str, kind: &str, verified: Option<bool>) {
@@ -103,7 +112,10 @@ impl World {
         };
         let mut history = self.ledger.read::<PartyEvent>(party).await.unwrap();
         let applied = PartyEvent::Applied(application);
-        self.ledger.append(&mut history, "t", "t", applied).await.unwrap();
+        self.ledger
+            .append(&mut history, "t", "t", applied)
+            .await
+            .unwrap();
         let Some(verified) = verified else { return };
         let decided = PartyEvent::Decided {
             verified,
@@ -112,7 +124,10 @@ impl World {
             document_sha3_256: vec![],
             note: String::new(),
         };
-        self.ledger.append(&mut history, "t", "t", decided).await.unwrap();
+        self.ledger
+            .append(&mut history, "t", "t", decided)
+            .await
+            .unwrap();
     }
 
     async fn submit(&self, party: &str) -> SubmissionId {
@@ -121,7 +136,10 @@ impl World {
             media_type: MediaType::parse("text/plain").unwrap(),
             role: ArtifactRole::Content,
             size_bytes: 1,
-            digests: Digests { sha3_256: Sha3_256([1; 32]), sha256: Sha256([2; 32]) },
+            digests: Digests {
+                sha3_256: Sha3_256([1; 32]),
+                sha256: Sha256([2; 32]),
+            },
         };
         let item = Item::new("t".into(), Purpose::Neutral, None, None, vec![artifact]).unwrap();
         let id = SubmissionId::new(NOW, [party.len() as u8; 10]);
@@ -140,7 +158,10 @@ impl World {
             items: vec![ItemOutcome::Accepted(item)],
         });
         let bytes = write_submission(&submission.unwrap());
-        self.truth.create(&submission_key(id), bytes.into()).await.unwrap();
+        self.truth
+            .create(&submission_key(id), bytes.into())
+            .await
+            .unwrap();
         id
     }
 }
@@ -170,16 +191,31 @@ async fn a_verified_party_gets_a_certificate_for_its_instruction() {
         assert_eq!(certificate.instruction(), Some(id.to_string().as_str()));
         assert_eq!(certificate.common_name().unwrap(), "名".repeat(64));
         // A person's document number is nobody's business.
-        assert_eq!(certificate.subject().contains("91110000600037341L"), party == "org");
+        let named = certificate
+            .der()
+            .windows(18)
+            .any(|bytes| bytes == b"91110000600037341L");
+        assert_eq!(named, party == "org");
         assert_eq!((issued.chain.len(), issued.crls.len()), (1, 2));
         // On record before and after, under the serial.
-        let history =
-            world.ledger.read::<CertificateEvent>(certificate.serial_hex()).await.unwrap();
+        let history = world
+            .ledger
+            .read::<CertificateEvent>(certificate.serial_hex())
+            .await
+            .unwrap();
         let facts: Vec<_> = history.facts().collect();
-        let CertificateEvent::Intended { tbs_certificate, submission, .. } = facts[0] else {
+        let CertificateEvent::Intended {
+            tbs_certificate,
+            submission,
+            ..
+        } = facts[0]
+        else {
             panic!("{facts:?}")
         };
-        assert_eq!(STANDARD.decode(tbs_certificate).unwrap(), certificate.to_be_signed().unwrap());
+        assert_eq!(
+            STANDARD.decode(tbs_certificate).unwrap(),
+            certificate.to_be_signed().unwrap()
+        );
         assert_eq!(*submission, id.to_string());
         assert!(matches!(facts[1], CertificateEvent::Issued { .. }));
         // Asked again it makes another one.
@@ -194,23 +230,53 @@ async fn each_missing_item_is_a_refusal_of_its_own() {
     let id = world.submit("org").await;
     let kind = |request: IssueEventCertificateRequest| {
         let issuer = &world.issuer;
-        async move { issuer.issue_event_certificate(&request).await.unwrap_err().kind }
+        async move {
+            issuer
+                .issue_event_certificate(&request)
+                .await
+                .unwrap_err()
+                .kind
+        }
     };
-    assert_eq!(kind(request(id, "org")).await, ErrorKind::Unavailable, "no CRL yet");
+    assert_eq!(
+        kind(request(id, "org")).await,
+        ErrorKind::Unavailable,
+        "no CRL yet"
+    );
     world.issuer.crls.refresh().await.unwrap();
-    assert_eq!(kind(request(id, "org")).await, ErrorKind::Forbidden, "nobody applied");
+    assert_eq!(
+        kind(request(id, "org")).await,
+        ErrorKind::Forbidden,
+        "nobody applied"
+    );
     world.apply("org", "organization", None).await;
-    assert_eq!(kind(request(id, "org")).await, ErrorKind::Forbidden, "not decided");
+    assert_eq!(
+        kind(request(id, "org")).await,
+        ErrorKind::Forbidden,
+        "not decided"
+    );
     world.apply("org", "organization", Some(false)).await;
-    assert_eq!(kind(request(id, "org")).await, ErrorKind::Forbidden, "refused");
+    assert_eq!(
+        kind(request(id, "org")).await,
+        ErrorKind::Forbidden,
+        "refused"
+    );
     world.apply("org", "organization", Some(true)).await;
     world.apply("other", "organization", Some(true)).await;
-    assert_eq!(kind(request(id, "other")).await, ErrorKind::Forbidden, "another's submission");
+    assert_eq!(
+        kind(request(id, "other")).await,
+        ErrorKind::Forbidden,
+        "another's submission"
+    );
     let unknown = SubmissionId::new(NOW, [77; 10]);
     assert_eq!(kind(request(unknown, "org")).await, ErrorKind::NotFound);
     let mut stolen = request(id, "org");
     stolen.subject_public_key_info = request(id, "org").subject_public_key_info;
-    assert_eq!(kind(stolen).await, ErrorKind::Malformed, "no possession of that key");
+    assert_eq!(
+        kind(stolen).await,
+        ErrorKind::Malformed,
+        "no possession of that key"
+    );
     let mut broken = request(id, "org");
     let mut csr = broken.certification_request.to_vec();
     *csr.last_mut().unwrap() ^= 1;
@@ -224,7 +290,11 @@ async fn each_missing_item_is_a_refusal_of_its_own() {
     assert_eq!(kind(other_curve).await, ErrorKind::Malformed, "not P-384");
     world.clock.advance_ms(2_001 * HOUR_MS);
     world.issuer.crls.refresh().await.unwrap();
-    assert_eq!(kind(request(id, "org")).await, ErrorKind::Unavailable, "root CRL out of date");
+    assert_eq!(
+        kind(request(id, "org")).await,
+        ErrorKind::Unavailable,
+        "root CRL out of date"
+    );
 }
 
 #[tokio::test]
@@ -233,23 +303,42 @@ async fn revocation_is_decided_once_and_published() {
     world.issuer.crls.refresh().await.unwrap();
     world.apply("org", "organization", Some(true)).await;
     let id = world.submit("org").await;
-    let issued = world.issuer.issue_event_certificate(&request(id, "org")).await.unwrap();
+    let issued = world
+        .issuer
+        .issue_event_certificate(&request(id, "org"))
+        .await
+        .unwrap();
     let certificate = Certificate::from_der(&issued.certificate).unwrap();
     let serial = certificate.serial_hex();
     let compromise = RevocationReason::KeyCompromise;
-    let first = revoke(&world.issuer, serial, compromise, "credential:o").await.unwrap();
+    let first = revoke(&world.issuer, serial, compromise, "credential:o")
+        .await
+        .unwrap();
     world.clock.advance_ms(60_000);
     let superseded = RevocationReason::Superseded;
-    let again = revoke(&world.issuer, serial, superseded, "credential:p").await.unwrap();
+    let again = revoke(&world.issuer, serial, superseded, "credential:p")
+        .await
+        .unwrap();
     assert_eq!(again, first, "the first decision stays");
     let crl = world.issuer.crls.current(NOW).unwrap();
     assert_eq!(crl.find(certificate.serial()).unwrap().reason, compromise);
-    assert_eq!(crl.number(), Some(2), "the second request found a list that says so already");
+    assert_eq!(
+        crl.number(),
+        Some(2),
+        "the second request found a list that says so already"
+    );
     let history = world.ledger.read::<CertificateEvent>(serial).await.unwrap();
     assert!(CertificateState::of(&history.events).revoked.is_some());
     assert_eq!(history.events.len(), 3);
-    for unknown in ["00".repeat(20), "x".to_owned(), String::new(), "../".to_owned()] {
-        let refused = revoke(&world.issuer, &unknown, compromise, "o").await.unwrap_err();
+    for unknown in [
+        "00".repeat(20),
+        "x".to_owned(),
+        String::new(),
+        "../".to_owned(),
+    ] {
+        let refused = revoke(&world.issuer, &unknown, compromise, "o")
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind, ErrorKind::NotFound, "{unknown}");
     }
 }
@@ -260,7 +349,11 @@ async fn a_revocation_cut_short_is_completed_by_whoever_comes_next() {
     world.issuer.crls.refresh().await.unwrap();
     world.apply("org", "organization", Some(true)).await;
     let id = world.submit("org").await;
-    let issued = world.issuer.issue_event_certificate(&request(id, "org")).await.unwrap();
+    let issued = world
+        .issuer
+        .issue_event_certificate(&request(id, "org"))
+        .await
+        .unwrap();
     let certificate = Certificate::from_der(&issued.certificate).unwrap();
     // Dies right after the decision.
     world.truth.set_faults(|verb, key| {
@@ -268,13 +361,21 @@ async fn a_revocation_cut_short_is_completed_by_whoever_comes_next() {
         (verb == Verb::Create && later).then_some(Fault::Refuse)
     });
     let reason = RevocationReason::Unspecified;
-    revoke(&world.issuer, certificate.serial_hex(), reason, "o").await.unwrap_err();
+    revoke(&world.issuer, certificate.serial_hex(), reason, "o")
+        .await
+        .unwrap_err();
     world.truth.clear_faults();
     let (authority, truth) = (world.issuer.authority.clone(), world.truth.clone());
     let other = CrlPublisher::new(authority, truth, world.clock.clone());
     let revoked = other.refresh().await.unwrap();
     assert_eq!(revoked[0].serial, certificate.serial_hex());
-    assert!(other.current(NOW).unwrap().find(certificate.serial()).is_some());
+    assert!(
+        other
+            .current(NOW)
+            .unwrap()
+            .find(certificate.serial())
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -285,9 +386,7 @@ async fn lists_are_numbered_once_and_renewed_in_time() {
         CrlPublisher::new(authority, truth, world.clock.clone())
     };
     let (one, two) = (publisher(), publisher());
-    let numbers = |publisher: &CrlPublisher| {
-        publisher.current(NOW).unwrap().number().unwrap()
-    };
+    let numbers = |publisher: &CrlPublisher| publisher.current(NOW).unwrap().number().unwrap();
     one.refresh().await.unwrap();
     two.refresh().await.unwrap();
     assert_eq!((numbers(&one), numbers(&two)), (1, 1));
@@ -295,7 +394,10 @@ async fn lists_are_numbered_once_and_renewed_in_time() {
     two.refresh().await.unwrap();
     one.refresh().await.unwrap();
     assert_eq!((numbers(&one), numbers(&two)), (2, 2));
-    assert_eq!(publisher().current(NOW).unwrap_err().kind, ErrorKind::Unavailable);
+    assert_eq!(
+        publisher().current(NOW).unwrap_err().kind,
+        ErrorKind::Unavailable
+    );
     let later = NOW.plus_ms(26 * HOUR_MS);
     assert_eq!(one.current(later).unwrap_err().kind, ErrorKind::Unavailable);
 }

@@ -49,7 +49,10 @@ impl Appender {
     pub async fn append(&self, entry: Entry) -> Result<u64> {
         let stopped = || Error::unavailable("the log's writer has stopped");
         let (reply, answer) = oneshot::channel();
-        self.0.send(Job { entry, reply }).await.map_err(|_| stopped())?;
+        self.0
+            .send(Job { entry, reply })
+            .await
+            .map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }
@@ -124,7 +127,10 @@ async fn commit(writer: &mut Writer, entries: &[Entry]) -> Result<super::writer:
     loop {
         tries += 1;
         match writer.commit(entries).await {
-            Err(e) if tries < TRIES_MAX && (e.kind.is_transient() || e.kind == ErrorKind::Conflict) => {
+            Err(e)
+                if tries < TRIES_MAX
+                    && (e.kind.is_transient() || e.kind == ErrorKind::Conflict) =>
+            {
                 tracing::warn!(error = %e, tries, "commit again");
                 tokio::time::sleep(PAUSE * tries).await;
             }

@@ -28,11 +28,17 @@ pub async fn read_bundle(truth: &dyn Objects, bundle: u64, size: u64) -> Result<
     let mut entries = match full {
         Some(entries) => entries,
         None if width < WIDTH => segments(truth, first, size).await?,
-        None => return Err(Error::internal(format!("bundle {bundle} of the log is missing"))),
+        None => {
+            return Err(Error::internal(format!(
+                "bundle {bundle} of the log is missing"
+            )));
+        }
     };
     entries.truncate(usize::try_from(width).unwrap_or(usize::MAX));
     if entries.len() as u64 != width {
-        return Err(Error::internal(format!("bundle {bundle} of the log is incomplete")));
+        return Err(Error::internal(format!(
+            "bundle {bundle} of the log is incomplete"
+        )));
     }
     Ok(entries)
 }
@@ -44,13 +50,18 @@ pub async fn read_bundle(truth: &dyn Objects, bundle: u64, size: u64) -> Result<
 pub async fn read_entry(truth: &dyn Objects, leaf_index: u64, size: u64) -> Result<Bytes> {
     let bundle = read_bundle(truth, leaf_index / WIDTH, size).await?;
     let place = usize::try_from(leaf_index % WIDTH).unwrap_or(usize::MAX);
-    bundle.into_iter().nth(place).ok_or_else(|| Error::not_found("the log is not that long"))
+    bundle
+        .into_iter()
+        .nth(place)
+        .ok_or_else(|| Error::not_found("the log is not that long"))
 }
 
 /// A full bundle, when there is one.
 pub(crate) async fn full_bundle(truth: &dyn Objects, bundle: u64) -> Result<Option<Vec<Bytes>>> {
     let path = key(&bundle_path(bundle, TILE_WIDTH));
-    let Some(object) = truth.get(&path, BUNDLE_BYTES_MAX).await? else { return Ok(None) };
+    let Some(object) = truth.get(&path, BUNDLE_BYTES_MAX).await? else {
+        return Ok(None);
+    };
     split(&object.bytes, Some(TILE_WIDTH)).map(Some)
 }
 
@@ -68,7 +79,9 @@ async fn segments(truth: &dyn Objects, first: u64, size: u64) -> Result<Vec<Byte
     let listed = truth.list(SEGMENTS, after.as_deref(), 256).await?;
     let mut entries = Vec::new();
     for object in listed {
-        let Some(start) = number(&object.key, SEGMENTS).filter(|start| *start < size) else { break };
+        let Some(start) = number(&object.key, SEGMENTS).filter(|start| *start < size) else {
+            break;
+        };
         // A commit that was lost with its head may have left segments that later ones reach into.
         if start != first + entries.len() as u64 {
             continue;
@@ -84,7 +97,10 @@ fn split(bytes: &Bytes, width: Option<u16>) -> Result<Vec<Bytes>> {
         None => count(bytes),
     };
     let entries = decode_bundle(bytes, width).map_err(Error::internal)?;
-    Ok(entries.into_iter().map(|entry| bytes.slice_ref(entry)).collect())
+    Ok(entries
+        .into_iter()
+        .map(|entry| bytes.slice_ref(entry))
+        .collect())
 }
 
 /// How many entries a segment holds: lengths are followed, contents are the decoder's to check.
@@ -92,7 +108,9 @@ fn count(mut bytes: &[u8]) -> u16 {
     let mut entries = 0u16;
     while let Some((length, rest)) = bytes.split_first_chunk() {
         entries = entries.saturating_add(1);
-        bytes = rest.get(usize::from(u16::from_be_bytes(*length))..).unwrap_or_default();
+        bytes = rest
+            .get(usize::from(u16::from_be_bytes(*length))..)
+            .unwrap_or_default();
     }
     entries
 }
@@ -113,6 +131,9 @@ pub(crate) async fn load_tree(truth: &dyn Objects, size: u64, root: Hash) -> Res
         0 => Vec::new(),
         _ => read_bundle(truth, size / WIDTH, size).await?,
     };
-    let tail = tail.iter().map(|bytes| Entry::read(bytes)).collect::<Result<_>>()?;
+    let tail = tail
+        .iter()
+        .map(|bytes| Entry::read(bytes))
+        .collect::<Result<_>>()?;
     Tree::from_parts(size, root, edge, tail)
 }

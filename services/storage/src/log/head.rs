@@ -36,17 +36,28 @@ impl Head {
         staged: String,
         nonce: String,
     ) -> Self {
-        Self { format: FORMAT.to_owned(), size, checkpoint, previous_size, staged, nonce }
+        Self {
+            format: FORMAT.to_owned(),
+            size,
+            checkpoint,
+            previous_size,
+            staged,
+            nonce,
+        }
     }
 
     pub(crate) fn to_bytes(&self) -> Result<Bytes> {
-        serde_json::to_vec(self).map(Bytes::from).map_err(Error::internal)
+        serde_json::to_vec(self)
+            .map(Bytes::from)
+            .map_err(Error::internal)
     }
 }
 
 /// The head and its version; `None` when there is none.
 pub(crate) async fn read_head(work: &dyn Objects) -> Result<Option<(Head, Version)>> {
-    let Some(object) = work.get(HEAD, HEAD_BYTES_MAX).await? else { return Ok(None) };
+    let Some(object) = work.get(HEAD, HEAD_BYTES_MAX).await? else {
+        return Ok(None);
+    };
     let head: Head = serde_json::from_slice(&object.bytes)
         .map_err(|e| Error::internal(format!("{HEAD} does not read: {e}")))?;
     if head.format != FORMAT || head.previous_size > head.size {
@@ -67,7 +78,9 @@ pub(crate) fn encode_staged(entries: &[Entry]) -> Result<Bytes> {
 }
 
 pub(crate) async fn read_staged(work: &dyn Objects, key: &str) -> Result<Option<Vec<Entry>>> {
-    let Some(object) = work.get(key, STAGED_BYTES_MAX).await? else { return Ok(None) };
+    let Some(object) = work.get(key, STAGED_BYTES_MAX).await? else {
+        return Ok(None);
+    };
     let bad = || Error::internal(format!("{key} is cut short"));
     let mut rest: &[u8] = &object.bytes;
     let mut entries = Vec::new();

@@ -32,7 +32,9 @@ impl Index {
     #[must_use]
     pub fn leaf(&self, evidence: EvidenceId) -> Option<u64> {
         let places = self.by_submission.get(&evidence.submission)?;
-        let at = places.binary_search_by_key(&evidence.item, |(item, _)| *item).ok()?;
+        let at = places
+            .binary_search_by_key(&evidence.item, |(item, _)| *item)
+            .ok()?;
         places.get(at).map(|(_, leaf)| *leaf)
     }
 
@@ -46,7 +48,15 @@ impl Index {
     pub fn iter(&self) -> impl Iterator<Item = (EvidenceId, u64)> {
         self.by_submission.iter().flat_map(|(submission, places)| {
             let submission = *submission;
-            places.iter().map(move |(item, leaf)| (EvidenceId { submission, item: *item }, *leaf))
+            places.iter().map(move |(item, leaf)| {
+                (
+                    EvidenceId {
+                        submission,
+                        item: *item,
+                    },
+                    *leaf,
+                )
+            })
         })
     }
 
@@ -54,7 +64,9 @@ impl Index {
     pub(crate) fn push(&mut self, evidence: EvidenceId) {
         let places = self.by_submission.entry(evidence.submission).or_default();
         match places.binary_search_by_key(&evidence.item, |(item, _)| *item) {
-            Ok(_) => tracing::error!(%evidence, leaf = self.size, "a number stands twice in the log"),
+            Ok(_) => {
+                tracing::error!(%evidence, leaf = self.size, "a number stands twice in the log")
+            }
             Err(at) => places.insert(at, (evidence.item, self.size)),
         }
         self.size += 1;
@@ -62,7 +74,11 @@ impl Index {
 }
 
 /// The numbers in a bundle of the log of `size`: from its index tile, or from the entries of the last one.
-pub(crate) async fn numbers(truth: &dyn Objects, bundle: u64, size: u64) -> Result<Vec<EvidenceId>> {
+pub(crate) async fn numbers(
+    truth: &dyn Objects,
+    bundle: u64,
+    size: u64,
+) -> Result<Vec<EvidenceId>> {
     if (bundle + 1) * WIDTH <= size {
         let path = key(&index_path(bundle, TILE_WIDTH));
         let tile = truth.get(&path, INDEX_BYTES_MAX).await?;
@@ -74,5 +90,8 @@ pub(crate) async fn numbers(truth: &dyn Objects, bundle: u64, size: u64) -> Resu
         return Ok(numbers);
     }
     let entries = read_bundle(truth, bundle, size).await?;
-    entries.iter().map(|bytes| Entry::read(bytes).map(|entry| entry.evidence)).collect()
+    entries
+        .iter()
+        .map(|bytes| Entry::read(bytes).map(|entry| entry.evidence))
+        .collect()
 }

@@ -33,5 +33,6 @@ pub(crate) fn staged_key(size: u64, nonce: &str) -> String {
 /// The number at the end of a checkpoint's or segment's key.
 pub(crate) fn number(key: &str, prefix: &str) -> Option<u64> {
     let digits = key.strip_prefix(prefix)?;
-    (digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+    (digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
 }

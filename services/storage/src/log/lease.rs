@@ -26,7 +26,13 @@ pub struct Lease {
 impl Lease {
     #[must_use]
     pub fn new(work: Arc<dyn Objects>, random: Arc<dyn Random>, length: Duration) -> Self {
-        Self { work, random, length, seen: None, held: None }
+        Self {
+            work,
+            random,
+            length,
+            seen: None,
+            held: None,
+        }
     }
 
     /// How long to wait between two calls of [`Self::acquire`].
@@ -81,7 +87,10 @@ impl Lease {
     /// Lets another process take it at once.
     pub async fn release(&mut self) {
         if let Some(version) = self.held.take() {
-            self.work.swap(LEASE, Some(&version), Bytes::from_static(FREE)).await.ok();
+            self.work
+                .swap(LEASE, Some(&version), Bytes::from_static(FREE))
+                .await
+                .ok();
         }
     }
 }
@@ -97,7 +106,11 @@ mod tests {
     async fn one_holder_until_it_goes_or_falls_silent() {
         let work: Arc<dyn Objects> = Arc::new(MemoryObjects::new());
         let lease = || {
-            Lease::new(work.clone(), Arc::new(SystemRandom), Duration::from_millis(60))
+            Lease::new(
+                work.clone(),
+                Arc::new(SystemRandom),
+                Duration::from_millis(60),
+            )
         };
         let (mut one, mut two) = (lease(), lease());
         assert!(one.acquire().await.unwrap());

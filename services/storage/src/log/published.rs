@@ -38,7 +38,13 @@ impl Log {
     #[must_use]
     pub fn new(buckets: &Buckets, verifier: LogVerifier) -> Self {
         let (truth, work) = (buckets.truth.clone(), buckets.work.clone());
-        Self { truth, work, verifier, latest: RwLock::default(), index: RwLock::default() }
+        Self {
+            truth,
+            work,
+            verifier,
+            latest: RwLock::default(),
+            index: RwLock::default(),
+        }
     }
 
     /// The newest checkpoint this process knows.
@@ -46,32 +52,49 @@ impl Log {
     /// # Errors
     /// `Unavailable` before the first was read.
     pub fn latest(&self) -> Result<Published> {
-        let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let latest = self
+            .latest
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         latest.ok_or_else(|| Error::unavailable("no checkpoint of the log was read yet"))
     }
 
     /// Where a number stands, as far as this process knows.
     #[must_use]
     pub fn leaf(&self, evidence: EvidenceId) -> Option<u64> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).leaf(evidence)
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .leaf(evidence)
     }
 
     /// How many of a submission's items are in the log.
     #[must_use]
     pub fn deposited(&self, submission: SubmissionId) -> usize {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).deposited(submission)
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .deposited(submission)
     }
 
     /// Every number and its leaf index.
     #[must_use]
     pub fn everything(&self) -> Vec<(EvidenceId, u64)> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).iter().collect()
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .collect()
     }
 
     /// Entries the index covers.
     #[must_use]
     pub fn indexed(&self) -> u64 {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).size()
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .size()
     }
 
     /// Looks for a newer checkpoint and takes it up.
@@ -114,12 +137,18 @@ impl Log {
     pub(crate) fn read_note(&self, note: Bytes) -> Result<Published> {
         let pinned = std::slice::from_ref(&self.verifier);
         let checkpoint = Checkpoint::verify(&note, pinned).map_err(Error::internal)?;
-        Ok(Published { size: checkpoint.size, root: checkpoint.root, note })
+        Ok(Published {
+            size: checkpoint.size,
+            root: checkpoint.root,
+            note,
+        })
     }
 
     /// The largest published size, by bisection: some eighty listings of one key, whatever the size.
     pub(crate) async fn newest_size(&self) -> Result<Option<u64>> {
-        let Some(mut known) = self.checkpoint_after(None).await? else { return Ok(None) };
+        let Some(mut known) = self.checkpoint_after(None).await? else {
+            return Ok(None);
+        };
         let mut bound = SIZE_MAX;
         while known < bound {
             let middle = known + (bound - known) / 2;
@@ -142,9 +171,12 @@ impl Log {
     pub(crate) async fn checkpoint_after(&self, size: Option<u64>) -> Result<Option<u64>> {
         let after = size.map(checkpoint_key);
         let found = self.truth.list(CHECKPOINTS, after.as_deref(), 1).await?;
-        let Some(first) = found.first() else { return Ok(None) };
+        let Some(first) = found.first() else {
+            return Ok(None);
+        };
         let size = number(&first.key, CHECKPOINTS);
-        size.map(Some).ok_or_else(|| Error::internal(format!("{} is no checkpoint", first.key)))
+        size.map(Some)
+            .ok_or_else(|| Error::internal(format!("{} is no checkpoint", first.key)))
     }
 
     /// Takes up a published checkpoint: first its numbers, then the checkpoint itself.
@@ -165,7 +197,10 @@ impl Log {
             }
         }
         let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
-        if latest.as_ref().is_none_or(|known| known.size < published.size) {
+        if latest
+            .as_ref()
+            .is_none_or(|known| known.size < published.size)
+        {
             *latest = Some(published);
         }
         Ok(())

@@ -25,7 +25,10 @@ impl Entry {
     /// # Errors
     /// `Malformed` when it is too long for the log.
     pub fn of(record: &Record) -> Result<Self> {
-        Ok(Self { evidence: record.evidence, bytes: record.encode()?.into() })
+        Ok(Self {
+            evidence: record.evidence,
+            bytes: record.encode()?.into(),
+        })
     }
 
     /// Of an entry's bytes.
@@ -34,7 +37,10 @@ impl Entry {
     /// `Malformed` when they are no record.
     pub fn read(bytes: &[u8]) -> Result<Self> {
         let record = Record::decode(bytes)?;
-        Ok(Self { evidence: record.evidence, bytes: Bytes::copy_from_slice(bytes) })
+        Ok(Self {
+            evidence: record.evidence,
+            bytes: Bytes::copy_from_slice(bytes),
+        })
     }
 }
 
@@ -63,7 +69,12 @@ impl Tree {
     /// The tree without entries.
     #[must_use]
     pub fn empty() -> Self {
-        Self { size: 0, root: EMPTY_ROOT, edge: BTreeMap::new(), tail: Vec::new() }
+        Self {
+            size: 0,
+            root: EMPTY_ROOT,
+            edge: BTreeMap::new(),
+            tail: Vec::new(),
+        }
     }
 
     /// From what was read back. That `edge` hashes to `root` is checked by the next append.
@@ -77,11 +88,21 @@ impl Tree {
         tail: Vec<Entry>,
     ) -> Result<Self> {
         let leaves: Vec<u8> = tail.iter().flat_map(|e| leaf_hash(&e.bytes).0).collect();
-        let known = edge.iter().find(|(id, _)| id.level == 0).map_or(&[][..], |(_, bytes)| bytes);
+        let known = edge
+            .iter()
+            .find(|(id, _)| id.level == 0)
+            .map_or(&[][..], |(_, bytes)| bytes);
         if tail.len() as u64 != size % WIDTH || leaves != known {
-            return Err(Error::internal("the log's last entries are not those of its last tile"));
+            return Err(Error::internal(
+                "the log's last entries are not those of its last tile",
+            ));
         }
-        Ok(Self { size, root, edge, tail })
+        Ok(Self {
+            size,
+            root,
+            edge,
+            tail,
+        })
     }
 
     /// Appends. The same tree and entries give the same bytes.
@@ -97,7 +118,9 @@ impl Tree {
         let growth = append(self.size, self.root, &edge, &leaves).map_err(Error::internal)?;
         let mut grown = self.grow_entries(new)?;
         for (id, bytes) in &growth.tiles {
-            grown.tiles.push((key(&id.path()), Bytes::copy_from_slice(bytes)));
+            grown
+                .tiles
+                .push((key(&id.path()), Bytes::copy_from_slice(bytes)));
         }
         let made: BTreeMap<TileId, Vec<u8>> = growth.tiles.into_iter().collect();
         for id in edge_tiles(growth.size).map_err(Error::internal)? {
@@ -120,7 +143,10 @@ impl Tree {
         for (bundle, number) in tail.chunks_exact(width).zip(first_bundle..) {
             entries.push((key(&bundle_path(number, TILE_WIDTH)), encode(bundle)?));
             let numbers: Vec<EvidenceId> = bundle.iter().map(|entry| entry.evidence).collect();
-            tiles.push((key(&index_path(number, TILE_WIDTH)), encode_index(&numbers).into()));
+            tiles.push((
+                key(&index_path(number, TILE_WIDTH)),
+                encode_index(&numbers).into(),
+            ));
         }
         let size = self.size + new.len() as u64;
         let tail = tail.split_off(full * width);
@@ -129,14 +155,25 @@ impl Tree {
         if !fresh.is_empty() {
             entries.push((segment_key(size - fresh.len() as u64), encode(fresh)?));
         }
-        let tree = Self { size, root: self.root, edge: BTreeMap::new(), tail };
-        Ok(Grown { tree, entries, tiles })
+        let tree = Self {
+            size,
+            root: self.root,
+            edge: BTreeMap::new(),
+            tail,
+        };
+        Ok(Grown {
+            tree,
+            entries,
+            tiles,
+        })
     }
 }
 
 fn encode(entries: &[Entry]) -> Result<Bytes> {
     let bytes: Vec<&[u8]> = entries.iter().map(|entry| entry.bytes.as_ref()).collect();
-    encode_bundle(&bytes).map(Bytes::from).map_err(Error::malformed)
+    encode_bundle(&bytes)
+        .map(Bytes::from)
+        .map_err(Error::malformed)
 }
 
 #[cfg(test)]
@@ -146,10 +183,16 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn entry(submission: u8, item: u32) -> Entry {
-        let submission = SubmissionId::new(Timestamp::from_unix_ms(1_795_000_000_000), [submission; 10]);
+        let submission =
+            SubmissionId::new(Timestamp::from_unix_ms(1_795_000_000_000), [submission; 10]);
         let evidence = EvidenceId { submission, item };
-        Entry::of(&Record { evidence, statement: vec![7; 40], manifest: vec![], signature: vec![] })
-            .unwrap()
+        Entry::of(&Record {
+            evidence,
+            statement: vec![7; 40],
+            manifest: vec![],
+            signature: vec![],
+        })
+        .unwrap()
     }
 
     #[test]

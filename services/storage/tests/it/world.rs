@@ -28,8 +28,14 @@ impl World {
         let truth = Arc::new(MemoryObjects::new());
         let clock = Arc::new(ManualClock::at(NOW));
         let ledger = Ledger::new(truth.clone(), clock.clone(), Arc::new(SystemRandom));
-        let world = Self { truth, clock, ledger };
-        world.record("acme-ltd", PartyEvent::Applied(application())).await;
+        let world = Self {
+            truth,
+            clock,
+            ledger,
+        };
+        world
+            .record("acme-ltd", PartyEvent::Applied(application()))
+            .await;
         let decided = PartyEvent::Decided {
             verified: true,
             method: "officer".into(),
@@ -51,7 +57,11 @@ impl World {
 
     pub async fn record<E: LedgerEvent>(&self, id: &str, event: E) {
         let mut history = self.ledger.read::<E>(id).await.unwrap();
-        let appended = self.ledger.append(&mut history, "role:test", "test", event).await.unwrap();
+        let appended = self
+            .ledger
+            .append(&mut history, "role:test", "test", event)
+            .await
+            .unwrap();
         assert_eq!(appended, Appended::Appended);
     }
 
@@ -72,8 +82,10 @@ impl World {
             expires_at: now.to_rfc3339(),
         };
         self.record(&intent.to_string(), requested).await;
-        let confirmed =
-            IntentEvent::Confirmed { from_address: "127.0.0.1".into(), user_agent: "t".into() };
+        let confirmed = IntentEvent::Confirmed {
+            from_address: "127.0.0.1".into(),
+            user_agent: "t".into(),
+        };
         self.record(&intent.to_string(), confirmed).await;
         let line = |place| match place {
             1 => ItemOutcome::Refused(Malformed::new("title", "empty")),
@@ -95,7 +107,10 @@ impl World {
         })
         .unwrap();
         let bytes = write_submission(&submission);
-        self.truth.create(&submission_key(submission.id), bytes.into()).await.unwrap();
+        self.truth
+            .create(&submission_key(submission.id), bytes.into())
+            .await
+            .unwrap();
         submission
     }
 }
@@ -121,16 +136,29 @@ fn item(place: u32) -> Item {
         media_type: MediaType::parse("text/html").unwrap(),
         role,
         size_bytes: 5,
-        digests: Digests { sha3_256: Sha3_256([place as u8; 32]), sha256: Sha256([2; 32]) },
+        digests: Digests {
+            sha3_256: Sha3_256([place as u8; 32]),
+            sha256: Sha256([2; 32]),
+        },
     };
     let artifacts = vec![
         artifact("截图 1.html", ArtifactRole::Content),
         artifact("log.jsonl", ArtifactRole::ProcessLog),
     ];
     let url = Some("https://example.com/?a=<b>&c".to_owned());
-    Item::new(format!("Shop page {place}"), Purpose::Infringement, url, Some(NOW), artifacts).unwrap()
+    Item::new(
+        format!("Shop page {place}"),
+        Purpose::Infringement,
+        url,
+        Some(NOW),
+        artifacts,
+    )
+    .unwrap()
 }
 
 pub fn number(submission: &Submission, item: u32) -> EvidenceId {
-    EvidenceId { submission: submission.id, item }
+    EvidenceId {
+        submission: submission.id,
+        item,
+    }
 }

@@ -53,7 +53,9 @@ fn check(report: &str, accuracy_ms: u32) -> Result<()> {
     if bound_ms <= f64::from(accuracy_ms) {
         return Ok(());
     }
-    Err(Error::unavailable(format!("the clock's error bound is {bound_ms:.1} ms")))
+    Err(Error::unavailable(format!(
+        "the clock's error bound is {bound_ms:.1} ms"
+    )))
 }
 
 #[cfg(test)]
@@ -79,7 +81,10 @@ mod tests {
 
     #[tokio::test]
     async fn without_chronyc_the_clock_is_not_confirmed() {
-        let chrony = Chrony { command: "/nonexistent/chronyc".into(), accuracy_ms: 1_000 };
+        let chrony = Chrony {
+            command: "/nonexistent/chronyc".into(),
+            accuracy_ms: 1_000,
+        };
         assert!(chrony.confirm().await.is_err());
     }
 }

@@ -37,14 +37,20 @@ pub struct SystemReader {
 impl SystemReader {
     #[must_use]
     pub fn new(wall: Arc<dyn Clock>) -> Self {
-        Self { wall, started: Instant::now() }
+        Self {
+            wall,
+            started: Instant::now(),
+        }
     }
 }
 
 impl ClockReader for SystemReader {
     fn read(&self) -> Reading {
         let elapsed = self.started.elapsed().as_millis();
-        Reading { wall: self.wall.now(), monotonic_ms: i64::try_from(elapsed).unwrap_or(i64::MAX) }
+        Reading {
+            wall: self.wall.now(),
+            monotonic_ms: i64::try_from(elapsed).unwrap_or(i64::MAX),
+        }
     }
 }
 
@@ -67,7 +73,11 @@ struct State {
 impl ClockLease {
     #[must_use]
     pub fn new(reader: Box<dyn ClockReader>, max_offset_ms: u32) -> Self {
-        Self { reader, max_offset_ms: max_offset_ms.into(), state: Mutex::default() }
+        Self {
+            reader,
+            max_offset_ms: max_offset_ms.into(),
+            state: Mutex::default(),
+        }
     }
 
     /// Renews the lease, unless the clock has jumped. Called by whoever has reason to trust the clock now.
@@ -87,12 +97,16 @@ impl ClockLease {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let reading = self.reader.read();
         if !self.agrees(&mut state, reading) {
-            return Err(Error::unavailable("the clock has jumped; nothing is stamped"));
+            return Err(Error::unavailable(
+                "the clock has jumped; nothing is stamped",
+            ));
         }
         let fresh = |at: i64| reading.monotonic_ms - at <= LEASE_MS;
         match state.renewed_ms {
             Some(at) if fresh(at) => Ok(reading.wall),
-            _ => Err(Error::unavailable("the clock lease is stale; nothing is stamped")),
+            _ => Err(Error::unavailable(
+                "the clock lease is stale; nothing is stamped",
+            )),
         }
     }
 
@@ -101,7 +115,10 @@ impl ClockLease {
         let elapsed_ms = reading.monotonic_ms - anchor.monotonic_ms;
         let moved_ms = reading.wall.ms_since(anchor.wall) - elapsed_ms;
         if moved_ms.abs() > self.max_offset_ms + elapsed_ms * SLEW_PPM / 1_000_000 {
-            tracing::error!(moved_ms, "the wall clock jumped: time-stamping is suspended");
+            tracing::error!(
+                moved_ms,
+                "the wall clock jumped: time-stamping is suspended"
+            );
             state.held_until_ms = reading.monotonic_ms + HOLD_MS;
             state.renewed_ms = None;
             state.anchor = Some(reading);
@@ -134,7 +151,9 @@ mod tests {
     impl ClockReader for Arc<Moved> {
         fn read(&self) -> Reading {
             Reading {
-                wall: Timestamp::from_unix_ms(1_795_000_000_000 + self.wall_ms.load(Ordering::SeqCst)),
+                wall: Timestamp::from_unix_ms(
+                    1_795_000_000_000 + self.wall_ms.load(Ordering::SeqCst),
+                ),
                 monotonic_ms: self.monotonic_ms.load(Ordering::SeqCst),
             }
         }
@@ -166,7 +185,10 @@ mod tests {
             clocks.wall_ms.fetch_add(jump_ms, Ordering::SeqCst);
             assert!(lease.now().is_err(), "{jump_ms}");
             lease.renew();
-            assert!(lease.now().is_err(), "renewed by a clock that jumped: {jump_ms}");
+            assert!(
+                lease.now().is_err(),
+                "renewed by a clock that jumped: {jump_ms}"
+            );
             clocks.advance(59_000);
             lease.renew();
             assert!(lease.now().is_err(), "{jump_ms}");

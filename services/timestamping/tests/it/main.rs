@@ -1,5 +1,5 @@
 //! Tokens for anybody, judged by OpenSSL.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::process::Command;
 use std::sync::Arc;
@@ -19,7 +19,10 @@ struct Standing(Arc<ManualClock>);
 
 impl ClockReader for Standing {
     fn read(&self) -> Reading {
-        Reading { wall: self.0.now(), monotonic_ms: self.0.now().unix_ms() }
+        Reading {
+            wall: self.0.now(),
+            monotonic_ms: self.0.now().unix_ms(),
+        }
     }
 }
 
@@ -50,35 +53,60 @@ fn issue(
         reliance_limit: None,
         instruction: None,
     };
-    sign_certificate(&template.to_be_signed().unwrap(), issuer.map_or(key, |(_, key)| key)).unwrap()
+    sign_certificate(
+        &template.to_be_signed().unwrap(),
+        issuer.map_or(key, |(_, key)| key),
+    )
+    .unwrap()
 }
 
 impl Unit {
     fn new() -> Self {
         // OpenSSL judges by the machine's clock.
         let now = SystemClock.now();
-        let (root_key, key) = (MemoryKey::generate().unwrap(), MemoryKey::generate().unwrap());
+        let (root_key, key) = (
+            MemoryKey::generate().unwrap(),
+            MemoryKey::generate().unwrap(),
+        );
         let root = issue(Profile::RootCa, &root_key, None, now);
         let certificate = issue(Profile::Tsa, &key, Some((&root, &root_key)), now);
         let clock = Arc::new(ManualClock::at(now));
         let lease = Arc::new(ClockLease::new(Box::new(Standing(clock.clone())), 100));
         let policy = oid::POLICY_TIME_STAMP;
-        let authority = TimeStampAuthority { certificate, chain: vec![], policy, accuracy_ms: 1_000 };
-        let stamper =
-            TimeStamper::new(authority, Box::new(key), lease.clone(), Arc::new(SystemRandom));
-        Self { root, clock, lease, stamper: Arc::new(stamper.unwrap()) }
+        let authority = TimeStampAuthority {
+            certificate,
+            chain: vec![],
+            policy,
+            accuracy_ms: 1_000,
+        };
+        let stamper = TimeStamper::new(
+            authority,
+            Box::new(key),
+            lease.clone(),
+            Arc::new(SystemRandom),
+        );
+        Self {
+            root,
+            clock,
+            lease,
+            stamper: Arc::new(stamper.unwrap()),
+        }
     }
 }
 
 fn openssl(arguments: &[&str], folder: &std::path::Path) -> String {
-    let output = Command::new("openssl").args(arguments).current_dir(folder).output().unwrap();
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
     assert!(output.status.success(), "openssl {arguments:?}: {text}");
     text
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openssl_asks_over_http_and_believes_the_answer() {
     let unit = Unit::new();
     unit.lease.renew();
@@ -90,18 +118,46 @@ async fn openssl_asks_over_http_and_believes_the_answer() {
     std::fs::write(path("data"), b"what is stamped").unwrap();
     std::fs::write(path("root.pem"), unit.root.to_pem().unwrap()).unwrap();
     for digest in ["-sha256", "-sha384", "-sha512"] {
-        openssl(&["ts", "-query", "-data", "data", digest, "-cert", "-out", "q"], folder.path());
+        openssl(
+            &[
+                "ts", "-query", "-data", "data", digest, "-cert", "-out", "q",
+            ],
+            folder.path(),
+        );
         let sent = Command::new("curl")
-            .args(["-sf", "-H", "content-type: application/timestamp-query", "--data-binary", "@q"])
+            .args([
+                "-sf",
+                "-H",
+                "content-type: application/timestamp-query",
+                "--data-binary",
+                "@q",
+            ])
             .args(["-o", "r", &url])
             .current_dir(folder.path())
             .status();
         assert!(sent.unwrap().success());
-        let verify = ["ts", "-verify", "-queryfile", "q", "-in", "r", "-CAfile", "root.pem"];
+        let verify = [
+            "ts",
+            "-verify",
+            "-queryfile",
+            "q",
+            "-in",
+            "r",
+            "-CAfile",
+            "root.pem",
+        ];
         assert!(openssl(&verify, folder.path()).contains("Verification: OK"));
     }
     let refused = Command::new("curl")
-        .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "content-type: text/plain"])
+        .args([
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "-H",
+            "content-type: text/plain",
+        ])
         .args(["--data-binary", "@q", &url])
         .current_dir(folder.path())
         .output();
@@ -114,12 +170,16 @@ fn refusals_are_answers() {
     let unit = Unit::new();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("data"), b"x").unwrap();
-    openssl(&["ts", "-query", "-data", "data", "-sha256", "-out", "q"], folder.path());
+    openssl(
+        &["ts", "-query", "-data", "data", "-sha256", "-out", "q"],
+        folder.path(),
+    );
     let query = std::fs::read(folder.path().join("q")).unwrap();
-    let refused = |request: &[u8]| match TimeStampResp::from_der(&unit.stamper.respond(request).unwrap()) {
-        Ok(TimeStampResp::Refused { failure_bits, .. }) => Some(failure_bits),
-        _ => None,
-    };
+    let refused =
+        |request: &[u8]| match TimeStampResp::from_der(&unit.stamper.respond(request).unwrap()) {
+            Ok(TimeStampResp::Refused { failure_bits, .. }) => Some(failure_bits),
+            _ => None,
+        };
     let stale = refused(&query).expect("no lease, no token");
     unit.lease.renew();
     assert_eq!(refused(&query), None);
@@ -142,7 +202,12 @@ fn only_a_time_stamping_unit_stamps() {
     let key = MemoryKey::generate().unwrap();
     let certificate = issue(Profile::RootCa, &key, None, unit.clock.now());
     let policy = oid::POLICY_TIME_STAMP;
-    let authority = TimeStampAuthority { certificate, chain: vec![], policy, accuracy_ms: 1_000 };
+    let authority = TimeStampAuthority {
+        certificate,
+        chain: vec![],
+        policy,
+        accuracy_ms: 1_000,
+    };
     let refused = TimeStamper::new(authority, Box::new(key), unit.lease, Arc::new(SystemRandom));
     assert_eq!(refused.err().unwrap().kind, ErrorKind::Malformed);
 }
