@@ -44,12 +44,15 @@ lap "vendor enrolled"
 
 step "two courts: one is pushed to, one pulls"
 court_port=$(free_port)
+# Courts on loopback: private addresses are an operator's to allow, so an operator registers them.
+"$probity" officer credential "${officer[@]}" --role operator --out "$dir/secret/operator-key"
+operator=("${edges[@]}" --officer-key "$dir/secret/operator-key")
 for court in beijing hangzhou; do
     channel=pull endpoint=()
     if [ "$court" = beijing ]; then channel=push endpoint=(--endpoint "https://127.0.0.1:$court_port"); fi
     "$probity" court init --dir "$dir/$court" --name "${court^} Internet Court (demonstration)" --recipient "$court" \
         --place "${court^}, China" --channel "$channel" "${endpoint[@]}" --allow-private-address
-    "$probity" officer recipient "${officer[@]}" "$court" --document "$dir/$court/recipient.json"
+    "$probity" officer recipient "${operator[@]}" "$court" --document "$dir/$court/recipient.json"
 done
 "$probity" officer credential "${officer[@]}" --role court --recipient hangzhou --out "$dir/hangzhou/credential"
 roots=(--roots "$dir/keys/public/root-ca.crt.pem" --log-key "$dir/keys/public/log.vkey")
@@ -67,23 +70,20 @@ step "submit: hash, upload, one-time code bound to the instruction, evidence num
 "$probity" submit "$captures" --case "(2026)京0491民初1号" --purpose ownership --memory "$dir/submit" --out "$dir/numbers.jsonl" --wait
 lap "submitted and deposited"
 total=$(grep -c '"state":"accepted"' "$dir/numbers.jsonl")
-numbers() { sed -n 's/.*"evidence":"\([^"]*\)".*/\1/p' "$dir/numbers.jsonl"; }
+mapfile -t numbers < <(sed -n 's/.*"evidence":"\([^"]*\)".*/\1/p' "$dir/numbers.jsonl")
+push=("${numbers[@]:0:20}") pull=("${numbers[@]:20:20}")
+[ "${#pull[@]}" -gt 0 ] || pull=("${push[@]}")
 curl -sf "$LOG/checkpoint" | sed 's/^/   /'
 
-push=$(numbers | head -n 20) pull=$(numbers | tail -n +21 | head -n 20)
-[ -n "$pull" ] || pull=$push
-step "deliver by push: 20 packages, encrypted to the court's certificate; each comes back with a signed receipt"
-# shellcheck disable=SC2086 # one word per number
-"$probity" deliver --case "(2026)京0491民初1号" --to beijing $push --wait acknowledged
-lap "20 delivered by push, receipts in"
-step "deliver by pull: the other court fetches 20, decrypts, verifies, signs receipts"
-# shellcheck disable=SC2086
-"$probity" deliver --case "(2026)京0491民初1号" --to hangzhou $pull --wait prepared
+step "deliver by push: ${#push[@]} packages, encrypted to the court's certificate; each comes back with a signed receipt"
+"$probity" deliver --case "(2026)京0491民初1号" --to beijing "${push[@]}" --wait acknowledged
+lap "${#push[@]} delivered by push, receipts in"
+step "deliver by pull: the other court fetches ${#pull[@]}, decrypts, verifies, signs receipts"
+"$probity" deliver --case "(2026)京0491民初1号" --to hangzhou "${pull[@]}" --wait prepared
 "$probity" court pull --dir "$dir/hangzhou" --delivery "$DELIVERY" --credential "$dir/hangzhou/credential" \
     --legal-basis "case (2026)京0491民初1号" "${roots[@]}"
-# shellcheck disable=SC2086
-"$probity" deliver --case "(2026)京0491民初1号" --to hangzhou $pull --wait acknowledged
-lap "20 delivered by pull, receipts in"
+"$probity" deliver --case "(2026)京0491民初1号" --to hangzhou "${pull[@]}" --wait acknowledged
+lap "${#pull[@]} delivered by pull, receipts in"
 
 step "what a court holds, checked without Probity"
 infra/judge.sh "$dir" hangzhou
@@ -94,7 +94,7 @@ package=$(find "$dir/hangzhou" -name '*.asice' | sort | head -n 1)
 
 step "the demonstration in figures"
 printf '   %-36s %s\n' "captures accepted and deposited" "$total" "roles, one process each" "$(echo "$ROLES" | wc -w)" \
-    "delivered by push with receipt" "$(echo "$push" | wc -w)" "delivered by pull with receipt" "$(echo "$pull" | wc -w)"
+    "delivered by push with receipt" "${#push[@]}" "delivered by pull with receipt" "${#pull[@]}"
 for entry in "${laps[@]}"; do printf '   %-36s %8.1f s\n' "${entry%|*}" "$((${entry#*|}))e-3"; done
 printf '   %-36s %8d s\n' "all together" "$((SECONDS - began))"
 echo

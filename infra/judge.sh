@@ -2,7 +2,8 @@
 # judge.sh DIR COURT: opens one of the court's encrypted packages with OpenSSL alone and checks what is in it.
 # Every command is shown before it runs; nothing of Probity takes part and no service is asked.
 set -euo pipefail
-dir=$1 court=$2
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+dir=$(cd "$1" && pwd) court=$2
 work=$dir/judge
 rm -rf "$work"
 mkdir -p "$work"
@@ -15,15 +16,16 @@ show openssl cms -decrypt -binary -inform DER -in "$encrypted" -recip "$dir/$cou
 show unzip -q -o "$work/package.asice" -d "$work/package"
 cd "$work/package"
 manifest=META-INF/ASiCManifest001.xml signature=META-INF/signature001.p7s
-# The certificates the signer sent along, to build the path from; the root is pinned and comes from elsewhere.
-openssl cms -cmsout -inform DER -in "$signature" -noout -print >"$work/signature.txt"
-show openssl cms -verify -cades -binary -inform DER -in "$signature" -content "$manifest" -CAfile "$root" \
-    -purpose any -no_check_time -out /dev/null -signer "$work/signer.pem"
-show openssl x509 -in "$work/signer.pem" -noout -subject -issuer -dates
 # The token is an unsigned attribute of the signature; the value it stamps is the signature itself.
-"${PYTHON:-python3}" "$(dirname "$0")/token.py" "$signature" "$work/token.der" "$work/signature.bin"
+"${PYTHON:-python3}" "$here/token.py" "$signature" "$work/token.der" "$work/signature.bin"
 show openssl ts -verify -token_in -in "$work/token.der" -data "$work/signature.bin" -CAfile "$root"
-openssl ts -reply -token_in -in "$work/token.der" -token_out -text 2>/dev/null | sed -n 's/^\(Time stamp\|Accuracy\|Serial\|Policy\)/     \1/p'
+openssl ts -reply -token_in -in "$work/token.der" -token_out -text >"$work/token.txt" 2>/dev/null
+sed -n 's/^\(Time stamp\|Accuracy\|Serial\|Policy\)/     \1/p' "$work/token.txt"
+# The signature is judged at the time that the token proves, today as in thirty years.
+stamped=$(date -u -d "$(sed -n 's/^Time stamp: \(.*\)\.[0-9]* \(.*\)$/\1 \2/p; s/^Time stamp: \([^.]*\)$/\1/p' "$work/token.txt")" +%s)
+show openssl cms -verify -cades -binary -inform DER -in "$signature" -content "$manifest" -CAfile "$root" \
+    -attime "$stamped" -out /dev/null -signer "$work/signer.pem"
+show openssl x509 -in "$work/signer.pem" -noout -subject -issuer -dates
 # Every member the manifest names has the digest that it names.
 "${PYTHON:-python3}" - "$manifest" <<'PY'
 import base64, hashlib, sys, urllib.parse, xml.etree.ElementTree as ET

@@ -16,7 +16,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::edge::{listen, ops};
 use crate::ledger::Ledger;
-use crate::objects::{Buckets, probe};
+use crate::objects::{Buckets, proved};
 use crate::telemetry::{self, Telemetry};
 use crate::{Clock, Error, Random, Result, SystemClock, SystemRandom};
 
@@ -92,11 +92,15 @@ pub async fn start_with(config: &Config, name: &str) -> Result<Process> {
 async fn store_holds(buckets: &Buckets, random: &dyn Random, shutdown: &Shutdown) -> Result<()> {
     let deadline = tokio::time::Instant::now() + STORE_WAIT;
     loop {
-        match probe(&*buckets.work, random).await {
-            Ok(report) => {
-                tracing::info!(?report, "the object store holds its conditions");
+        match proved(&*buckets.work, random, &SystemClock).await {
+            Ok(Some(proof)) => {
+                tracing::info!(proof, "the object store holds its conditions");
                 return Ok(());
             }
+            Ok(None) if tokio::time::Instant::now() >= deadline => {
+                return Err(Error::unavailable("another process has been proving the object store for a minute"));
+            }
+            Ok(None) => tracing::info!("another process is proving the object store"),
             Err(e) if !e.kind.is_transient() || tokio::time::Instant::now() >= deadline => {
                 return Err(e);
             }
@@ -104,7 +108,7 @@ async fn store_holds(buckets: &Buckets, random: &dyn Random, shutdown: &Shutdown
         }
         tokio::select! {
             () = shutdown.requested() => return Err(Error::unavailable("stopped before the object store answered")),
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
 }

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 
 pub use memory::{Fault, MemoryObjects, Verb};
-pub use probe::{ProbeReport, probe};
+pub use probe::{ProbeReport, probe, proved};
 pub use s3::{S3Config, S3Objects};
 
 use crate::{Error, Result};

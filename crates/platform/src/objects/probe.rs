@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future, stream};
 
 use super::{Created, Objects, Swapped};
-use crate::{Error, Random, Result};
+use crate::{Clock, Error, Random, Result};
 
 const WRITERS: usize = 8;
 const ROUNDS: usize = 20;
@@ -41,6 +41,38 @@ pub async fn probe(work: &dyn Objects, random: &dyn Random) -> Result<ProbeRepor
             "store probe: no answer to all races in {limit_s} s"
         )))
     })
+}
+
+/// How long one process's proof serves all: long enough for a deployment's processes to start on it.
+const PROOF_GOOD_FOR_MS: i64 = 3_600_000;
+/// One process at a time probes: several at once measure nothing but each other.
+const TURN_S: i64 = 6;
+const PROOF: &str = "probe/proof";
+
+/// Proves the store, or finds that another process has within the hour; `None` while it is another's turn to probe.
+///
+/// # Errors
+/// As [`probe`].
+pub async fn proved(work: &dyn Objects, random: &dyn Random, clock: &dyn Clock) -> Result<Option<String>> {
+    let now = clock.now();
+    if let Some(proof) = work.get(PROOF, 4096).await? {
+        let text = String::from_utf8_lossy(&proof.bytes).into_owned();
+        let at = text.split(' ').next().unwrap_or_default();
+        let age = probity_domain::Timestamp::parse_rfc3339(at).map(|at| now.ms_since(at));
+        if age.is_ok_and(|ms| (0..PROOF_GOOD_FOR_MS).contains(&ms)) {
+            return Ok(Some(text));
+        }
+    }
+    // Should the store let two processes have the turn, both probe and both find out.
+    let turn = format!("probe/turn/{}", now.unix_s() / TURN_S);
+    let claim = Bytes::from(hex::encode(random.bytes::<16>()));
+    if work.create(&turn, claim).await? != Created::Created {
+        return Ok(None);
+    }
+    let report = probe(work, random).await?;
+    let text = format!("{now} {report:?}");
+    work.put(PROOF, Bytes::from(text.clone())).await?;
+    Ok(Some(text))
 }
 
 async fn race_all(work: &dyn Objects, place: &str) -> Result<ProbeReport> {
@@ -141,6 +173,20 @@ mod tests {
         let report = probe(&store, &SystemRandom).await.unwrap();
         assert_eq!((report.create_rounds, report.swap_rounds), (ROUNDS, ROUNDS));
         assert!(store.list("", None, 10).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_proof_serves_all_for_an_hour() {
+        let store = MemoryObjects::new();
+        let clock = crate::clock::ManualClock::at(probity_domain::Timestamp::from_unix_ms(1_795_000_000_000));
+        let first = proved(&store, &SystemRandom, &clock).await.unwrap();
+        assert!(first.is_some());
+        clock.advance_ms(PROOF_GOOD_FOR_MS - 1);
+        assert_eq!(proved(&store, &SystemRandom, &clock).await.unwrap(), first);
+        clock.advance_ms(1);
+        assert_ne!(proved(&store, &SystemRandom, &clock).await.unwrap(), first);
+        store.forget(PROOF);
+        assert_eq!(proved(&store, &SystemRandom, &clock).await.unwrap(), None, "another's turn");
     }
 
     #[tokio::test]
