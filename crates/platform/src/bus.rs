@@ -1,7 +1,8 @@
 //! Hints over JetStream and questions over request/reply.
 //!
-//! The bus moves work and may lose it: an acknowledgement from it is never a reason to forget anything. Streams and
-//! consumers are made whenever they are found missing, so an emptied NATS is an ordinary case (trap 30).
+//! The bus moves work and may lose it: an acknowledgement from it is never a reason to forget
+//! anything. Streams and consumers are made whenever they are found missing, so an emptied NATS is
+//! an ordinary case (trap 30).
 
 mod config;
 mod question;
@@ -55,9 +56,9 @@ impl fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// Connects, and keeps trying for ever in the background. Waits two seconds for the first connection, then goes
-    /// on without: roles that accept and serve need the store alone. The inbox prefix is the role's own, so that
-    /// permissions keep others from reading its replies.
+    /// Connects, and keeps trying for ever in the background. Waits two seconds for the first
+    /// connection, then goes on without: roles that accept and serve need the store alone. The
+    /// inbox prefix is the role's own, so that permissions keep others from reading its replies.
     ///
     /// # Errors
     /// `Malformed` when a secret or certificate cannot be read or the URL is no URL.
@@ -95,14 +96,14 @@ impl Bus {
         self.client.connection_state() == State::Connected
     }
 
-    /// Publishes a hint with trace context in its headers; `id` is the `Nats-Msg-Id`: within two minutes the same id
-    /// is dropped as a duplicate, so a re-drive puts its round number in (trap 22). Makes the stream when it is
-    /// missing.
+    /// Publishes a hint with trace context in its headers; `id` is the `Nats-Msg-Id`: within two
+    /// minutes the same id is dropped as a duplicate, so a re-drive puts its round number in (trap
+    /// 22). Makes the stream when it is missing.
     ///
     /// # Errors
-    /// `Malformed` for a message over [`MESSAGE_BYTES_MAX`]; `TooMany` when the stream is full; `Unavailable` or
-    /// `Timeout` otherwise, within five seconds. An error means the hint may be lost: callers whose work is durable
-    /// go on.
+    /// `Malformed` for a message over [`MESSAGE_BYTES_MAX`]; `TooMany` when the stream is full;
+    /// `Unavailable` or `Timeout` otherwise, within five seconds. An error means the hint may be
+    /// lost: callers whose work is durable go on.
     pub async fn tell<M: Message>(&self, hint: &Hint, id: &str, message: &M) -> Result<()> {
         let told = self.tell_uncounted(hint, id, message).await;
         let outcome = told.as_ref().err().map_or("ok", |e| e.kind.as_str());
@@ -142,7 +143,8 @@ impl Bus {
             })?
     }
 
-    /// One publish, and its acknowledgement: the first await only sends (async-nats), the second is the server's word.
+    /// One publish, and its acknowledgement: the first await only sends (async-nats), the second is
+    /// the server's word.
     async fn publish(
         &self,
         hint: &Hint,

@@ -1,7 +1,8 @@
-//! One TOML file per process, strict: unknown sections and fields are refused before a socket opens.
+//! One TOML file per process, strict: unknown sections and fields are refused before a socket
+//! opens.
 //!
-//! `[process]`, `[nats]`, `[s3]` and `[redis]` are read here; every other section belongs to the role of that name,
-//! which parses it as strictly.
+//! `[process]`, `[nats]`, `[s3]` and `[redis]` are read here; every other section belongs to the
+//! role of that name, which parses it as strictly.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -97,8 +98,8 @@ impl Config {
         }
     }
 
-    /// The section of a role; an empty one when the file has none, so that a role whose settings all have defaults
-    /// needs no section.
+    /// The section of a role; an empty one when the file has none, so that a role whose settings
+    /// all have defaults needs no section.
     #[must_use]
     pub fn role(&self, name: &str) -> Section {
         self.roles
@@ -147,8 +148,8 @@ fn read_bounded(path: &Path, bytes_max: u64) -> Result<String> {
     Ok(text)
 }
 
-/// Where a secret lies: a path, or `env:NAME` for an environment variable. Holds no secret itself, so printing it
-/// gives nothing away.
+/// Where a secret lies: a path, or `env:NAME` for an environment variable. Holds no secret itself,
+/// so printing it gives nothing away.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretFile(PathBuf);

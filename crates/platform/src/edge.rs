@@ -18,10 +18,11 @@ use std::time::Duration;
 /// Bounds of one listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest body an extractor takes. Routes that stream raise it with `axum::extract::DefaultBodyLimit`.
+    /// Longest body an extractor takes. Routes that stream raise it with
+    /// `axum::extract::DefaultBodyLimit`.
     pub body_bytes_max: usize,
-    /// Longest time without a byte of the request's body arriving before the head of the response. So an upload may
-    /// take hours, but neither its sender nor its handler may stand still.
+    /// Longest time without a byte of the request's body arriving before the head of the response.
+    /// So an upload may take hours, but neither its sender nor its handler may stand still.
     pub answer_time_max: Duration,
     /// Requests answered at once; more are refused with 503 and `Retry-After`.
     pub requests_at_once_max: usize,

@@ -1,8 +1,9 @@
 //! What wakes a stage, acknowledges, retries, parks, traces and measures it — written once.
 //!
-//! A stage is one async function over a batch of messages. This runner pulls hints from the stage's durable consumer,
-//! keeps them alive while the function works, and does with each what the function said. It makes stream and consumer
-//! whenever they are missing, so NATS may be emptied under it. Delivery is at least once: stages are idempotent.
+//! A stage is one async function over a batch of messages. This runner pulls hints from the stage's
+//! durable consumer, keeps them alive while the function works, and does with each what the
+//! function said. It makes stream and consumer whenever they are missing, so NATS may be emptied
+//! under it. Delivery is at least once: stages are idempotent.
 
 mod batch;
 mod pull;
@@ -24,13 +25,15 @@ use pull::{Pulled, Puller};
 /// Deliveries after which a message that still fails is parked.
 pub const DELIVERIES_MAX: i64 = 10;
 
-/// After this many deliveries a message is handled alone, so that one that crashes the worker takes no other along.
+/// After this many deliveries a message is handled alone, so that one that crashes the worker takes
+/// no other along.
 const DELIVERIES_TOGETHER_MAX: i64 = 3;
 
 /// How long work in flight may take at shutdown before it is handed back.
 const DRAIN: Duration = Duration::from_secs(25);
 
-/// Pause between attempts while NATS is unreachable or refuses: grows up to five seconds, plus jitter.
+/// Pause between attempts while NATS is unreachable or refuses: grows up to five seconds, plus
+/// jitter.
 const PAUSE_MS: (u64, u64) = (100, 5_000);
 
 /// How a stage takes its work.
@@ -38,9 +41,11 @@ const PAUSE_MS: (u64, u64) = (100, 5_000);
 pub struct StageConfig {
     /// Messages handed to the function at once, 1 to 256.
     pub batch_max: usize,
-    /// Batches worked on at once by this process, 1 to 64. No more is fetched than these take (trap 35).
+    /// Batches worked on at once by this process, 1 to 64. No more is fetched than these take (trap
+    /// 35).
     pub concurrency: usize,
-    /// Silence after which NATS gives a message to another process. The runner reports progress at a third of it.
+    /// Silence after which NATS gives a message to another process. The runner reports progress at
+    /// a third of it.
     pub ack_wait: Duration,
     /// A batch that takes longer is cut off and tried again.
     pub batch_time_max: Duration,
@@ -81,9 +86,11 @@ impl From<Result<()>> for Outcome {
     }
 }
 
-/// Runs a stage until shutdown: `handler` gets at most `batch_max` messages and answers one outcome for each, in order.
+/// Runs a stage until shutdown: `handler` gets at most `batch_max` messages and answers one outcome
+/// for each, in order.
 ///
-/// At shutdown nothing more is fetched, batches in flight have 25 s, and what is not finished then is handed back.
+/// At shutdown nothing more is fetched, batches in flight have 25 s, and what is not finished then
+/// is handed back.
 ///
 /// # Errors
 /// `Malformed` for a configuration outside its bounds. Nothing the bus does ends a stage.

@@ -1,7 +1,8 @@
 //! One start-up for every role, and one way down.
 //!
-//! The order is fixed: configuration is read whole before a socket opens; the store is probed before anything is
-//! promised on it; NATS and Redis may be missing, because accepting and serving need the store alone.
+//! The order is fixed: configuration is read whole before a socket opens; the store is probed
+//! before anything is promised on it; NATS and Redis may be missing, because accepting and serving
+//! need the store alone.
 
 mod context;
 mod shutdown;
@@ -34,19 +35,21 @@ pub struct Process {
     ops: tokio::task::JoinHandle<Result<()>>,
 }
 
-/// Reads the configuration file and starts; `roles` are the names a section may have, `name` the process's name on
-/// the bus. Signals SIGTERM and SIGINT request shutdown from here on.
+/// Reads the configuration file and starts; `roles` are the names a section may have, `name` the
+/// process's name on the bus. Signals SIGTERM and SIGINT request shutdown from here on.
 ///
 /// # Errors
-/// `Malformed` for a wrong configuration, before any socket opens; `Internal` when the object store lets several
-/// writers win one create-only PUT; `Unavailable` when it does not answer for a minute.
+/// `Malformed` for a wrong configuration, before any socket opens; `Internal` when the object store
+/// lets several writers win one create-only PUT; `Unavailable` when it does not answer for a
+/// minute.
 pub async fn start(path: &Path, roles: &[&str], name: &str) -> Result<(Config, Process)> {
     let config = Config::read(path, roles)?;
     let process = start_with(&config, name).await?;
     Ok((config, process))
 }
 
-/// Opens the store and its registries alone, without bus, cache or listener: for commands that end at once.
+/// Opens the store and its registries alone, without bus, cache or listener: for commands that end
+/// at once.
 ///
 /// # Errors
 /// `Malformed` when a key file does not read.
@@ -69,7 +72,8 @@ pub async fn start_with(config: &Config, name: &str) -> Result<Process> {
     let buckets = config.s3.open(random.clone())?;
     let cache = Cache::new(&config.redis)?;
     let telemetry = telemetry::start(&config.process)?;
-    // Two providers are linked in; whoever uses rustls without naming one gets this one. Fails when set already.
+    // Two providers are linked in; whoever uses rustls without naming one gets this one. Fails when
+    // set already.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .ok();
@@ -88,7 +92,8 @@ pub async fn start_with(config: &Config, name: &str) -> Result<Process> {
     })
 }
 
-/// Proves that a create-only PUT has one winner. The store is waited for; one that fails the proof is not.
+/// Proves that a create-only PUT has one winner. The store is waited for; one that fails the proof
+/// is not.
 async fn store_holds(buckets: &Buckets, random: &dyn Random, shutdown: &Shutdown) -> Result<()> {
     let deadline = tokio::time::Instant::now() + STORE_WAIT;
     loop {
@@ -98,7 +103,9 @@ async fn store_holds(buckets: &Buckets, random: &dyn Random, shutdown: &Shutdown
                 return Ok(());
             }
             Ok(None) if tokio::time::Instant::now() >= deadline => {
-                return Err(Error::unavailable("another process has been proving the object store for a minute"));
+                return Err(Error::unavailable(
+                    "another process has been proving the object store for a minute",
+                ));
             }
             Ok(None) => tracing::info!("another process is proving the object store"),
             Err(e) if !e.kind.is_transient() || tokio::time::Instant::now() >= deadline => {
@@ -114,7 +121,8 @@ async fn store_holds(buckets: &Buckets, random: &dyn Random, shutdown: &Shutdown
 }
 
 impl Process {
-    /// Ends what the roles do not: the ops listener and telemetry. Call when all roles have returned.
+    /// Ends what the roles do not: the ops listener and telemetry. Call when all roles have
+    /// returned.
     pub async fn finish(mut self) {
         self.context.shutdown.request();
         self.context.bus.flush().await;

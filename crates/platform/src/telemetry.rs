@@ -1,6 +1,7 @@
 //! Logs and spans: the one global is the `tracing` subscriber.
 //!
-//! Trace context crosses NATS and HTTP as a W3C `traceparent` header, written and read here in a few lines.
+//! Trace context crosses NATS and HTTP as a W3C `traceparent` header, written and read here in a
+//! few lines.
 
 use std::time::Duration;
 
@@ -102,7 +103,8 @@ pub fn traceparent() -> Option<String> {
     })
 }
 
-/// Reads a `traceparent` value; `None` when it is not one (W3C Trace Context, 3.2.2: then a new trace begins).
+/// Reads a `traceparent` value; `None` when it is not one (W3C Trace Context, 3.2.2: then a new
+/// trace begins).
 #[must_use]
 pub fn parse_traceparent(value: &str) -> Option<SpanContext> {
     let mut parts = value.split('-');
@@ -132,7 +134,8 @@ pub fn continue_trace(span: &tracing::Span, header: Option<&str>) {
     }
 }
 
-/// Links `span` to the trace named by a `traceparent` header: a batch has many causes, so none is its parent.
+/// Links `span` to the trace named by a `traceparent` header: a batch has many causes, so none is
+/// its parent.
 pub fn link_trace(span: &tracing::Span, header: Option<&str>) {
     if let Some(cause) = header.and_then(parse_traceparent) {
         span.add_link(cause);
@@ -169,6 +172,20 @@ mod tests {
             parse_traceparent("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more")
                 .is_some()
         );
+    }
+
+    #[test]
+    fn context_crosses_a_header() {
+        let provider = SdkTracerProvider::builder().build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let told = tracing::info_span!("tell").in_scope(traceparent).unwrap();
+            let answering = tracing::info_span!("answer");
+            continue_trace(&answering, Some(&told));
+            let answered = answering.in_scope(traceparent).unwrap();
+            assert_eq!(answered[..36], told[..36], "the same trace");
+            assert_ne!(answered, told, "another span");
+        });
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Asking and answering between roles: request/reply, protobuf, each bounded by a deadline that travels along.
+//! Asking and answering between roles: request/reply, protobuf, each bounded by a deadline that
+//! travels along.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -70,10 +71,12 @@ replies!(
 );
 
 impl Bus {
-    /// Asks a question and waits for the answer, at most `deadline`. A refusal comes back as the error it carries.
+    /// Asks a question and waits for the answer, at most `deadline`. A refusal comes back as the
+    /// error it carries.
     ///
     /// # Errors
-    /// `Unavailable` when nobody answers the subject, `Timeout` after the deadline, `Malformed` for a question over
+    /// `Unavailable` when nobody answers the subject, `Timeout` after the deadline, `Malformed` for
+    /// a question over
     /// [`super::MESSAGE_BYTES_MAX`], and whatever kind a refusal names.
     pub async fn ask<Q: Message, A: Reply>(
         &self,
@@ -146,9 +149,9 @@ impl Bus {
         }
     }
 
-    /// Answers questions until `shutdown`, then finishes those under way. Processes of one role share the questions
-    /// (queue group). An error becomes a [`Refusal`], a panic one of kind `internal`; a question whose asker has
-    /// stopped waiting is dropped.
+    /// Answers questions until `shutdown`, then finishes those under way. Processes of one role
+    /// share the questions (queue group). An error becomes a [`Refusal`], a panic one of kind
+    /// `internal`; a question whose asker has stopped waiting is dropped.
     ///
     /// # Errors
     /// `Unavailable` when the subscription ends although no shutdown was asked for.
@@ -170,7 +173,8 @@ impl Bus {
             .queue_subscribe(ask.subject, ask.answered_by.to_owned())
             .await;
         let mut questions = subscribed.map_err(|e| ended(&e))?;
-        // The call above only queues the subscription (trap 34). async-nats repeats it after every reconnect.
+        // The call above only queues the subscription (trap 34). async-nats repeats it after every
+        // reconnect.
         self.flush().await;
         let answerer = Arc::new(Answerer {
             client: self.client.clone(),

@@ -1,5 +1,5 @@
-//! Streams and consumers, made whenever they are found missing. Servers drop fields they do not know and answer OK,
-//! so what comes back is compared with what was asked.
+//! Streams and consumers, made whenever they are found missing. Servers drop fields they do not
+//! know and answer OK, so what comes back is compared with what was asked.
 
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ const HINT_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Deduplication is an optimisation (trap 23): no longer than the server's default.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
-/// Never changed between versions: changing it on a live work queue has left queues stuck (trap 26).
+/// Never changed between versions: changing it on a live work queue has left queues stuck (trap
+/// 26).
 const ACK_PENDING_MAX: i64 = 20_000;
 
 /// "stream name already in use with a different configuration".
@@ -108,8 +109,8 @@ pub(crate) async fn ensure_consumer(
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
         ack_wait,
-        // The stage counts deliveries and parks by itself: the server would leave the message in the stream,
-        // invisible (trap 25).
+        // The stage counts deliveries and parks by itself: the server would leave the message in
+        // the stream, invisible (trap 25).
         max_deliver: -1,
         max_ack_pending: ACK_PENDING_MAX,
         max_waiting: 512,

@@ -10,7 +10,8 @@ use super::{Limits, layers, listen, server};
 use crate::startup::Context;
 use crate::{Error, Result};
 
-/// Serves gRPC at `addr` with the default [`Limits`] until shutdown; `name` names the edge in metrics.
+/// Serves gRPC at `addr` with the default [`Limits`] until shutdown; `name` names the edge in
+/// metrics.
 ///
 /// # Errors
 /// `Conflict` when the address cannot be had.
@@ -23,7 +24,8 @@ pub async fn serve_grpc(
     serve_grpc_on(listen(addr).await?, routes, ctx, name, Limits::default()).await
 }
 
-/// Serves gRPC on a listener. Health (`grpc.health.v1`) says `NOT_SERVING` as soon as shutdown is requested.
+/// Serves gRPC on a listener. Health (`grpc.health.v1`) says `NOT_SERVING` as soon as shutdown is
+/// requested.
 ///
 /// # Errors
 /// `Internal` when the file descriptors do not read.

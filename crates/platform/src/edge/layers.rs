@@ -1,4 +1,5 @@
-//! What happens around every request: admission, trace, time limit, panics, metrics. Headers are never logged.
+//! What happens around every request: admission, trace, time limit, panics, metrics. Headers are
+//! never logged.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -184,7 +185,8 @@ fn is_grpc(headers: &HeaderMap) -> bool {
         .is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// The pattern; of gRPC the method's path once the service knows it, since its pattern is the service alone.
+/// The pattern; of gRPC the method's path once the service knows it, since its pattern is the
+/// service alone.
 fn route_label(pattern: Option<String>, path: &str, response: &Response) -> String {
     let Some(pattern) = pattern else {
         return "unmatched".to_owned();

@@ -23,8 +23,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long a look may take.
 const LOOK_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// Whether this process should be sent requests: nothing it cannot do without is missing, and it is not draining.
-/// Cheap to clone.
+/// Whether this process should be sent requests: nothing it cannot do without is missing, and it is
+/// not draining. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     missing: Arc<Mutex<BTreeMap<&'static str, String>>>,

@@ -27,7 +27,8 @@ pub(super) const fn http_status(kind: ErrorKind) -> StatusCode {
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
-        // Of an unknown outcome the caller must try again with the same idempotency key: what 503 makes clients do.
+        // Of an unknown outcome the caller must try again with the same idempotency key: what 503
+        // makes clients do.
         ErrorKind::Unavailable | ErrorKind::UnknownOutcome => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,4 +1,5 @@
-//! Listening: one accept loop for HTTP and gRPC, with bounds on connections, headers and the way down.
+//! Listening: one accept loop for HTTP and gRPC, with bounds on connections, headers and
+//! the way down.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +28,9 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
 /// A silent HTTP/2 caller is asked this often whether it still lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
+/// What an HTTP/2 caller may send ahead of the handler: the default of 64 KiB makes uploads wait.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
 /// Binds a listener.
 ///
 /// # Errors
@@ -37,7 +41,8 @@ pub async fn listen(addr: SocketAddr) -> Result<TcpListener> {
         .map_err(|e| Error::conflict(format!("{addr}: {e}")))
 }
 
-/// Serves `router` at `addr` with the default [`Limits`] until shutdown; `name` names the edge in metrics.
+/// Serves `router` at `addr` with the default [`Limits`] until shutdown; `name` names the edge in
+/// metrics.
 ///
 /// # Errors
 /// `Conflict` when the address cannot be had.
@@ -50,7 +55,8 @@ pub async fn serve_http(
     serve_http_on(listen(addr).await?, router, ctx, name, Limits::default()).await
 }
 
-/// Serves `router` on a listener within `limits` until shutdown, then lets open requests end for 25 s.
+/// Serves `router` on a listener within `limits` until shutdown, then lets open requests end for
+/// 25 s.
 ///
 /// # Errors
 /// None today; a listener that breaks is retried.
@@ -123,7 +129,8 @@ pub(super) async fn accept(
     }
 }
 
-/// One connection, HTTP/1 or HTTP/2 by its first bytes. Its requests carry the peer's address (`ConnectInfo`).
+/// One connection, HTTP/1 or HTTP/2 by its first bytes. Its requests carry the peer's address
+/// (`ConnectInfo`).
 async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Shutdown) {
     stream.set_nodelay(true).ok();
     let mut builder = Builder::new(TokioExecutor::new());
@@ -135,7 +142,9 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Sh
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
-        .max_concurrent_streams(256);
+        .max_concurrent_streams(256)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(4 * STREAM_WINDOW_BYTES);
     let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router));
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

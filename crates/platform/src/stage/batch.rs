@@ -51,7 +51,8 @@ where
         }
     }
 
-    /// Works on what was pulled: together, but for messages that have failed before, which go one by one.
+    /// Works on what was pulled: together, but for messages that have failed before, which go one
+    /// by one.
     pub(super) async fn batch(&self, deliveries: Vec<Delivery>) {
         let mut jobs = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
@@ -160,7 +161,8 @@ where
         .await;
     }
 
-    /// Calls the function in a task of its own, so that a panic ends there, and reports progress meanwhile.
+    /// Calls the function in a task of its own, so that a panic ends there, and reports progress
+    /// meanwhile.
     async fn call<'a>(
         &self,
         messages: Vec<M>,
@@ -231,7 +233,8 @@ where
     }
 }
 
-/// Pause before the next delivery: 1, 2, 4 … 60 s. `BackOff` of the consumer does not apply to a nak.
+/// Pause before the next delivery: 1, 2, 4 … 60 s. `BackOff` of the consumer does not apply to a
+/// nak.
 fn backoff(delivered: i64) -> Duration {
     let doublings = u32::try_from(delivered.saturating_sub(1))
         .unwrap_or(0)

@@ -1,4 +1,5 @@
-//! Fetching: what is there at once, else a wait for one message. No message is ever held that nobody works on.
+//! Fetching: what is there at once, else a wait for one message. No message is ever held that
+//! nobody works on.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::{Error, Result};
 /// How long one request waits at the server for a message.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Beyond that, silence means the server forgot the request: asked again, and the consumer made sure of (trap 37).
+/// Beyond that, silence means the server forgot the request: asked again, and the consumer made
+/// sure of (trap 37).
 const SILENCE: Duration = Duration::from_secs(7);
 
 /// Requests for what is there are answered at once.
@@ -54,8 +56,8 @@ impl Puller {
         }
     }
 
-    /// Up to `batch_max` messages. Any error makes stream and consumer be made sure of before the next pull: after
-    /// NATS was emptied there is no other sign than failing pulls.
+    /// Up to `batch_max` messages. Any error makes stream and consumer be made sure of before the
+    /// next pull: after NATS was emptied there is no other sign than failing pulls.
     pub(super) async fn pull(&mut self) -> Result<Pulled> {
         if !self.bus.is_connected() {
             self.consumer = None;
@@ -140,8 +142,8 @@ pub(super) async fn settle(message: &Message, kind: AckKind) {
     }
 }
 
-/// Looks at the backlog for the gauge, and repairs what the pulls cannot see: a consumer with work that nobody is
-/// given (trap 37) is deleted and made anew.
+/// Looks at the backlog for the gauge, and repairs what the pulls cannot see: a consumer with work
+/// that nobody is given (trap 37) is deleted and made anew.
 pub(super) async fn watch(ctx: &Context, hint: Hint, config: StageConfig) -> Infallible {
     let label = StageLabel {
         subject: hint.subject,
