@@ -67,7 +67,10 @@ async fn answer(issuer: Arc<Issuer>, ctx: &Context) -> Result<()> {
 async fn publish(issuer: Arc<Issuer>, ctx: &Context, period: Duration) -> Result<()> {
     let mut recorded = std::collections::HashSet::new();
     while !ctx.shutdown.is_requested() {
-        let wait = match keep_current(&issuer, &mut recorded).await {
+        let kept = keep_current(&issuer, &mut recorded).await;
+        ctx.readiness
+            .set("crl", issuer.crls.current(issuer.clock.now()).map(drop));
+        let wait = match kept {
             Ok(()) => period / 2,
             Err(e) => {
                 tracing::warn!(error = %e, "the CRL could not be refreshed");

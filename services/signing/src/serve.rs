@@ -3,19 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_domain::SubmissionId;
+use futures::future::join_all;
+use probity_domain::{EvidenceId, SubmissionId};
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
 use probity_platform::{Error, Result};
 use probity_proto::subjects::{ISSUE_EVENT_CERTIFICATE, SIGNED, SUBMITTED};
 use probity_proto::v1::issue_event_certificate_reply::Outcome as Reply;
 use probity_proto::v1::{IssueEventCertificateReply, Submitted};
+use tokio::sync::OnceCell;
 
 use crate::event_key::UncertifiedKey;
 use crate::keyring::Session;
 use crate::{Config, Keyring, chunks, load_instruction, sign};
 
 const ASK_DEADLINE: Duration = Duration::from_secs(10);
+/// Hints of one batch, worked on side by side: those of single captures wait for issuance, not for a core.
+const HINTS_TOGETHER: usize = 8;
+/// Items signed before their records are told: bounds what a hint that means thousands holds in memory.
+const ITEMS_TOGETHER: usize = 250;
+/// Rounds of the reconciler in which the index in Redis is asked.
+const ROUNDS_BELIEVING: u32 = 4;
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// Runs the role until shutdown.
@@ -24,9 +32,8 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// `Malformed` for wrong configuration.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
     let keyring = Arc::new(Keyring::new(ctx.clock.clone(), &config));
-    // One hint at a time: a hint may mean hundreds of items.
     let stage = StageConfig {
-        batch_max: 1,
+        batch_max: HINTS_TOGETHER,
         concurrency: config.concurrency,
         ..StageConfig::default()
     };
@@ -35,11 +42,11 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         move |hints: Vec<Submitted>| {
             let (ctx, keyring) = (ctx.clone(), keyring.clone());
             async move {
-                let mut outcomes = Vec::with_capacity(hints.len());
-                for hint in hints {
-                    outcomes.push(Outcome::from(handle(&ctx, &keyring, &hint).await));
-                }
-                outcomes
+                let work = hints.into_iter().map(|hint| {
+                    let (ctx, keyring) = (ctx.clone(), keyring.clone());
+                    async move { Outcome::from(handle(&ctx, &keyring, &hint).await) }
+                });
+                join_all(work.collect::<Vec<_>>()).await
             }
         }
     };
@@ -53,29 +60,54 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
 async fn handle(ctx: &Context, keyring: &Keyring, hint: &Submitted) -> Result<()> {
     let id = SubmissionId::parse(&hint.submission_id)?;
     let session = keyring.session(id, || open(ctx, id)).await?;
-    let (places, now) = (hint.first_item..=hint.last_item, ctx.clock.now());
-    let records = tokio::task::spawn_blocking(move || {
-        let session = session
-            .get()
-            .ok_or_else(|| Error::internal("the session is gone"))?;
-        Ok::<_, Error>(sign(&session.instruction, &places, &session.key, now))
-    });
-    let results = records.await.map_err(Error::internal)??;
-    let (mut records, mut failed) = (Vec::with_capacity(results.len()), None);
-    for result in results {
-        match result {
-            Ok(record) => records.push(record),
-            Err(e) => {
-                tracing::error!(submission = %id, error = %e, "an item could not be signed");
-                failed = Some(e);
+    let places = missing(ctx, &session, hint).await?;
+    let mut failed = None;
+    for places in places.chunks(ITEMS_TOGETHER) {
+        let (session, places, now) = (session.clone(), places.to_vec(), ctx.clock.now());
+        let records = tokio::task::spawn_blocking(move || {
+            let session = opened(&session)?;
+            Ok::<_, Error>(sign(&session.instruction, &places, &session.key, now))
+        });
+        let mut signed = Vec::with_capacity(ITEMS_TOGETHER);
+        for result in records.await.map_err(Error::internal)?? {
+            match result {
+                Ok(record) => signed.push(record),
+                Err(e) => {
+                    tracing::error!(submission = %id, error = %e, "an item could not be signed");
+                    failed = Some(e);
+                }
             }
         }
-    }
-    for (message_id, message) in chunks(id, hint.round, records) {
-        ctx.bus.tell(&SIGNED, &message_id, &message).await?;
+        for (message_id, message) in chunks(id, hint.round, signed) {
+            ctx.bus.tell(&SIGNED, &message_id, &message).await?;
+        }
     }
     // Its neighbours have gone ahead; the reconciler comes back for it.
     failed.map_or(Ok(()), Err)
+}
+
+/// Places of the accepted items that the hint means, without those that are known to be in the log. What Redis says is
+/// believed for a few rounds only: it can save work, not decide that there is none.
+async fn missing(ctx: &Context, session: &OnceCell<Session>, hint: &Submitted) -> Result<Vec<u32>> {
+    let range = hint.first_item..=hint.last_item;
+    let accepted = opened(session)?.instruction.submission.accepted();
+    let meant: Vec<EvidenceId> = accepted
+        .map(|(evidence, _)| evidence)
+        .filter(|evidence| range.contains(&evidence.item))
+        .collect();
+    let known = match (1..ROUNDS_BELIEVING).contains(&hint.round) {
+        true => ctx.cache.index_get(&meant).await.unwrap_or_default(),
+        false => Vec::new(),
+    };
+    let known = known.into_iter().chain(std::iter::repeat(None));
+    let missing = meant.iter().zip(known).filter(|(_, leaf)| leaf.is_none());
+    Ok(missing.map(|(evidence, _)| evidence.item).collect())
+}
+
+fn opened(session: &OnceCell<Session>) -> Result<&Session> {
+    session
+        .get()
+        .ok_or_else(|| Error::internal("the session was never opened"))
 }
 
 async fn open(ctx: &Context, id: SubmissionId) -> Result<Session> {

@@ -1,7 +1,5 @@
 //! The verb: one record for each accepted item, and the messages they travel in.
 
-use std::ops::RangeInclusive;
-
 use probity_domain::{EvidenceId, Item, Record, SubmissionId, Timestamp};
 use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
 use probity_pki::package::event_manifest;
@@ -16,18 +14,27 @@ const CHUNK_BYTES_MAX: usize = 512 * 1024;
 /// Room that the log entry needs for the time-stamp token added later.
 const TOKEN_BYTES_MAX: usize = 6 * 1024;
 
-/// Signs every accepted item whose place is in `places`; each answers for itself. CPU work: a millisecond or less for
+/// Signs the accepted items at these places; each answers for itself. CPU work: a millisecond or less for
 /// each. `Malformed` when a statement or record would not fit the log, `Internal` when signing fails.
 #[must_use]
 pub fn sign(
     instruction: &Instruction,
-    places: &RangeInclusive<u32>,
+    places: &[u32],
     key: &EventKey,
     now: Timestamp,
 ) -> Vec<Result<EvidenceRecord>> {
-    let accepted = instruction.submission.accepted();
-    let meant = accepted.filter(|(evidence, _)| places.contains(&evidence.item));
-    meant
+    let submission = instruction.submission.id;
+    let accepted = places.iter().filter_map(|place| {
+        let item = instruction.submission.item(*place)?;
+        Some((
+            EvidenceId {
+                submission,
+                item: *place,
+            },
+            item,
+        ))
+    });
+    accepted
         .map(|(evidence, item)| sign_one(instruction, evidence, item, key, now))
         .collect()
 }

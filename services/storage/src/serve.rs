@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use probity_domain::EvidenceId;
 use probity_pki::tlog::LogVerifier;
 use probity_platform::stage::{self, Outcome, StageConfig};
@@ -24,6 +25,9 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// How often the index in Redis is compared with the log.
 const COMPARE: Duration = Duration::from_secs(10);
+
+/// Messages of one batch, worked on side by side, so that single captures share commits.
+const MESSAGES_TOGETHER: usize = 16;
 
 /// Runs the role until shutdown.
 ///
@@ -162,18 +166,18 @@ async fn acquired(lease: &mut Lease) -> bool {
 
 async fn run_stage(ctx: Context, concurrency: usize, deposit: Arc<Deposit>) -> Result<()> {
     let stage = StageConfig {
-        batch_max: 1,
+        batch_max: MESSAGES_TOGETHER,
         concurrency,
         ..StageConfig::default()
     };
     let handler = move |messages: Vec<Stamped>| {
         let deposit = deposit.clone();
         async move {
-            let mut outcomes = Vec::with_capacity(messages.len());
-            for message in messages {
-                outcomes.push(outcome(deposit.deposit(&message).await));
-            }
-            outcomes
+            let work = messages.into_iter().map(|message| {
+                let deposit = deposit.clone();
+                async move { outcome(deposit.deposit(&message).await) }
+            });
+            join_all(work.collect::<Vec<_>>()).await
         }
     };
     stage::run(&ctx, &STAMPED, stage, handler).await
@@ -292,7 +296,9 @@ async fn answer_locate(ctx: &Context, log: Arc<Log>) -> Result<()> {
 async fn look(ctx: &Context, log: &Log) -> Result<()> {
     let mut said = false;
     while !ctx.shutdown.is_requested() {
-        match log.refresh().await {
+        let refreshed = log.refresh().await;
+        ctx.readiness.set("log", log.latest().map(drop));
+        match refreshed {
             Ok(()) => said = false,
             Err(e) if !said => {
                 tracing::warn!(error = %e, "the log cannot be looked at");

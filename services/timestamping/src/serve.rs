@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use probity_pki::digest::HashAlgorithm;
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
@@ -15,6 +16,9 @@ use crate::{ClockConfig, ClockLease, Config, SystemReader, TimeStamper, router};
 
 /// The lease is renewed this often.
 const TICK: Duration = Duration::from_millis(200);
+
+/// Messages of one batch, worked on side by side.
+const MESSAGES_TOGETHER: usize = 4;
 
 /// Runs the role until shutdown.
 ///
@@ -45,7 +49,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         ctx.random.clone(),
     )?);
     let stage = StageConfig {
-        batch_max: 1,
+        batch_max: MESSAGES_TOGETHER,
         concurrency: config.concurrency,
         ..StageConfig::default()
     };
@@ -54,11 +58,11 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         move |messages: Vec<Signed>| {
             let (ctx, stamper) = (ctx.clone(), stamper.clone());
             async move {
-                let mut outcomes = Vec::with_capacity(messages.len());
-                for message in messages {
-                    outcomes.push(Outcome::from(handle(&ctx, stamper.clone(), message).await));
-                }
-                outcomes
+                let work = messages.into_iter().map(|message| {
+                    let (ctx, stamper) = (ctx.clone(), stamper.clone());
+                    async move { Outcome::from(handle(&ctx, stamper, message).await) }
+                });
+                join_all(work.collect::<Vec<_>>()).await
             }
         }
     };
