@@ -11,6 +11,16 @@ use probity_testkit::{World, free_port, wait_until};
 
 pub const ROLES: [&str; 7] = ["identity", "issuance", "signing", "timestamping", "storage", "delivery", "intake"];
 
+/// Roles that serve an edge, and the name of its port.
+const EDGES: [(&str, &str); 6] = [
+    ("identity", "IDENTITY"),
+    ("issuance", "ISSUANCE"),
+    ("timestamping", "TSA"),
+    ("storage", "LOG"),
+    ("delivery", "DELIVERY"),
+    ("intake", "INTAKE"),
+];
+
 /// A running platform. Dropping it kills its processes and removes its folder.
 pub struct Platform {
     pub world: World,
@@ -62,7 +72,7 @@ impl Platform {
         for (name, secret) in [
             ("s3-access-key", s3.access_key.as_str()),
             ("s3-secret-key", &s3.secret_key),
-            ("code-key", "an HMAC key that only tests use"),
+            ("code-key", "an HMAC key that only tests use, long enough"),
             ("passphrase", "a passphrase that only tests use"),
         ] {
             fs::write(self.dir().join("secret").join(name), secret).unwrap();
@@ -166,15 +176,16 @@ impl Platform {
 
     pub async fn ready(&self, role: &str) {
         let url = format!("{}/readyz", self.url(&format!("OPS_{role}")));
+        // Its own edge too, which opens after the role's keys are.
+        let edge = EDGES.iter().find(|(of, _)| *of == role).map(|(_, port)| ("127.0.0.1", self.ports[*port]));
         wait_until(&format!("{role} is ready"), Duration::from_secs(60), || async {
-            reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
+            let listens = match edge {
+                Some(edge) => tokio::net::TcpStream::connect(edge).await.is_ok(),
+                None => true,
+            };
+            listens && reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
         })
         .await;
-    }
-
-    pub async fn metrics(&self, role: &str) -> String {
-        let url = format!("{}/metrics", self.url(&format!("OPS_{role}")));
-        reqwest::get(&url).await.unwrap().text().await.unwrap()
     }
 
     /// Runs `probity` as a person would; the profile and the codes folder are in the environment.
