@@ -31,7 +31,7 @@ use serde::Deserialize;
 
 pub use deposit::{Deposit, Deposited};
 pub use prove::{locate, prove};
-pub use rebuild::{index_behind, rebuild_index};
+pub use rebuild::{catch_up, rebuild_index};
 pub use reconcile::{Reconciler, Redrive};
 pub use router::router;
 pub use serve::serve;

@@ -16,10 +16,7 @@ use probity_proto::v1::{
 };
 
 use crate::log::{AppendLimits, Appends, Lease, Log, Writer, appender};
-use crate::{
-    Config, Deposit, Deposited, Reconciler, Submissions, index_behind, locate, prove, rebuild,
-    router,
-};
+use crate::{Config, Deposit, Deposited, Reconciler, Submissions, locate, prove, rebuild, router};
 
 /// How often processes that do not write look for a newer checkpoint.
 const LOOK: Duration = Duration::from_secs(1);
@@ -130,8 +127,8 @@ impl Stand {
         };
         let reconcile = tokio::spawn(reconcile(self.config.clone(), ctx, self.log.clone()));
         let tell = {
-            let (ctx, log) = (self.ctx.clone(), self.log.clone());
-            move |news| tell(ctx.clone(), log.clone(), news)
+            let ctx = self.ctx.clone();
+            move |news| tell(ctx.clone(), news)
         };
         let append = self
             .appends
@@ -204,7 +201,7 @@ fn outcome(deposited: Vec<Deposited>) -> Outcome {
 }
 
 /// Tells what is deposited, and writes the index in Redis. Neither is the truth, so neither can fail a deposit.
-async fn tell(ctx: Context, log: Arc<Log>, news: Vec<(EvidenceId, u64)>) {
+async fn tell(ctx: Context, news: Vec<(EvidenceId, u64)>) {
     let nonce = hex::encode(ctx.random.bytes::<8>());
     for (chunk, number) in news.chunks(1_000).zip(0..) {
         let evidence = chunk
@@ -221,19 +218,7 @@ async fn tell(ctx: Context, log: Arc<Log>, news: Vec<(EvidenceId, u64)>) {
             tracing::warn!(error = %e, "deposits could not be told");
         }
     }
-    let covered = log.indexed();
-    let indexed = async {
-        // The marker moves only when nothing before these entries was left out.
-        let behind = news.iter().map(|(_, leaf)| *leaf).min().unwrap_or(covered);
-        let whole = rebuild::covered(&ctx.cache).await? >= behind;
-        ctx.cache.index_put(&news).await?;
-        if whole {
-            rebuild::mark(&ctx.cache, covered).await
-        } else {
-            Ok(())
-        }
-    };
-    if let Err(e) = indexed.await {
+    if let Err(e) = rebuild::put(&ctx.cache, &news).await {
         tracing::debug!(error = %e, "the index in Redis falls behind");
     }
 }
@@ -313,12 +298,16 @@ async fn look(ctx: &Context, log: &Log) -> Result<()> {
 
 /// Rebuilds the index in Redis whenever it is found empty or behind.
 async fn keep_index(ctx: &Context, log: &Log) -> Result<()> {
+    let mut said = false;
     while !ctx.shutdown.is_requested() {
         pause(&ctx.shutdown, COMPARE).await;
-        if let Ok(true) = index_behind(&ctx.cache, log).await
-            && let Err(e) = rebuild::fill(&ctx.cache, log).await
-        {
-            tracing::warn!(error = %e, "the index in Redis could not be rebuilt");
+        match rebuild::catch_up(&ctx.cache, log).await {
+            Ok(_) => said = false,
+            Err(e) if !said => {
+                tracing::warn!(error = %e, "the index in Redis falls behind the log");
+                said = true;
+            }
+            Err(_) => {}
         }
     }
     Ok(())

@@ -38,28 +38,6 @@ impl Index {
         places.get(at).map(|(_, leaf)| *leaf)
     }
 
-    /// How many of a submission's items are in the log.
-    #[must_use]
-    pub fn deposited(&self, submission: SubmissionId) -> usize {
-        self.by_submission.get(&submission).map_or(0, Vec::len)
-    }
-
-    /// Everything, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (EvidenceId, u64)> {
-        self.by_submission.iter().flat_map(|(submission, places)| {
-            let submission = *submission;
-            places.iter().map(move |(item, leaf)| {
-                (
-                    EvidenceId {
-                        submission,
-                        item: *item,
-                    },
-                    *leaf,
-                )
-            })
-        })
-    }
-
     /// Takes up the number of the next entry.
     pub(crate) fn push(&mut self, evidence: EvidenceId) {
         let places = self.by_submission.entry(evidence.submission).or_default();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use probity_domain::{EvidenceId, SubmissionId};
+use probity_domain::EvidenceId;
 use probity_pki::tlog::{Checkpoint, Hash, LogVerifier};
 use probity_platform::objects::{Buckets, Objects};
 use probity_platform::{Error, Result};
@@ -67,25 +67,6 @@ impl Log {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .leaf(evidence)
-    }
-
-    /// How many of a submission's items are in the log.
-    #[must_use]
-    pub fn deposited(&self, submission: SubmissionId) -> usize {
-        self.index
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .deposited(submission)
-    }
-
-    /// Every number and its leaf index.
-    #[must_use]
-    pub fn everything(&self) -> Vec<(EvidenceId, u64)> {
-        self.index
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .collect()
     }
 
     /// Entries the index covers.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use probity_domain::{EvidenceId, Record, SubmissionId, Timestamp};
 use probity_pki::tlog::{EMPTY_ROOT, LogKey, LogVerifier, Tiles, append, leaf_hash};
+use probity_platform::cache::{Cache, RedisConfig};
 use probity_platform::objects::{Buckets, Fault, MemoryObjects, Objects as _, Verb};
 use probity_platform::startup::Shutdown;
 use probity_platform::{ErrorKind, SystemRandom};
 use probity_proto::v1::{LocateRequest, ProveRequest};
 use probity_storage::log::{AppendLimits, Entry, Log, Writer, appender, read_bundle};
-use probity_storage::{locate, prove};
+use probity_storage::{catch_up, locate, prove};
 
 const ORIGIN: &str = "log.example/1";
 
@@ -405,4 +406,37 @@ async fn a_changed_tile_is_noticed_before_a_proof_goes_out() {
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Internal);
+}
+
+#[tokio::test]
+async fn the_redis_index_is_rebuilt_from_the_log_alone() {
+    let world = probity_testkit::World::shared().await;
+    let cache = Cache::new(&RedisConfig {
+        url: world.redis_url(),
+        username: None,
+        password_file: None,
+        key_prefix: probity_testkit::unique_prefix(),
+    })
+    .unwrap();
+    let store = Store::new();
+    store.writer().commit(&entries(1, 0..600)).await.unwrap();
+    let log = store.log();
+    log.refresh().await.unwrap();
+    assert_eq!(catch_up(&cache, &log).await.unwrap(), 600);
+    let asked: Vec<_> = entries(1, 598..601).iter().map(|e| e.evidence).collect();
+    let found = [Some(598), Some(599), None];
+    assert_eq!(cache.index_get(&asked).await.unwrap(), found);
+    // Redis forgets; the log does not.
+    cache.del("log:indexed").await.unwrap();
+    store.writer().commit(&entries(1, 600..601)).await.unwrap();
+    log.refresh().await.unwrap();
+    assert_eq!(catch_up(&cache, &log).await.unwrap(), 601);
+    assert_eq!(
+        cache.index_get(&asked).await.unwrap(),
+        [Some(598), Some(599), Some(600)]
+    );
+    assert_eq!(
+        catch_up(&Cache::disabled(), &log).await.unwrap_err().kind,
+        ErrorKind::Unavailable
+    );
 }
