@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["bus.proto", "roles.proto", "vendor.proto", "court.proto"].map(|f| format!("probity/v1/{f}"));
+    let files = ["bus.proto", "roles.proto", "vendor.proto", "court.proto"]
+        .map(|f| format!("probity/v1/{f}"));
     for file in &files {
         println!("cargo:rerun-if-changed={file}");
     }

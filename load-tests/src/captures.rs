@@ -36,7 +36,11 @@ pub fn capture_bytes(seed: u64, n: u64, size_bytes: usize) -> Bytes {
 pub fn digested(bytes: Bytes) -> Capture {
     let sha3_256 = hex::encode(Sha3_256::digest(&bytes));
     let sha256 = hex::encode(Sha256::digest(&bytes));
-    Capture { bytes, sha3_256, sha256 }
+    Capture {
+        bytes,
+        sha3_256,
+        sha256,
+    }
 }
 
 #[cfg(test)]

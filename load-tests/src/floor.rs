@@ -38,7 +38,9 @@ pub async fn run(
 ) -> Result<Floor, Failure> {
     let key = Arc::new(MemoryKey::generate().map_err(Failure::new)?);
     // Made beforehand, like the generator's: making test data is nobody's unavoidable work.
-    let captures: Vec<_> = (0..batches * batch_size).map(|n| capture_bytes(seed, n, size_bytes)).collect();
+    let captures: Vec<_> = (0..batches * batch_size)
+        .map(|n| capture_bytes(seed, n, size_bytes))
+        .collect();
     let prefix = format!("blobs/floor-{seed}");
     let started = Instant::now();
     for batch in captures.chunks(usize::try_from(batch_size).unwrap_or(1)) {
@@ -53,7 +55,10 @@ pub async fn run(
                     })
                     .await
                     .map_err(Failure::new)?;
-                    store.create(&format!("{prefix}/{}", capture.sha3_256), capture.bytes).await.map_err(Failure::new)?;
+                    store
+                        .create(&format!("{prefix}/{}", capture.sha3_256), capture.bytes)
+                        .await
+                        .map_err(Failure::new)?;
                     signature.map_err(Failure::new)
                 }
             })
@@ -62,12 +67,20 @@ pub async fn run(
             .await?;
         token_over(&signatures, key.as_ref())?;
     }
-    Ok(Floor { captures: batches * batch_size, elapsed: started.elapsed() })
+    Ok(Floor {
+        captures: batches * batch_size,
+        elapsed: started.elapsed(),
+    })
 }
 
 /// One signature over the batch stands for the batch's one token: a token *is* one signature and an encoding.
 fn token_over(signatures: &[Vec<u8>], key: &dyn Signer) -> Result<(), Failure> {
-    let digest = signatures.iter().fold(Sha256::new(), |hash, s| hash.chain_update(s)).finalize();
+    let digest = signatures
+        .iter()
+        .fold(Sha256::new(), |hash, s| hash.chain_update(s))
+        .finalize();
     let at = Timestamp::from_unix_ms(0).to_rfc3339();
-    key.sign(&[digest.as_slice(), at.as_bytes()].concat()).map(drop).map_err(Failure::new)
+    key.sign(&[digest.as_slice(), at.as_bytes()].concat())
+        .map(drop)
+        .map_err(Failure::new)
 }

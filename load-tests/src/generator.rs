@@ -9,8 +9,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use probity_client::{DigestedFile, Endpoints, Secret, Vendor, digest_file};
 use probity_domain::EvidenceId;
 use probity_proto::http::{
-    ArtifactDocument, INSTRUCTION_FORMAT, InstructionDocument, IntentConfirmDocument, IntentRequestDocument,
-    ItemDocument,
+    ArtifactDocument, INSTRUCTION_FORMAT, InstructionDocument, IntentConfirmDocument,
+    IntentRequestDocument, ItemDocument,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
@@ -64,8 +64,11 @@ struct Accepted {
 /// Runs the plan; answers the report.
 pub async fn run(plan: Plan) -> Result<serde_json::Value, Failure> {
     let key = std::fs::read_to_string(&plan.key_file).map_err(Failure::new)?;
-    let endpoints =
-        Endpoints { intake: plan.intake.clone(), identity: plan.identity.clone(), delivery: plan.intake.clone() };
+    let endpoints = Endpoints {
+        intake: plan.intake.clone(),
+        identity: plan.identity.clone(),
+        delivery: plan.intake.clone(),
+    };
     let vendor = Arc::new(Vendor::new(&endpoints, &Secret::new(&key), None).map_err(Failure::new)?);
     let folder = tempfile::tempdir().map_err(Failure::new)?;
     let files = prepare(folder.path(), &plan.captures).await?;
@@ -76,8 +79,16 @@ pub async fn run(plan: Plan) -> Result<serde_json::Value, Failure> {
     let batches = plan.captures.batches;
     let submitted = futures::stream::iter(files.into_iter().zip(0u64..))
         .map(|(files, number)| {
-            let offset = if plan.rate > 0.0 { number as f64 / plan.rate } else { 0.0 };
-            let batch = Batch { planned: started + Duration::from_secs_f64(offset), files, number };
+            let offset = if plan.rate > 0.0 {
+                number as f64 / plan.rate
+            } else {
+                0.0
+            };
+            let batch = Batch {
+                planned: started + Duration::from_secs_f64(offset),
+                files,
+                number,
+            };
             one_batch(vendor.clone(), uploads.clone(), plan.clone(), batch)
         })
         // Open model: every batch is in flight from its planned start on.
@@ -113,7 +124,8 @@ async fn prepare(folder: &Path, captures: &CaptureArgs) -> Result<Vec<Vec<Digest
         for place in 0..captures.batch_size {
             let n = batch * captures.batch_size + place;
             let path = folder.join(format!("{n}.bin"));
-            std::fs::write(&path, capture_bytes(captures.seed, n, captures.size_bytes)).map_err(Failure::new)?;
+            std::fs::write(&path, capture_bytes(captures.seed, n, captures.size_bytes))
+                .map_err(Failure::new)?;
             files.push(digest_file(&path).await.map_err(Failure::new)?);
         }
         batches.push(files);
@@ -142,12 +154,22 @@ async fn one_batch(
         .try_for_each(|_| async { Ok(()) })
         .await?;
     let key = format!("load-{}-{}", plan.captures.seed, batch.number);
-    let answer = vendor.submit(&instruction, &key, Some(&intent)).await.map_err(Failure::new)?;
+    let answer = vendor
+        .submit(&instruction, &key, Some(&intent))
+        .await
+        .map_err(Failure::new)?;
     let refused = answer.items.iter().find(|i| i.evidence.is_none());
     if let Some(item) = refused {
-        return Err(Failure::new(format!("item {} refused: {:?}", item.place, item.reason)));
+        return Err(Failure::new(format!(
+            "item {} refused: {:?}",
+            item.place, item.reason
+        )));
     }
-    let last = answer.items.last().and_then(|i| i.evidence.as_deref()).unwrap_or_default();
+    let last = answer
+        .items
+        .last()
+        .and_then(|i| i.evidence.as_deref())
+        .unwrap_or_default();
     Ok(Accepted {
         latency: batch.planned.elapsed(),
         planned: batch.planned,
@@ -184,22 +206,41 @@ fn instruction(captures: &CaptureArgs, batch: &Batch) -> Result<Vec<u8>, Failure
 }
 
 /// Asks for a one-time code, reads it from the file channel and confirms the instruction with it.
-async fn confirmed_intent(vendor: &Vendor, codes: &Path, instruction: &[u8]) -> Result<String, Failure> {
+async fn confirmed_intent(
+    vendor: &Vendor,
+    codes: &Path,
+    instruction: &[u8],
+) -> Result<String, Failure> {
     let instruction_sha256 = probity_domain::Sha256(Sha256::digest(instruction).into()).to_hex();
-    let request =
-        IntentRequestDocument { instruction_sha256: instruction_sha256.clone(), summary: "load".to_owned() };
-    let requested = vendor.request_intent(&request).await.map_err(Failure::new)?;
-    let text = std::fs::read(codes.join(format!("{}.json", requested.intent))).map_err(Failure::new)?;
+    let request = IntentRequestDocument {
+        instruction_sha256: instruction_sha256.clone(),
+        summary: "load".to_owned(),
+    };
+    let requested = vendor
+        .request_intent(&request)
+        .await
+        .map_err(Failure::new)?;
+    let text =
+        std::fs::read(codes.join(format!("{}.json", requested.intent))).map_err(Failure::new)?;
     let message: serde_json::Value = serde_json::from_slice(&text).map_err(Failure::new)?;
     let code = message.get("code").and_then(|code| code.as_str());
     let code = code.ok_or_else(|| Failure::new("no code in the file channel's message"))?;
-    let confirmation = IntentConfirmDocument { code: code.to_owned(), instruction_sha256 };
-    vendor.confirm_intent(&requested.intent, &confirmation).await.map_err(Failure::new)?;
+    let confirmation = IntentConfirmDocument {
+        code: code.to_owned(),
+        instruction_sha256,
+    };
+    vendor
+        .confirm_intent(&requested.intent, &confirmation)
+        .await
+        .map_err(Failure::new)?;
     Ok(requested.intent)
 }
 
 /// Waits until the batch's last item is deposited; answers the latency from planned start.
-async fn deposited(vendor: Arc<Vendor>, accepted: Accepted) -> Result<(Accepted, Duration), Failure> {
+async fn deposited(
+    vendor: Arc<Vendor>,
+    accepted: Accepted,
+) -> Result<(Accepted, Duration), Failure> {
     let patience = Instant::now() + STALL_MAX;
     loop {
         let status = vendor.status(&accepted.last).await.map_err(Failure::new)?;
@@ -208,7 +249,10 @@ async fn deposited(vendor: Arc<Vendor>, accepted: Accepted) -> Result<(Accepted,
             return Ok((accepted, latency));
         }
         if Instant::now() > patience {
-            return Err(Failure::new(format!("{} is not deposited after {STALL_MAX:?}", accepted.last)));
+            return Err(Failure::new(format!(
+                "{} is not deposited after {STALL_MAX:?}",
+                accepted.last
+            )));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -237,7 +281,12 @@ async fn log_size(log: &str) -> Result<u64, Failure> {
     if answer.status() == reqwest::StatusCode::NOT_FOUND {
         return Ok(0);
     }
-    let text = answer.error_for_status().map_err(Failure::new)?.text().await.map_err(Failure::new)?;
+    let text = answer
+        .error_for_status()
+        .map_err(Failure::new)?
+        .text()
+        .await
+        .map_err(Failure::new)?;
     let size = text.lines().nth(1).and_then(|line| line.parse().ok());
     size.ok_or_else(|| Failure::new(format!("{url}: no tree size in the checkpoint")))
 }

@@ -92,11 +92,23 @@ async fn main() -> ExitCode {
 async fn run_floor(args: FloorArgs) -> Result<serde_json::Value, Failure> {
     let text = std::fs::read_to_string(&args.config).map_err(Failure::new)?;
     let mut file: toml::Table = text.parse().map_err(Failure::new)?;
-    let section = file.remove("s3").ok_or_else(|| Failure::new("no [s3] section"))?;
+    let section = file
+        .remove("s3")
+        .ok_or_else(|| Failure::new("no [s3] section"))?;
     let config: S3Config = section.try_into().map_err(Failure::new)?;
-    let store = S3Objects::connect(&config, &config.work_bucket).await.map_err(Failure::new)?;
+    let store = S3Objects::connect(&config, &config.work_bucket)
+        .await
+        .map_err(Failure::new)?;
     let c = args.captures;
-    let done = floor::run(Arc::new(store), c.seed, c.batches, c.batch_size, c.size_bytes, args.in_flight).await?;
+    let done = floor::run(
+        Arc::new(store),
+        c.seed,
+        c.batches,
+        c.batch_size,
+        c.size_bytes,
+        args.in_flight,
+    )
+    .await?;
     Ok(serde_json::json!({
         "what": "floor",
         "captures": done.captures,

@@ -12,12 +12,18 @@ pub struct Latencies(Histogram<u64>);
 impl Latencies {
     /// An empty one.
     pub fn new() -> Result<Self, Failure> {
-        Histogram::new_with_bounds(1, 3_600_000, 3).map(Self).map_err(Failure::new)
+        Histogram::new_with_bounds(1, 3_600_000, 3)
+            .map(Self)
+            .map_err(Failure::new)
     }
 
     /// Adds one; anything over an hour counts as an hour.
     pub fn add(&mut self, latency: Duration) {
-        self.0.saturating_record(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX).max(1));
+        self.0.saturating_record(
+            u64::try_from(latency.as_millis())
+                .unwrap_or(u64::MAX)
+                .max(1),
+        );
     }
 
     /// Percentiles in milliseconds.

@@ -67,7 +67,9 @@ impl From<&domain::Item> for ItemDocument {
             title: item.title().to_owned(),
             purpose: item.purpose().as_str().to_owned(),
             source_url: item.source_url().map(str::to_owned),
-            captured_at: item.declared_captured_at().map(domain::Timestamp::to_rfc3339),
+            captured_at: item
+                .declared_captured_at()
+                .map(domain::Timestamp::to_rfc3339),
             artifacts: item.artifacts().iter().map(Into::into).collect(),
         }
     }
@@ -90,9 +92,23 @@ impl TryFrom<ItemDocument> for domain::Item {
     type Error = Malformed;
 
     fn try_from(d: ItemDocument) -> Result<Self, Malformed> {
-        let artifacts = d.artifacts.into_iter().map(TryInto::try_into).collect::<Result<Vec<_>, Malformed>>()?;
-        let captured_at = d.captured_at.as_deref().map(domain::Timestamp::parse_rfc3339).transpose()?;
-        Self::new(d.title, domain::Purpose::parse(&d.purpose)?, d.source_url, captured_at, artifacts)
+        let artifacts = d
+            .artifacts
+            .into_iter()
+            .map(TryInto::try_into)
+            .collect::<Result<Vec<_>, Malformed>>()?;
+        let captured_at = d
+            .captured_at
+            .as_deref()
+            .map(domain::Timestamp::parse_rfc3339)
+            .transpose()?;
+        Self::new(
+            d.title,
+            domain::Purpose::parse(&d.purpose)?,
+            d.source_url,
+            captured_at,
+            artifacts,
+        )
     }
 }
 

@@ -29,7 +29,9 @@ pub struct Envelope<E> {
 pub const EVENT_FORMAT: &str = "probity.event/1";
 
 /// Event types say which registry they belong to.
-pub trait LedgerEvent: Serialize + for<'de> Deserialize<'de> + Clone + Send + Sync + 'static {
+pub trait LedgerEvent:
+    Serialize + for<'de> Deserialize<'de> + Clone + Send + Sync + 'static
+{
     /// First segment under `ledger/`.
     const KIND: &'static str;
 }
@@ -131,7 +133,12 @@ ledger_kind!(IntentEvent, "intent");
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum InstructionEvent {
-    Reserved { tenant: String, submission: String, instruction_sha256: String, received_at: String },
+    Reserved {
+        tenant: String,
+        submission: String,
+        instruction_sha256: String,
+        received_at: String,
+    },
 }
 ledger_kind!(InstructionEvent, "instruction");
 
@@ -140,10 +147,20 @@ ledger_kind!(InstructionEvent, "instruction");
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum CertificateEvent {
     /// Serial and to-be-signed bytes, recorded before the CA key touches them.
-    Intended { profile: String, party: String, submission: String, tbs_certificate: String },
+    Intended {
+        profile: String,
+        party: String,
+        submission: String,
+        tbs_certificate: String,
+    },
     /// Base64 DER.
-    Issued { certificate: String },
-    Revoked { reason: String, revoked_at: String },
+    Issued {
+        certificate: String,
+    },
+    Revoked {
+        reason: String,
+        revoked_at: String,
+    },
 }
 ledger_kind!(CertificateEvent, "certificate");
 
@@ -160,15 +177,40 @@ ledger_kind!(RecipientEvent, "recipient");
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum DeliveryEvent {
-    Requested { evidence: String, recipient: String, tenant: String, case: String },
+    Requested {
+        evidence: String,
+        recipient: String,
+        tenant: String,
+        case: String,
+    },
     /// `object` is the encrypted package's key in bucket `work`.
-    Prepared { object: String, size_bytes: u64, package_sha256: String, content_sha3_256: String },
-    AttemptFailed { next_at: String, reason: String },
-    Entered { rule: String, place: String },
+    Prepared {
+        object: String,
+        size_bytes: u64,
+        package_sha256: String,
+        content_sha3_256: String,
+    },
+    AttemptFailed {
+        next_at: String,
+        reason: String,
+    },
+    Entered {
+        rule: String,
+        place: String,
+    },
     /// Base64 of receipt and signature, as they came.
-    Acknowledged { scope: String, receipt: String, signature: String },
-    Suspended { reason: String },
+    Acknowledged {
+        scope: String,
+        receipt: String,
+        signature: String,
+    },
+    Suspended {
+        reason: String,
+    },
     /// A read by the recipient, with the legal basis it gave (R7).
-    Fetched { credential: String, legal_basis: String },
+    Fetched {
+        credential: String,
+        legal_basis: String,
+    },
 }
 ledger_kind!(DeliveryEvent, "delivery");

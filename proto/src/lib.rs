@@ -9,7 +9,7 @@ pub mod subjects;
 
 /// Generated from `proto/probity/v1/*.proto` at build time.
 pub mod v1 {
-    #![expect(clippy::all, clippy::allow_attributes, reason = "generated code")]
+    #![expect(clippy::allow_attributes, reason = "generated code")]
     tonic::include_proto!("probity.v1");
 
     /// Encoded `FileDescriptorSet` of all the files, for gRPC reflection.

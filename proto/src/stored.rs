@@ -53,7 +53,10 @@ impl From<&domain::Submission> for SubmissionDocument {
     fn from(s: &domain::Submission) -> Self {
         let items = s.items.iter().map(|item| match item {
             domain::ItemOutcome::Accepted(item) => StoredItem::Accepted(item.into()),
-            domain::ItemOutcome::Refused(m) => StoredItem::Refused { what: m.what.to_owned(), reason: m.reason.clone() },
+            domain::ItemOutcome::Refused(m) => StoredItem::Refused {
+                what: m.what.to_owned(),
+                reason: m.reason.clone(),
+            },
         });
         Self {
             format: SUBMISSION_FORMAT.to_owned(),
@@ -78,7 +81,10 @@ impl TryFrom<SubmissionDocument> for domain::Submission {
 
     fn try_from(d: SubmissionDocument) -> Result<Self, Malformed> {
         if d.format != SUBMISSION_FORMAT {
-            return Err(Malformed::new("format", format!("expected {SUBMISSION_FORMAT}, found {}", d.format)));
+            return Err(Malformed::new(
+                "format",
+                format!("expected {SUBMISSION_FORMAT}, found {}", d.format),
+            ));
         }
         let items = d.items.into_iter().map(|item| {
             Ok(match item {
@@ -94,10 +100,18 @@ impl TryFrom<SubmissionDocument> for domain::Submission {
             tenant: domain::TenantId::parse(&d.tenant)?,
             party: domain::PartyId::parse(&d.party)?,
             credential: domain::CredentialId::parse(&d.credential)?,
-            on_behalf_of: d.on_behalf_of.as_deref().map(domain::PartyId::parse).transpose()?,
+            on_behalf_of: d
+                .on_behalf_of
+                .as_deref()
+                .map(domain::PartyId::parse)
+                .transpose()?,
             automated: d.automated,
             case: domain::CaseId::parse(&d.case)?,
-            intent: d.intent.as_deref().map(domain::IntentId::parse).transpose()?,
+            intent: d
+                .intent
+                .as_deref()
+                .map(domain::IntentId::parse)
+                .transpose()?,
             idempotency_key: domain::IdempotencyKey::parse(&d.idempotency_key)?,
             instruction_sha256: domain::Sha256::parse_hex(&d.instruction_sha256)?,
             received_at: domain::Timestamp::parse_rfc3339(&d.received_at)?,
@@ -109,8 +123,18 @@ impl TryFrom<SubmissionDocument> for domain::Submission {
 /// Refusals name their field by a static word; a word this version does not know reads as "item".
 fn known_field(what: &str) -> &'static str {
     const FIELDS: [&str; 12] = [
-        "title", "source url", "artifacts", "artifact name", "media type", "artifact role", "purpose", "time", "sha3-256",
-        "sha-256", "artifact", "duplicate",
+        "title",
+        "source url",
+        "artifacts",
+        "artifact name",
+        "media type",
+        "artifact role",
+        "purpose",
+        "time",
+        "sha3-256",
+        "sha-256",
+        "artifact",
+        "duplicate",
     ];
     FIELDS.into_iter().find(|f| *f == what).unwrap_or("item")
 }

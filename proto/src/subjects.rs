@@ -53,10 +53,21 @@ pub const DELIVERY_DUE: Hint = Hint {
     publisher: "delivery",
 };
 
-pub const ISSUE_EVENT_CERTIFICATE: Ask =
-    Ask { subject: "issuance.event_certificate", answered_by: "issuance", asked_by: "signing" };
-pub const PROVE: Ask = Ask { subject: "storage.prove", answered_by: "storage", asked_by: "delivery" };
-pub const LOCATE: Ask = Ask { subject: "storage.locate", answered_by: "storage", asked_by: "intake" };
+pub const ISSUE_EVENT_CERTIFICATE: Ask = Ask {
+    subject: "issuance.event_certificate",
+    answered_by: "issuance",
+    asked_by: "signing",
+};
+pub const PROVE: Ask = Ask {
+    subject: "storage.prove",
+    answered_by: "storage",
+    asked_by: "delivery",
+};
+pub const LOCATE: Ask = Ask {
+    subject: "storage.locate",
+    answered_by: "storage",
+    asked_by: "intake",
+};
 
 /// Every hint there is, in the order evidence meets them.
 pub const HINTS: [Hint; 5] = [SUBMITTED, SIGNED, STAMPED, DEPOSITED, DELIVERY_DUE];
@@ -72,9 +83,22 @@ mod tests {
 
     #[test]
     fn one_owner_per_subject_and_stream() {
-        let subjects: Vec<_> = HINTS.iter().map(|h| h.subject).chain(ASKS.iter().map(|a| a.subject)).collect();
-        assert_eq!(subjects.iter().collect::<HashSet<_>>().len(), subjects.len());
-        assert_eq!(HINTS.iter().map(|h| h.stream).collect::<HashSet<_>>().len(), HINTS.len());
-        assert!(ASKS.iter().all(|a| a.subject.starts_with(&format!("{}.", a.answered_by))));
+        let subjects: Vec<_> = HINTS
+            .iter()
+            .map(|h| h.subject)
+            .chain(ASKS.iter().map(|a| a.subject))
+            .collect();
+        assert_eq!(
+            subjects.iter().collect::<HashSet<_>>().len(),
+            subjects.len()
+        );
+        assert_eq!(
+            HINTS.iter().map(|h| h.stream).collect::<HashSet<_>>().len(),
+            HINTS.len()
+        );
+        assert!(
+            ASKS.iter()
+                .all(|a| a.subject.starts_with(&format!("{}.", a.answered_by)))
+        );
     }
 }

@@ -11,8 +11,8 @@ pub struct ArtifactName(String);
 
 const NAME_BYTES_MAX: usize = 255;
 const RESERVED: [&str; 22] = [
-    "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt1", "lpt2",
-    "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
+    "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8",
+    "com9", "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
 ];
 
 impl ArtifactName {
@@ -33,12 +33,18 @@ impl ArtifactName {
         }
         for segment in text.split('/') {
             if segment.is_empty() || segment == "." || segment == ".." {
-                return bad("empty, . and .. segments and leading or trailing slashes are not allowed");
+                return bad(
+                    "empty, . and .. segments and leading or trailing slashes are not allowed",
+                );
             }
             if segment.ends_with(['.', ' ']) || segment.starts_with(' ') {
                 return bad("a segment may not start with a space or end with a space or dot");
             }
-            let stem = segment.split('.').next().unwrap_or(segment).to_ascii_lowercase();
+            let stem = segment
+                .split('.')
+                .next()
+                .unwrap_or(segment)
+                .to_ascii_lowercase();
             if RESERVED.contains(&stem.as_str()) {
                 return bad("a segment is a name reserved on Windows");
             }
@@ -84,11 +90,16 @@ impl MediaType {
         let token = |part: &str| {
             !part.is_empty()
                 && part.len() <= 127
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
         };
         match text.split_once('/') {
             Some((kind, sub)) if token(kind) && token(sub) => Ok(Self(text.to_ascii_lowercase())),
-            _ => Err(Malformed::new("media type", "expected type/subtype without parameters")),
+            _ => Err(Malformed::new(
+                "media type",
+                "expected type/subtype without parameters",
+            )),
         }
     }
 
@@ -132,12 +143,21 @@ impl ArtifactRole {
     /// # Errors
     /// [`Malformed`] for any other word.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        [Self::Content, Self::ProcessLog, Self::Recording, Self::CleanCheck, Self::Other]
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| {
-                Malformed::new("artifact role", "expected content, process_log, recording, clean_check or other")
-            })
+        [
+            Self::Content,
+            Self::ProcessLog,
+            Self::Recording,
+            Self::CleanCheck,
+            Self::Other,
+        ]
+        .into_iter()
+        .find(|role| role.as_str() == text)
+        .ok_or_else(|| {
+            Malformed::new(
+                "artifact role",
+                "expected content, process_log, recording, clean_check or other",
+            )
+        })
     }
 }
 
@@ -157,7 +177,13 @@ mod tests {
 
     #[test]
     fn names_that_courts_can_unpack() {
-        for good in ["page.html", "a/b/c.warc.gz", "截图 1.png", ".hidden", "LICENSE"] {
+        for good in [
+            "page.html",
+            "a/b/c.warc.gz",
+            "截图 1.png",
+            ".hidden",
+            "LICENSE",
+        ] {
             assert!(ArtifactName::parse(good).is_ok(), "{good}");
         }
     }
@@ -165,8 +191,25 @@ mod tests {
     #[test]
     fn path_tricks_and_control_characters() {
         for bad in [
-            "", "/etc/passwd", "../x", "a/../b", "a//b", "a/", ".", "a\\b", "C:x", "a\u{0}b", "a\nb", "a\u{202e}txt.exe",
-            "nul", "NUL.txt", "a/con.log", "trailing.", "trailing ", " leading", &"x".repeat(256),
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            ".",
+            "a\\b",
+            "C:x",
+            "a\u{0}b",
+            "a\nb",
+            "a\u{202e}txt.exe",
+            "nul",
+            "NUL.txt",
+            "a/con.log",
+            "trailing.",
+            "trailing ",
+            " leading",
+            &"x".repeat(256),
         ] {
             assert!(ArtifactName::parse(bad).is_err(), "{bad:?}");
         }
@@ -175,7 +218,14 @@ mod tests {
     #[test]
     fn media_types() {
         assert_eq!(MediaType::parse("Text/HTML").unwrap().as_str(), "text/html");
-        for bad in ["", "text", "text/", "/html", "text/html; charset=utf-8", "te xt/html"] {
+        for bad in [
+            "",
+            "text",
+            "text/",
+            "/html",
+            "text/html; charset=utf-8",
+            "te xt/html",
+        ] {
             assert!(MediaType::parse(bad).is_err(), "{bad}");
         }
     }

@@ -30,9 +30,13 @@ impl ReceiptScope {
     /// Parses the word; `None` for any other.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::ReceiptOnly, Self::ContentDigestConfirmed, Self::TechnicalConformityConfirmed]
-            .into_iter()
-            .find(|s| s.as_str() == text)
+        [
+            Self::ReceiptOnly,
+            Self::ContentDigestConfirmed,
+            Self::TechnicalConformityConfirmed,
+        ]
+        .into_iter()
+        .find(|s| s.as_str() == text)
     }
 }
 
@@ -44,7 +48,11 @@ pub enum DeliveryFact {
     /// The encrypted package exists and waits for a pull or the first push.
     Prepared { at: Timestamp },
     /// A push failed; the next one is due at `next_at`.
-    AttemptFailed { at: Timestamp, next_at: Timestamp, reason: String },
+    AttemptFailed {
+        at: Timestamp,
+        next_at: Timestamp,
+        reason: String,
+    },
     /// The package entered the recipient's system.
     Entered { at: Timestamp },
     /// The recipient's signed receipt was checked and kept.
@@ -79,19 +87,32 @@ impl DeliveryState {
     pub fn after(self, fact: &DeliveryFact) -> Self {
         match (self, fact) {
             (Self::Acknowledged { scope: had }, DeliveryFact::Acknowledged { scope, .. }) => {
-                Self::Acknowledged { scope: had.max(*scope) }
+                Self::Acknowledged {
+                    scope: had.max(*scope),
+                }
             }
             (done @ Self::Acknowledged { .. }, _) => done,
             (_, DeliveryFact::Acknowledged { scope, .. }) => Self::Acknowledged { scope: *scope },
             (entered @ Self::Entered, _) => entered,
             (_, DeliveryFact::Entered { .. }) => Self::Entered,
-            (_, DeliveryFact::Suspended { reason, .. }) => Self::Suspended { reason: reason.clone() },
+            (_, DeliveryFact::Suspended { reason, .. }) => Self::Suspended {
+                reason: reason.clone(),
+            },
             (Self::Retrying { attempts, .. }, DeliveryFact::AttemptFailed { next_at, .. }) => {
-                Self::Retrying { attempts: attempts + 1, next_at: *next_at }
+                Self::Retrying {
+                    attempts: attempts + 1,
+                    next_at: *next_at,
+                }
             }
-            (_, DeliveryFact::AttemptFailed { next_at, .. }) => Self::Retrying { attempts: 1, next_at: *next_at },
+            (_, DeliveryFact::AttemptFailed { next_at, .. }) => Self::Retrying {
+                attempts: 1,
+                next_at: *next_at,
+            },
             (Self::Unknown, DeliveryFact::Requested { .. }) => Self::Requested,
-            (Self::Unknown | Self::Requested | Self::Suspended { .. }, DeliveryFact::Prepared { .. }) => Self::Prepared,
+            (
+                Self::Unknown | Self::Requested | Self::Suspended { .. },
+                DeliveryFact::Prepared { .. },
+            ) => Self::Prepared,
             (state, DeliveryFact::Requested { .. } | DeliveryFact::Prepared { .. }) => state,
         }
     }
@@ -124,28 +145,68 @@ mod tests {
     const T: Timestamp = Timestamp::from_unix_ms(1);
 
     fn fold(facts: &[DeliveryFact]) -> DeliveryState {
-        facts.iter().fold(DeliveryState::default(), DeliveryState::after)
+        facts
+            .iter()
+            .fold(DeliveryState::default(), DeliveryState::after)
     }
 
     #[test]
     fn the_usual_course() {
-        let failed = DeliveryFact::AttemptFailed { at: T, next_at: T, reason: "503".into() };
-        let mut facts = vec![DeliveryFact::Requested { at: T }, DeliveryFact::Prepared { at: T }, failed.clone(), failed];
-        assert_eq!(fold(&facts), DeliveryState::Retrying { attempts: 2, next_at: T });
+        let failed = DeliveryFact::AttemptFailed {
+            at: T,
+            next_at: T,
+            reason: "503".into(),
+        };
+        let mut facts = vec![
+            DeliveryFact::Requested { at: T },
+            DeliveryFact::Prepared { at: T },
+            failed.clone(),
+            failed,
+        ];
+        assert_eq!(
+            fold(&facts),
+            DeliveryState::Retrying {
+                attempts: 2,
+                next_at: T
+            }
+        );
         facts.push(DeliveryFact::Entered { at: T });
         assert_eq!(fold(&facts), DeliveryState::Entered);
-        facts.push(DeliveryFact::Acknowledged { at: T, scope: ReceiptScope::ReceiptOnly });
-        facts.push(DeliveryFact::Acknowledged { at: T, scope: ReceiptScope::ContentDigestConfirmed });
-        facts.push(DeliveryFact::Acknowledged { at: T, scope: ReceiptScope::ReceiptOnly });
-        assert_eq!(fold(&facts), DeliveryState::Acknowledged { scope: ReceiptScope::ContentDigestConfirmed });
+        facts.push(DeliveryFact::Acknowledged {
+            at: T,
+            scope: ReceiptScope::ReceiptOnly,
+        });
+        facts.push(DeliveryFact::Acknowledged {
+            at: T,
+            scope: ReceiptScope::ContentDigestConfirmed,
+        });
+        facts.push(DeliveryFact::Acknowledged {
+            at: T,
+            scope: ReceiptScope::ReceiptOnly,
+        });
+        assert_eq!(
+            fold(&facts),
+            DeliveryState::Acknowledged {
+                scope: ReceiptScope::ContentDigestConfirmed
+            }
+        );
     }
 
     #[test]
     fn late_facts_never_undo_a_receipt() {
-        let done = DeliveryState::Acknowledged { scope: ReceiptScope::ReceiptOnly };
+        let done = DeliveryState::Acknowledged {
+            scope: ReceiptScope::ReceiptOnly,
+        };
         for late in [
-            DeliveryFact::AttemptFailed { at: T, next_at: T, reason: "late".into() },
-            DeliveryFact::Suspended { at: T, reason: "late".into() },
+            DeliveryFact::AttemptFailed {
+                at: T,
+                next_at: T,
+                reason: "late".into(),
+            },
+            DeliveryFact::Suspended {
+                at: T,
+                reason: "late".into(),
+            },
             DeliveryFact::Entered { at: T },
             DeliveryFact::Prepared { at: T },
         ] {

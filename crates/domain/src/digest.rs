@@ -87,7 +87,14 @@ mod tests {
     fn hex_is_strict() {
         let d = Sha3_256([0xab; 32]);
         assert_eq!(Sha3_256::parse_hex(&d.to_hex()).unwrap(), d);
-        for bad in ["", "ab", &"g".repeat(64), &"a".repeat(63), &"+a".repeat(32), &"é".repeat(32)] {
+        for bad in [
+            "",
+            "ab",
+            &"g".repeat(64),
+            &"a".repeat(63),
+            &"+a".repeat(32),
+            &"é".repeat(32),
+        ] {
             assert!(Sha3_256::parse_hex(bad).is_err(), "{bad}");
         }
     }

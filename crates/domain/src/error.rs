@@ -11,6 +11,9 @@ pub struct Malformed {
 impl Malformed {
     /// Names the thing and the broken rule.
     pub fn new(what: &'static str, reason: impl Into<String>) -> Self {
-        Self { what, reason: reason.into() }
+        Self {
+            what,
+            reason: reason.into(),
+        }
     }
 }

@@ -35,7 +35,8 @@ impl SubmissionId {
     /// # Errors
     /// [`Malformed`] when it is not a UUIDv7.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let id = Uuid::try_parse(text).map_err(|e| Malformed::new("submission id", e.to_string()))?;
+        let id =
+            Uuid::try_parse(text).map_err(|e| Malformed::new("submission id", e.to_string()))?;
         Self::from_bytes(id.into_bytes())
     }
 
@@ -48,7 +49,11 @@ impl SubmissionId {
     /// The millisecond the id was made at.
     #[must_use]
     pub fn at(&self) -> Timestamp {
-        let ms = self.as_bytes().iter().take(6).fold(0i64, |ms, byte| (ms << 8) | i64::from(*byte));
+        let ms = self
+            .as_bytes()
+            .iter()
+            .take(6)
+            .fold(0i64, |ms, byte| (ms << 8) | i64::from(*byte));
         Timestamp::from_unix_ms(ms)
     }
 
@@ -98,8 +103,12 @@ impl EvidenceId {
             return Err(bad("the place is five or more digits"));
         }
         let item = place.parse().map_err(|_| bad("the place is too large"))?;
-        let value = base32_value(middle).ok_or_else(|| bad("the middle is not 26 base-32 characters"))?;
-        let id = Self { submission: SubmissionId::from_bytes(value.to_be_bytes())?, item };
+        let value =
+            base32_value(middle).ok_or_else(|| bad("the middle is not 26 base-32 characters"))?;
+        let id = Self {
+            submission: SubmissionId::from_bytes(value.to_be_bytes())?,
+            item,
+        };
         Ok(id)
     }
 
@@ -122,7 +131,10 @@ impl EvidenceId {
         let mut place = [0u8; 4];
         id.copy_from_slice(bytes.get(..16).unwrap_or(&[0; 16]));
         place.copy_from_slice(bytes.get(16..).unwrap_or(&[0; 4]));
-        Ok(Self { submission: SubmissionId::from_bytes(id)?, item: u32::from_be_bytes(place) })
+        Ok(Self {
+            submission: SubmissionId::from_bytes(id)?,
+            item: u32::from_be_bytes(place),
+        })
     }
 }
 
@@ -135,7 +147,12 @@ impl fmt::Display for EvidenceId {
             *slot = BASE32.get((value & 31) as usize).copied().unwrap_or(b'0');
             value >>= 5;
         }
-        write!(f, "{LOG_TAG}-{}-{:05}", core::str::from_utf8(&text).unwrap_or(""), self.item)
+        write!(
+            f,
+            "{LOG_TAG}-{}-{:05}",
+            core::str::from_utf8(&text).unwrap_or(""),
+            self.item
+        )
     }
 }
 
@@ -328,17 +345,34 @@ mod tests {
 
     #[test]
     fn evidence_number_round_trips_and_forgives_handwriting() {
-        let id = EvidenceId { submission: submission(), item: 17 };
+        let id = EvidenceId {
+            submission: submission(),
+            item: 17,
+        };
         let text = id.to_string();
         assert_eq!(EvidenceId::parse(&text).unwrap(), id);
-        assert_eq!(EvidenceId::parse(&text.to_lowercase().replace('0', "o").replace("-oo", "-00").replace("o17", "017")).unwrap(), id);
+        assert_eq!(
+            EvidenceId::parse(
+                &text
+                    .to_lowercase()
+                    .replace('0', "o")
+                    .replace("-oo", "-00")
+                    .replace("o17", "017")
+            )
+            .unwrap(),
+            id
+        );
         assert_eq!(EvidenceId::from_bytes(id.to_bytes()).unwrap(), id);
         assert!(text.ends_with("-00017"));
     }
 
     #[test]
     fn evidence_number_refuses_what_is_not_one() {
-        let good = EvidenceId { submission: submission(), item: 1 }.to_string();
+        let good = EvidenceId {
+            submission: submission(),
+            item: 1,
+        }
+        .to_string();
         for bad in [
             String::new(),
             good.replace("PB1", "PB2"),

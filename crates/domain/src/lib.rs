@@ -22,12 +22,14 @@ pub use delivery::{DeliveryFact, DeliveryState, ReceiptScope};
 pub use digest::{Digests, Sha3_256, Sha256};
 pub use error::Malformed;
 pub use id::{
-    CaseId, CredentialId, DeliveryId, EvidenceId, IdempotencyKey, IntentId, PartyId, RecipientId, SubmissionId, TenantId,
+    CaseId, CredentialId, DeliveryId, EvidenceId, IdempotencyKey, IntentId, PartyId, RecipientId,
+    SubmissionId, TenantId,
 };
 pub use place::{PlaceOfBusiness, ReceiptRule, receipt_time};
 pub use record::{RECORD_BYTES_MAX, Record};
 pub use retry::RetrySchedule;
 pub use submission::{
-    ARTIFACTS_PER_ITEM_MAX, ITEMS_PER_SUBMISSION_MAX, Item, ItemOutcome, Purpose, Submission, SubmissionDraft,
+    ARTIFACTS_PER_ITEM_MAX, ITEMS_PER_SUBMISSION_MAX, Item, ItemOutcome, Purpose, Submission,
+    SubmissionDraft,
 };
 pub use time::Timestamp;

@@ -13,7 +13,10 @@ impl PlaceOfBusiness {
     /// [`Malformed`] otherwise.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
-            return Err(Malformed::new("place of business", "1 to 256 bytes without control characters"));
+            return Err(Malformed::new(
+                "place of business",
+                "1 to 256 bytes without control characters",
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -58,11 +61,26 @@ mod tests {
     fn every_branch_of_section_15_2() {
         let (e, r) = (Timestamp::from_unix_ms(1), Timestamp::from_unix_ms(2));
         let table = [
-            (Some(true), Some(e), Some(r), Some((e, ReceiptRule::EnteredDesignatedSystem))),
+            (
+                Some(true),
+                Some(e),
+                Some(r),
+                Some((e, ReceiptRule::EnteredDesignatedSystem)),
+            ),
             (Some(true), None, Some(r), None),
-            (Some(false), Some(e), Some(r), Some((r, ReceiptRule::RetrievedFromOtherSystem))),
+            (
+                Some(false),
+                Some(e),
+                Some(r),
+                Some((r, ReceiptRule::RetrievedFromOtherSystem)),
+            ),
             (Some(false), Some(e), None, None),
-            (None, Some(e), Some(r), Some((e, ReceiptRule::EnteredAnySystem))),
+            (
+                None,
+                Some(e),
+                Some(r),
+                Some((e, ReceiptRule::EnteredAnySystem)),
+            ),
             (None, None, None, None),
         ];
         for (designated, entered, retrieved, expected) in table {

@@ -36,10 +36,18 @@ impl Record {
     /// [`Malformed`] when the whole would exceed [`RECORD_BYTES_MAX`].
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         let number = self.evidence.to_string();
-        let fields = [number.as_bytes(), &self.statement, &self.manifest, &self.signature];
+        let fields = [
+            number.as_bytes(),
+            &self.statement,
+            &self.manifest,
+            &self.signature,
+        ];
         let size = MAGIC.len() + fields.iter().map(|f| f.len() + 4).sum::<usize>();
         if size > RECORD_BYTES_MAX {
-            return Err(Malformed::new("record", format!("{size} bytes, at most {RECORD_BYTES_MAX} fit the log")));
+            return Err(Malformed::new(
+                "record",
+                format!("{size} bytes, at most {RECORD_BYTES_MAX} fit the log"),
+            ));
         }
         let mut out = Vec::with_capacity(size);
         out.extend_from_slice(MAGIC);
@@ -60,15 +68,21 @@ impl Record {
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(bad("longer than a log entry may be"));
         }
-        let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(|| bad("does not start with its format name"))?;
+        let mut rest = bytes
+            .strip_prefix(MAGIC)
+            .ok_or_else(|| bad("does not start with its format name"))?;
         let mut field = || -> Result<&[u8], Malformed> {
-            let (length, after) = rest.split_first_chunk::<4>().ok_or_else(|| bad("cut short"))?;
-            let (value, after) =
-                after.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or_else(|| bad("cut short"))?;
+            let (length, after) = rest
+                .split_first_chunk::<4>()
+                .ok_or_else(|| bad("cut short"))?;
+            let (value, after) = after
+                .split_at_checked(u32::from_be_bytes(*length) as usize)
+                .ok_or_else(|| bad("cut short"))?;
             rest = after;
             Ok(value)
         };
-        let number = core::str::from_utf8(field()?).map_err(|_| bad("evidence number is not text"))?;
+        let number =
+            core::str::from_utf8(field()?).map_err(|_| bad("evidence number is not text"))?;
         let evidence = EvidenceId::parse(number)?;
         if evidence.to_string() != number {
             return Err(bad("evidence number is not in its canonical form"));
@@ -79,7 +93,11 @@ impl Record {
             manifest: field()?.to_vec(),
             signature: field()?.to_vec(),
         };
-        if rest.is_empty() { Ok(record) } else { Err(bad("bytes after the last field")) }
+        if rest.is_empty() {
+            Ok(record)
+        } else {
+            Err(bad("bytes after the last field"))
+        }
     }
 }
 
@@ -92,7 +110,15 @@ mod tests {
 
     fn record(statement: Vec<u8>) -> Record {
         let submission = SubmissionId::new(Timestamp::from_unix_ms(1_795_000_000_000), [1; 10]);
-        Record { evidence: EvidenceId { submission, item: 3 }, statement, manifest: b"m".to_vec(), signature: vec![] }
+        Record {
+            evidence: EvidenceId {
+                submission,
+                item: 3,
+            },
+            statement,
+            manifest: b"m".to_vec(),
+            signature: vec![],
+        }
     }
 
     proptest! {

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::{
-    Artifact, CaseId, CredentialId, Digests, EvidenceId, IdempotencyKey, IntentId, Malformed, PartyId, SubmissionId,
-    TenantId, Timestamp,
+    Artifact, CaseId, CredentialId, Digests, EvidenceId, IdempotencyKey, IntentId, Malformed,
+    PartyId, SubmissionId, TenantId, Timestamp,
 };
 
 /// Most items in one submission.
@@ -42,10 +42,20 @@ impl Purpose {
     /// # Errors
     /// [`Malformed`] for any other word.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        [Self::Ownership, Self::Infringement, Self::Defence, Self::Neutral]
-            .into_iter()
-            .find(|p| p.as_str() == text)
-            .ok_or_else(|| Malformed::new("purpose", "expected ownership, infringement, defence or neutral"))
+        [
+            Self::Ownership,
+            Self::Infringement,
+            Self::Defence,
+            Self::Neutral,
+        ]
+        .into_iter()
+        .find(|p| p.as_str() == text)
+        .ok_or_else(|| {
+            Malformed::new(
+                "purpose",
+                "expected ownership, infringement, defence or neutral",
+            )
+        })
     }
 }
 
@@ -72,23 +82,45 @@ impl Item {
         declared_captured_at: Option<Timestamp>,
         artifacts: Vec<Artifact>,
     ) -> Result<Self, Malformed> {
-        if title.is_empty() || title.len() > TITLE_BYTES_MAX || title.chars().any(char::is_control) {
-            return Err(Malformed::new("title", "1 to 512 bytes without control characters"));
+        if title.is_empty() || title.len() > TITLE_BYTES_MAX || title.chars().any(char::is_control)
+        {
+            return Err(Malformed::new(
+                "title",
+                "1 to 512 bytes without control characters",
+            ));
         }
         if let Some(url) = &source_url {
             let known = url.starts_with("https://") || url.starts_with("http://");
-            if !known || url.len() > URL_BYTES_MAX || url.chars().any(|c| c.is_control() || c == ' ') {
-                return Err(Malformed::new("source url", "http or https, at most 2048 bytes, no spaces"));
+            if !known
+                || url.len() > URL_BYTES_MAX
+                || url.chars().any(|c| c.is_control() || c == ' ')
+            {
+                return Err(Malformed::new(
+                    "source url",
+                    "http or https, at most 2048 bytes, no spaces",
+                ));
             }
         }
         if artifacts.is_empty() || artifacts.len() > ARTIFACTS_PER_ITEM_MAX {
-            return Err(Malformed::new("artifacts", format!("1 to {ARTIFACTS_PER_ITEM_MAX} of them")));
+            return Err(Malformed::new(
+                "artifacts",
+                format!("1 to {ARTIFACTS_PER_ITEM_MAX} of them"),
+            ));
         }
         let mut seen = HashSet::new();
         if let Some(twice) = artifacts.iter().find(|a| !seen.insert(a.name.folded())) {
-            return Err(Malformed::new("artifacts", format!("the name {} stands twice", twice.name)));
+            return Err(Malformed::new(
+                "artifacts",
+                format!("the name {} stands twice", twice.name),
+            ));
         }
-        Ok(Self { title, purpose, source_url, declared_captured_at, artifacts })
+        Ok(Self {
+            title,
+            purpose,
+            source_url,
+            declared_captured_at,
+            artifacts,
+        })
     }
 
     #[must_use]
@@ -120,7 +152,11 @@ impl Item {
     /// What makes two items the same capture: their artifacts' names and digests, in order of name.
     #[must_use]
     pub fn identity(&self) -> Vec<(&str, Digests)> {
-        let mut parts: Vec<_> = self.artifacts.iter().map(|a| (a.name.as_str(), a.digests)).collect();
+        let mut parts: Vec<_> = self
+            .artifacts
+            .iter()
+            .map(|a| (a.name.as_str(), a.digests))
+            .collect();
         parts.sort_unstable_by_key(|(name, _)| *name);
         parts
     }
@@ -165,9 +201,16 @@ impl Submission {
     /// [`Malformed`] when there are no items, too many, or none of them was accepted.
     pub fn new(draft: SubmissionDraft) -> Result<Self, Malformed> {
         if draft.items.is_empty() || draft.items.len() > ITEMS_PER_SUBMISSION_MAX {
-            return Err(Malformed::new("items", format!("1 to {ITEMS_PER_SUBMISSION_MAX} of them")));
+            return Err(Malformed::new(
+                "items",
+                format!("1 to {ITEMS_PER_SUBMISSION_MAX} of them"),
+            ));
         }
-        if !draft.items.iter().any(|item| matches!(item, ItemOutcome::Accepted(_))) {
+        if !draft
+            .items
+            .iter()
+            .any(|item| matches!(item, ItemOutcome::Accepted(_)))
+        {
             return Err(Malformed::new("items", "every one of them was refused"));
         }
         Ok(Self(draft))
@@ -176,10 +219,16 @@ impl Submission {
     /// The accepted items with the evidence number of each.
     pub fn accepted(&self) -> impl Iterator<Item = (EvidenceId, &Item)> {
         let submission = self.0.id;
-        self.0.items.iter().zip(0u32..).filter_map(move |(outcome, item)| match outcome {
-            ItemOutcome::Accepted(accepted) => Some((EvidenceId { submission, item }, accepted)),
-            ItemOutcome::Refused(_) => None,
-        })
+        self.0
+            .items
+            .iter()
+            .zip(0u32..)
+            .filter_map(move |(outcome, item)| match outcome {
+                ItemOutcome::Accepted(accepted) => {
+                    Some((EvidenceId { submission, item }, accepted))
+                }
+                ItemOutcome::Refused(_) => None,
+            })
     }
 
     /// The accepted item with this place.
@@ -211,12 +260,21 @@ mod tests {
             media_type: MediaType::parse("text/plain").unwrap(),
             role: ArtifactRole::Content,
             size_bytes: 1,
-            digests: Digests { sha3_256: Sha3_256([1; 32]), sha256: Sha256([2; 32]) },
+            digests: Digests {
+                sha3_256: Sha3_256([1; 32]),
+                sha256: Sha256([2; 32]),
+            },
         }
     }
 
     fn item(names: &[&str]) -> Result<Item, Malformed> {
-        Item::new("t".into(), Purpose::Neutral, None, None, names.iter().map(|n| artifact(n)).collect())
+        Item::new(
+            "t".into(),
+            Purpose::Neutral,
+            None,
+            None,
+            names.iter().map(|n| artifact(n)).collect(),
+        )
     }
 
     fn draft(items: Vec<ItemOutcome>) -> SubmissionDraft {
@@ -246,7 +304,11 @@ mod tests {
     #[test]
     fn a_refused_line_keeps_the_numbers_of_its_neighbours() {
         let refused = ItemOutcome::Refused(Malformed::new("title", "empty"));
-        let s = Submission::new(draft(vec![refused.clone(), ItemOutcome::Accepted(item(&["a"]).unwrap())])).unwrap();
+        let s = Submission::new(draft(vec![
+            refused.clone(),
+            ItemOutcome::Accepted(item(&["a"]).unwrap()),
+        ]))
+        .unwrap();
         let numbers: Vec<_> = s.accepted().map(|(id, _)| id.item).collect();
         assert_eq!(numbers, [1]);
         assert!(s.item(0).is_none() && s.item(1).is_some() && s.item(2).is_none());
@@ -257,10 +319,21 @@ mod tests {
     #[test]
     fn urls_are_web_addresses() {
         let with = |url: &str| {
-            Item::new("t".into(), Purpose::Neutral, Some(url.into()), None, vec![artifact("a")])
+            Item::new(
+                "t".into(),
+                Purpose::Neutral,
+                Some(url.into()),
+                None,
+                vec![artifact("a")],
+            )
         };
         assert!(with("https://example.com/a?b=c").is_ok());
-        for bad in ["javascript:alert(1)", "file:///etc/passwd", "https://a b", "https://a\n"] {
+        for bad in [
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+            "https://a b",
+            "https://a\n",
+        ] {
             assert!(with(bad).is_err(), "{bad}");
         }
     }

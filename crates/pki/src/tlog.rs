@@ -9,7 +9,9 @@ mod checkpoint;
 mod key_file;
 mod tree;
 
-pub use bundle::{bundle_path, decode_bundle, decode_index, encode_bundle, encode_index, index_path};
+pub use bundle::{
+    bundle_path, decode_bundle, decode_index, encode_bundle, encode_index, index_path,
+};
 pub use checkpoint::{Checkpoint, LogKey, LogVerifier};
 pub use tlog_tiles::Hash;
 pub use tree::{
@@ -39,5 +41,9 @@ fn tile_number(index: u64, width: u16) -> String {
         path = format!("x{:03}/{path}", rest % 1000);
         rest /= 1000;
     }
-    if width < TILE_WIDTH { format!("{path}.p/{width}") } else { path }
+    if width < TILE_WIDTH {
+        format!("{path}.p/{width}")
+    } else {
+        path
+    }
 }

@@ -13,6 +13,12 @@ mod profile;
 mod submit;
 mod verify;
 
+/// Packages, as the verifier's own tests make them.
+#[cfg(test)]
+#[expect(dead_code, reason = "made for the verifier's tests; these need a part of it")]
+#[path = "../../../crates/verify/tests/it/fixture.rs"]
+mod fixture;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

@@ -140,3 +140,112 @@ pub fn statement(package: &Path) -> Result<Statement, Failure> {
     let bytes = ContainerReader::open(file, Limits::default())?.read(STATEMENT)?;
     Ok(Statement::parse(&bytes)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use probity_pki::envelope::{EnvelopeRandom, encrypt};
+    use probity_pki::keys::Signer as _;
+
+    use super::*;
+    use crate::fixture;
+    use crate::now::random;
+
+    /// A package of the fixture's, encrypted to the court, in its inbox; answers its digest.
+    fn arrived(folder: &Folder, delivery: &str, package: &[u8]) -> Sha256 {
+        let certificate = folder.certificate("encryption").unwrap();
+        let random = EnvelopeRandom::from_bytes(&random().unwrap());
+        let envelope = encrypt(&certificate, package, &random).unwrap();
+        let mut digest = sha2::Sha256::default();
+        sha2::Digest::update(&mut digest, &envelope);
+        std::fs::write(folder.package(delivery), envelope).unwrap();
+        Sha256(sha2::Digest::finalize(digest).into())
+    }
+
+    fn scope(handled: &Handled) -> String {
+        use base64::Engine as _;
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(&handled.receipt.receipt)
+            .unwrap();
+        let receipt: probity_proto::http::ReceiptDocument = serde_json::from_slice(&bytes).unwrap();
+        receipt.scope
+    }
+
+    #[test]
+    fn a_receipt_says_what_was_done_and_is_given_once() {
+        let (_dir, folder) = crate::court::init::tests::made();
+        let world = fixture::World::new();
+        let package = fixture::container(&world.members(&world.scenario()));
+        let trust = Trust {
+            roots: vec![world.root.certificate.clone()],
+            log_keys: vec![world.log.verifier_key().to_owned()],
+        };
+        // Without roots nothing is verified: only the digest is confirmed.
+        let blind = Inbox {
+            folder: folder.clone(),
+            trust: Trust::default(),
+        };
+        let sha256 = arrived(&folder, "blind", &package);
+        let handled = blind.handle("blind", sha256).unwrap();
+        assert_eq!(
+            (scope(&handled).as_str(), handled.overall),
+            ("content_digest_confirmed", None)
+        );
+
+        let seeing = Inbox {
+            folder: folder.clone(),
+            trust,
+        };
+        let sha256 = arrived(&folder, "seen", &package);
+        let handled = seeing.handle("seen", sha256).unwrap();
+        let confirmed = match handled.overall {
+            // The fixture is of a fixed day; a machine whose clock stands before it finds it in the future.
+            Some(Overall::Valid) => "technical_conformity_confirmed",
+            _ => "content_digest_confirmed",
+        };
+        assert_eq!(scope(&handled), confirmed);
+        assert_eq!(std::fs::read(folder.opened("seen")).unwrap(), package);
+        let again = seeing.handle("seen", sha256).unwrap();
+        assert!(again.repeated);
+        assert_eq!(again.receipt, handled.receipt);
+
+        // The receipt is the court's, over these very bytes.
+        use base64::Engine as _;
+        let decode = |text: &str| {
+            base64::engine::general_purpose::STANDARD
+                .decode(text)
+                .unwrap()
+        };
+        let cms =
+            probity_pki::cms::SignedData::from_der(&decode(&handled.receipt.signature)).unwrap();
+        let signer =
+            probity_pki::cms::verify_detached_content(&cms, &decode(&handled.receipt.receipt))
+                .unwrap();
+        assert_eq!(
+            signer.certificate.spki_der(),
+            folder.signing_key().unwrap().public_key_der()
+        );
+    }
+
+    #[test]
+    fn a_damaged_package_leaves_neither_plaintext_nor_receipt() {
+        let (_dir, folder) = crate::court::init::tests::made();
+        let world = fixture::World::new();
+        let inbox = Inbox {
+            folder: folder.clone(),
+            trust: Trust::default(),
+        };
+        let package = fixture::container(&world.members(&world.scenario()));
+        let sha256 = arrived(&folder, "d", &package);
+        let mut bytes = std::fs::read(folder.package("d")).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(folder.package("d"), bytes).unwrap();
+        assert!(inbox.handle("d", sha256).is_err());
+        let opened = folder.opened("d");
+        assert_eq!(
+            std::fs::read_dir(opened.parent().unwrap()).unwrap().count(),
+            0
+        );
+        assert!(!folder.receipt("d").exists());
+    }
+}

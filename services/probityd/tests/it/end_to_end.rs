@@ -12,7 +12,11 @@ use crate::platform::{Platform, ROLES, run};
 const CASE: &str = "(2026)京0491民初1号";
 
 fn samples() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples").to_str().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../samples")
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
 
 fn numbers(platform: &Platform) -> Vec<String> {
@@ -26,14 +30,19 @@ fn numbers(platform: &Platform) -> Vec<String> {
 }
 
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = walk(folder).into_iter().filter(|p| p.to_str().unwrap().ends_with(ending)).collect();
+    let mut found: Vec<PathBuf> = walk(folder)
+        .into_iter()
+        .filter(|p| p.to_str().unwrap().ends_with(ending))
+        .collect();
     found.sort();
     found
 }
 
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    entries.flat_map(|p| if p.is_dir() { walk(&p) } else { vec![p] }).collect()
+    entries
+        .flat_map(|p| if p.is_dir() { walk(&p) } else { vec![p] })
+        .collect()
 }
 
 /// A court with its profile stored; `endpoint` makes it one that is pushed to.
@@ -41,8 +50,18 @@ fn court(platform: &Platform, name: &str, endpoint: Option<&str>) {
     let dir = platform.path(name);
     let display = format!("{name} court");
     let mut args = vec![
-        "court", "init", "--dir", &dir, "--recipient", name, "--name", &display, "--place", "Beijing, China",
-        "--allow-private-address", "--channel",
+        "court",
+        "init",
+        "--dir",
+        &dir,
+        "--recipient",
+        name,
+        "--name",
+        &display,
+        "--place",
+        "Beijing, China",
+        "--allow-private-address",
+        "--channel",
     ];
     match endpoint {
         Some(url) => args.extend(["push", "--endpoint", url]),
@@ -53,12 +72,23 @@ fn court(platform: &Platform, name: &str, endpoint: Option<&str>) {
     let operator = platform.path("secret/operator-key");
     if !Path::new(&operator).exists() {
         platform.probity_ok(&[
-            "officer", "credential", "--officer-key", &platform.path("secret/officer-key"), "--role", "operator",
-            "--out", &operator,
+            "officer",
+            "credential",
+            "--officer-key",
+            &platform.path("secret/officer-key"),
+            "--role",
+            "operator",
+            "--out",
+            &operator,
         ]);
     }
     platform.probity_ok(&[
-        "officer", "recipient", "--officer-key", &operator, name, "--document",
+        "officer",
+        "recipient",
+        "--officer-key",
+        &operator,
+        name,
+        "--document",
         &platform.path(&format!("{name}/recipient.json")),
     ]);
 }
@@ -68,15 +98,27 @@ async fn one_capture_from_vendor_to_court() {
     let mut platform = Platform::start().await;
     platform.enroll();
     platform.probity_ok(&[
-        "submit", &samples(), "--case", CASE, "--purpose", "ownership", "--memory", &platform.path("memory"), "--out",
-        &platform.path("numbers.jsonl"), "--wait",
+        "submit",
+        &samples(),
+        "--case",
+        CASE,
+        "--purpose",
+        "ownership",
+        "--memory",
+        &platform.path("memory"),
+        "--out",
+        &platform.path("numbers.jsonl"),
+        "--wait",
     ]);
     let all = numbers(&platform);
     assert_eq!(platform.log_size().await, all.len() as u64);
 
     submitting_again_gives_the_same_numbers(&platform, &all);
     pushed_and_pulled(&mut platform, &all).await;
-    for package in [files(&platform.dir().join("pushed"), ".asice"), files(&platform.dir().join("pulled"), ".asice")] {
+    for package in [
+        files(&platform.dir().join("pushed"), ".asice"),
+        files(&platform.dir().join("pulled"), ".asice"),
+    ] {
         assert_eq!(package.len(), all.len());
         let verdict = platform.probity_ok(&["verify", package[0].to_str().unwrap(), "--json"]);
         let verdict: serde_json::Value = serde_json::from_str(&verdict).unwrap();
@@ -86,13 +128,25 @@ async fn one_capture_from_vendor_to_court() {
     openssl_judges(&platform);
     for role in ROLES {
         let status = platform.terminate(role).await;
-        assert!(status.success(), "{role} after SIGTERM: {status}\n{}", platform.log(role));
+        assert!(
+            status.success(),
+            "{role} after SIGTERM: {status}\n{}",
+            platform.log(role)
+        );
     }
 }
 
 fn submitting_again_gives_the_same_numbers(platform: &Platform, first: &[String]) {
     platform.probity_ok(&[
-        "submit", &samples(), "--case", CASE, "--purpose", "ownership", "--memory", &platform.path("memory"), "--out",
+        "submit",
+        &samples(),
+        "--case",
+        CASE,
+        "--purpose",
+        "ownership",
+        "--memory",
+        &platform.path("memory"),
+        "--out",
         &platform.path("numbers.jsonl"),
     ]);
     assert_eq!(numbers(platform), first);
@@ -103,29 +157,89 @@ async fn pushed_and_pulled(platform: &mut Platform, all: &[String]) {
     let listen = endpoint.trim_start_matches("https://").to_owned();
     court(platform, "pushed", Some(&endpoint));
     court(platform, "pulled", None);
-    let serve = ["court", "serve", "--dir", &platform.path("pushed"), "--listen", &listen, "--roots",
-        &platform.path("keys/public/root-ca.crt.pem"), "--log-key", &platform.path("keys/public/log.vkey")]
+    let serve = [
+        "court",
+        "serve",
+        "--dir",
+        &platform.path("pushed"),
+        "--listen",
+        &listen,
+        "--roots",
+        &platform.path("keys/public/root-ca.crt.pem"),
+        "--log-key",
+        &platform.path("keys/public/log.vkey"),
+    ]
     .map(str::to_owned);
     platform.start_program("court", "probity", &serve);
     wait_until("the court listens", Duration::from_secs(20), || async {
         tokio::net::TcpStream::connect(&listen).await.is_ok()
     })
     .await;
-    platform.probity_ok(&["deliver", "--case", CASE, "--to", "pushed", "--wait", "acknowledged", "--patience", "120"]);
+    platform.probity_ok(&[
+        "deliver",
+        "--case",
+        CASE,
+        "--to",
+        "pushed",
+        "--wait",
+        "acknowledged",
+        "--patience",
+        "120",
+    ]);
 
-    platform.probity_ok(&["deliver", "--case", CASE, "--to", "pulled", "--wait", "prepared", "--patience", "120"]);
+    platform.probity_ok(&[
+        "deliver",
+        "--case",
+        CASE,
+        "--to",
+        "pulled",
+        "--wait",
+        "prepared",
+        "--patience",
+        "120",
+    ]);
     let credential = platform.path("pulled/credential");
     platform.probity_ok(&[
-        "officer", "credential", "--officer-key", &platform.path("secret/officer-key"), "--role", "court",
-        "--recipient", "pulled", "--out", &credential,
+        "officer",
+        "credential",
+        "--officer-key",
+        &platform.path("secret/officer-key"),
+        "--role",
+        "court",
+        "--recipient",
+        "pulled",
+        "--out",
+        &credential,
     ]);
     platform.probity_ok(&[
-        "court", "pull", "--dir", &platform.path("pulled"), "--delivery", &platform.url("DELIVERY"), "--credential",
-        &credential, "--legal-basis", CASE, "--roots", &platform.path("keys/public/root-ca.crt.pem"), "--log-key",
+        "court",
+        "pull",
+        "--dir",
+        &platform.path("pulled"),
+        "--delivery",
+        &platform.url("DELIVERY"),
+        "--credential",
+        &credential,
+        "--legal-basis",
+        CASE,
+        "--roots",
+        &platform.path("keys/public/root-ca.crt.pem"),
+        "--log-key",
         &platform.path("keys/public/log.vkey"),
     ]);
-    let deliver = platform.probity_ok(&["deliver", "--case", CASE, "--to", "pulled", "--wait", "acknowledged"]);
-    assert!(deliver.contains(&format!("acknowledged {}", all.len())), "{deliver}");
+    let deliver = platform.probity_ok(&[
+        "deliver",
+        "--case",
+        CASE,
+        "--to",
+        "pulled",
+        "--wait",
+        "acknowledged",
+    ]);
+    assert!(
+        deliver.contains(&format!("acknowledged {}", all.len())),
+        "{deliver}"
+    );
 }
 
 fn one_byte_flipped_is_noticed(platform: &Platform, package: &Path) {
@@ -135,7 +249,12 @@ fn one_byte_flipped_is_noticed(platform: &Platform, package: &Path) {
     let bad = platform.path("flipped.asice");
     fs::write(&bad, bytes).unwrap();
     let verdict = platform.probity(&["verify", &bad]);
-    assert_eq!(verdict.status.code(), Some(1), "{}", String::from_utf8_lossy(&verdict.stdout));
+    assert_eq!(
+        verdict.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&verdict.stdout)
+    );
 }
 
 /// The script that the demonstration ends with, on what the court holds.
@@ -143,5 +262,8 @@ fn openssl_judges(platform: &Platform) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/judge.sh");
     let said = run(Command::new(script).arg(platform.dir()).arg("pulled"));
     let said = String::from_utf8(said).unwrap();
-    assert!(said.contains("CAdES Verification successful") && said.contains("Verification: OK"), "{said}");
+    assert!(
+        said.contains("CAdES Verification successful") && said.contains("Verification: OK"),
+        "{said}"
+    );
 }

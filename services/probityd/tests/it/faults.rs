@@ -14,7 +14,11 @@ fn captures(platform: &Platform, count: usize) -> String {
     let folder = platform.dir().join("captures");
     fs::create_dir(&folder).unwrap();
     for n in 0..count {
-        fs::write(folder.join(format!("{n:05}.txt")), format!("capture number {n}\n").repeat(10)).unwrap();
+        fs::write(
+            folder.join(format!("{n:05}.txt")),
+            format!("capture number {n}\n").repeat(10),
+        )
+        .unwrap();
     }
     folder.to_str().unwrap().to_owned()
 }
@@ -25,8 +29,19 @@ fn submit(platform: &Platform, folder: &str, batch_size: usize) -> std::process:
     let log = fs::File::create(platform.dir().join("log/submit")).unwrap();
     platform
         .probity_command(&[
-            "submit", folder, "--case", "faults", "--memory", &platform.path("memory"), "--out",
-            &platform.path("numbers.jsonl"), "--wait", "--batch-size", &batch_size, "--patience", "180",
+            "submit",
+            folder,
+            "--case",
+            "faults",
+            "--memory",
+            &platform.path("memory"),
+            "--out",
+            &platform.path("numbers.jsonl"),
+            "--wait",
+            "--batch-size",
+            &batch_size,
+            "--patience",
+            "180",
         ])
         .stdout(Stdio::from(log.try_clone().unwrap()))
         .stderr(Stdio::from(log))
@@ -39,11 +54,21 @@ async fn audit(platform: &Platform, count: usize) {
     let lines = fs::read_to_string(platform.path("numbers.jsonl")).unwrap();
     let given: BTreeSet<String> = lines
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["evidence"].as_str().unwrap().to_owned())
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["evidence"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     assert_eq!(given.len(), count);
-    assert_eq!(platform.log_size().await, count as u64, "the log holds each accepted capture once");
-    let listed = platform.probity_ok(&["list", "--case", "faults", "--state", "deposited", "--json"]);
+    assert_eq!(
+        platform.log_size().await,
+        count as u64,
+        "the log holds each accepted capture once"
+    );
+    let listed =
+        platform.probity_ok(&["list", "--case", "faults", "--state", "deposited", "--json"]);
     let leaves: BTreeSet<u64> = listed
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
@@ -54,9 +79,11 @@ async fn audit(platform: &Platform, count: usize) {
 }
 
 async fn log_reaches(platform: &Platform, size: u64) {
-    wait_until(&format!("the log reaches {size}"), Duration::from_secs(180), || async {
-        platform.log_size().await >= size
-    })
+    wait_until(
+        &format!("the log reaches {size}"),
+        Duration::from_secs(180),
+        || async { platform.log_size().await >= size },
+    )
     .await;
 }
 
@@ -75,7 +102,11 @@ async fn bus_and_cache_wiped_in_the_middle_of_a_run() {
         platform.world.start_nats().await;
     }
     let status = vendor.wait().unwrap();
-    assert!(status.success(), "submit: {status}\n{}", platform.log("submit"));
+    assert!(
+        status.success(),
+        "submit: {status}\n{}",
+        platform.log("submit")
+    );
     platform.assert_alive();
     audit(&platform, COUNT).await;
 }
@@ -95,6 +126,10 @@ async fn every_role_killed_in_the_middle_of_a_run() {
         platform.ready(role).await;
     }
     let status = vendor.wait().unwrap();
-    assert!(status.success(), "submit: {status}\n{}", platform.log("submit"));
+    assert!(
+        status.success(),
+        "submit: {status}\n{}",
+        platform.log("submit")
+    );
     audit(&platform, COUNT).await;
 }

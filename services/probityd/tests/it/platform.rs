@@ -9,7 +9,15 @@ use std::time::Duration;
 
 use probity_testkit::{World, free_port, wait_until};
 
-pub const ROLES: [&str; 7] = ["identity", "issuance", "signing", "timestamping", "storage", "delivery", "intake"];
+pub const ROLES: [&str; 7] = [
+    "identity",
+    "issuance",
+    "signing",
+    "timestamping",
+    "storage",
+    "delivery",
+    "intake",
+];
 
 /// Roles that serve an edge, and the name of its port.
 const EDGES: [(&str, &str); 6] = [
@@ -32,7 +40,11 @@ pub struct Platform {
 /// An executable of this workspace, built beside the one under test.
 fn program(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_probityd")).with_file_name(name);
-    assert!(path.is_file(), "{} is missing: `cargo build --workspace --bins` makes it", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: `cargo build --workspace --bins` makes it",
+        path.display()
+    );
     path
 }
 
@@ -41,7 +53,12 @@ impl Platform {
     pub async fn start() -> Self {
         let world = World::start().await;
         let folder = tempfile::tempdir().unwrap();
-        let mut platform = Self { world, folder, ports: BTreeMap::new(), children: BTreeMap::new() };
+        let mut platform = Self {
+            world,
+            folder,
+            ports: BTreeMap::new(),
+            children: BTreeMap::new(),
+        };
         platform.configure();
         for role in ROLES {
             platform.start_role(role);
@@ -78,12 +95,31 @@ impl Platform {
             fs::write(self.dir().join("secret").join(name), secret).unwrap();
         }
         for name in [
-            "INTAKE", "INTAKE_GRPC", "IDENTITY", "ISSUANCE", "TSA", "LOG", "DELIVERY", "DELIVERY_GRPC", "COURT",
+            "INTAKE",
+            "INTAKE_GRPC",
+            "IDENTITY",
+            "ISSUANCE",
+            "TSA",
+            "LOG",
+            "DELIVERY",
+            "DELIVERY_GRPC",
+            "COURT",
         ] {
             self.ports.insert(name.to_owned(), free_port());
         }
-        for (name, url) in [("NATS", self.world.nats_url()), ("REDIS", self.world.redis_url()), ("S3", s3.endpoint)] {
-            let port = url.trim_end_matches('/').rsplit(':').next().unwrap().split('/').next().unwrap();
+        for (name, url) in [
+            ("NATS", self.world.nats_url()),
+            ("REDIS", self.world.redis_url()),
+            ("S3", s3.endpoint),
+        ] {
+            let port = url
+                .trim_end_matches('/')
+                .rsplit(':')
+                .next()
+                .unwrap()
+                .split('/')
+                .next()
+                .unwrap();
             self.ports.insert(name.to_owned(), port.parse().unwrap());
         }
         run(Command::new(program("probity-ceremony")).args([
@@ -105,20 +141,33 @@ impl Platform {
             let mut text = format!("{common}{own}")
                 .replace("@DIR@", self.dir().to_str().unwrap())
                 .replace("@ROLE@", role)
-                .replace("@OPS_PORT@", &self.ports[&format!("OPS_{role}")].to_string());
+                .replace(
+                    "@OPS_PORT@",
+                    &self.ports[&format!("OPS_{role}")].to_string(),
+                );
             for (name, port) in &self.ports {
                 text = text.replace(&format!("@{name}_PORT@"), &port.to_string());
             }
-            assert!(!text.contains('@'), "a placeholder is left in {role}: {text}");
+            assert!(
+                !text.contains('@'),
+                "a placeholder is left in {role}: {text}"
+            );
             fs::write(self.config(role), text).unwrap();
         }
         let config = self.config("identity");
-        run(Command::new(program("probityd")).arg("prepare-store").arg("--config").arg(&config));
+        run(Command::new(program("probityd"))
+            .arg("prepare-store")
+            .arg("--config")
+            .arg(&config));
         let bootstrap = Command::new(program("probityd"))
             .args(["bootstrap-officer", "--config", config.to_str().unwrap()])
             .output()
             .unwrap();
-        assert!(bootstrap.status.success(), "{}", String::from_utf8_lossy(&bootstrap.stderr));
+        assert!(
+            bootstrap.status.success(),
+            "{}",
+            String::from_utf8_lossy(&bootstrap.stderr)
+        );
         fs::write(self.path("secret/officer-key"), bootstrap.stdout).unwrap();
     }
 
@@ -135,7 +184,11 @@ impl Platform {
 
     /// Starts a program in the background, its output in a log file.
     pub fn start_program(&mut self, name: &str, executable: &str, args: &[String]) {
-        let log = File::options().create(true).append(true).open(self.dir().join("log").join(name)).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir().join("log").join(name))
+            .unwrap();
         let child = Command::new(program(executable))
             .args(args)
             .stdin(Stdio::null())
@@ -177,14 +230,24 @@ impl Platform {
     pub async fn ready(&self, role: &str) {
         let url = format!("{}/readyz", self.url(&format!("OPS_{role}")));
         // Its own edge too, which opens after the role's keys are.
-        let edge = EDGES.iter().find(|(of, _)| *of == role).map(|(_, port)| ("127.0.0.1", self.ports[*port]));
-        wait_until(&format!("{role} is ready"), Duration::from_secs(60), || async {
-            let listens = match edge {
-                Some(edge) => tokio::net::TcpStream::connect(edge).await.is_ok(),
-                None => true,
-            };
-            listens && reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
-        })
+        let edge = EDGES
+            .iter()
+            .find(|(of, _)| *of == role)
+            .map(|(_, port)| ("127.0.0.1", self.ports[*port]));
+        wait_until(
+            &format!("{role} is ready"),
+            Duration::from_secs(60),
+            || async {
+                let listens = match edge {
+                    Some(edge) => tokio::net::TcpStream::connect(edge).await.is_ok(),
+                    None => true,
+                };
+                listens
+                    && reqwest::get(&url)
+                        .await
+                        .is_ok_and(|answer| answer.status().is_success())
+            },
+        )
         .await;
     }
 
@@ -224,20 +287,48 @@ impl Platform {
 
     /// Enrols the vendor whose profile every other call uses.
     pub fn enroll(&self) {
-        fs::write(self.path("agreement.txt"), "An agreement on electronic form, for tests.").unwrap();
+        fs::write(
+            self.path("agreement.txt"),
+            "An agreement on electronic form, for tests.",
+        )
+        .unwrap();
         self.probity_ok(&[
-            "enroll", "--officer-key", &self.path("secret/officer-key"), "--profile", &self.path("vendor.json"),
-            "--party", "acme", "--name", "Acme Rights Ltd", "--identifier", "91110000MA01ABCD2X", "--country", "CN",
-            "--email", "evidence@acme.example", "--legal-representative", "Li Wei", "--handler", "Wang Fang",
-            "--declare-true", "--agreement-text", &self.path("agreement.txt"), "--accept",
+            "enroll",
+            "--officer-key",
+            &self.path("secret/officer-key"),
+            "--profile",
+            &self.path("vendor.json"),
+            "--party",
+            "acme",
+            "--name",
+            "Acme Rights Ltd",
+            "--identifier",
+            "91110000MA01ABCD2X",
+            "--country",
+            "CN",
+            "--email",
+            "evidence@acme.example",
+            "--legal-representative",
+            "Li Wei",
+            "--handler",
+            "Wang Fang",
+            "--declare-true",
+            "--agreement-text",
+            &self.path("agreement.txt"),
+            "--accept",
         ]);
     }
 
     /// Tree size in the published checkpoint.
     pub async fn log_size(&self) -> u64 {
-        let Ok(answer) = reqwest::get(format!("{}/checkpoint", self.url("LOG"))).await else { return 0 };
+        let Ok(answer) = reqwest::get(format!("{}/checkpoint", self.url("LOG"))).await else {
+            return 0;
+        };
         let text = answer.text().await.unwrap_or_default();
-        text.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0)
+        text.lines()
+            .nth(1)
+            .and_then(|line| line.parse().ok())
+            .unwrap_or(0)
     }
 
     /// The last lines of a process's log, for a failing test's message.
@@ -264,7 +355,9 @@ impl Drop for Platform {
 
 /// Runs a command to its end and expects success; answers its standard output.
 pub fn run(command: &mut Command) -> Vec<u8> {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}{}",
