@@ -1,0 +1,27 @@
+//! Delivery as its callers meet it: on stores in memory, with a whole infrastructure of keys, and a court that does
+//! what it likes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+/// Evidence, its signatures and its log, as the verifier's own tests make them.
+#[expect(
+    dead_code,
+    reason = "made for the verifier's tests; these need a part of it"
+)]
+#[path = "../../../../crates/verify/tests/it/fixture.rs"]
+mod fixture;
+
+mod package;
+mod profiles;
+mod pull;
+mod push;
+mod receipts;
+mod requests;
+mod schedule;
+mod tls;
+mod world;

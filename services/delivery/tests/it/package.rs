@@ -1,0 +1,280 @@
+//! Packages, judged by the offline verifier and by OpenSSL.
+
+use std::io::Cursor;
+use std::process::Command;
+use std::sync::Arc;
+
+use probity_domain::Timestamp;
+use probity_platform::ErrorKind;
+use probity_platform::objects::Objects as _;
+use probity_proto::stored::blob_key;
+use probity_verify::{CheckName, CheckResult, Overall, Policy, verify_package};
+
+use crate::fixture;
+use crate::world::{Platform, tenant};
+
+fn policy(platform: &Platform) -> Policy {
+    let world = &platform.evidence_world;
+    let keys = vec![world.log.verifier_key().to_owned()];
+    Policy::new(vec![world.root.certificate.clone()], keys, platform.now())
+}
+
+#[tokio::test]
+async fn the_court_opens_a_valid_package_with_a_valid_seal() {
+    let platform = Platform::new().await;
+    let delivery = platform.prepared().await;
+    let opened = platform
+        .hangzhou
+        .open(&platform.package_bytes(&delivery).await);
+    let verdict = verify_package(Cursor::new(&opened), &policy(&platform));
+    assert_eq!(
+        verdict.overall,
+        Overall::Valid,
+        "{}",
+        probity_verify::render(&verdict)
+    );
+    assert_eq!(
+        verdict.check(CheckName::DeliverySeal).unwrap().result,
+        CheckResult::Passed
+    );
+    assert_eq!(
+        verdict.check(CheckName::LogInclusion).unwrap().result,
+        CheckResult::Passed
+    );
+    let digest = fixture::stated("x", &opened).sha3_256;
+    assert_eq!(delivery.package().unwrap().content_sha3_256, digest);
+}
+
+/// Over the bound of what is kept between measuring and encrypting, so that the container is made twice.
+#[tokio::test]
+async fn large_packages_are_made_twice_the_same() {
+    let large: Vec<u8> = (0..6_000_000u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    let artifacts = vec![
+        ("video.mp4".to_owned(), large),
+        ("page.html".to_owned(), b"<html>".repeat(20_000)),
+        ("log.jsonl".to_owned(), b"{}".to_vec()),
+    ];
+    let platform = Platform::with_artifacts(artifacts).await;
+    let delivery = platform.prepared().await;
+    let opened = platform
+        .hangzhou
+        .open(&platform.package_bytes(&delivery).await);
+    let verdict = verify_package(Cursor::new(&opened), &policy(&platform));
+    assert_eq!(
+        verdict.overall,
+        Overall::Valid,
+        "{}",
+        probity_verify::render(&verdict)
+    );
+}
+
+#[tokio::test]
+async fn openssl_opens_it_and_verifies_the_seal() {
+    let platform = Platform::new().await;
+    let delivery = platform.prepared().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let court = &platform.hangzhou;
+    std::fs::write(path("p.p7m"), platform.package_bytes(&delivery).await).unwrap();
+    std::fs::write(path("cert.pem"), court.encryption.1.to_pem().unwrap()).unwrap();
+    std::fs::write(
+        path("key.der"),
+        &*court.encryption.0.to_pkcs8_der().unwrap(),
+    )
+    .unwrap();
+    let root = platform.evidence_world.root.certificate.to_pem().unwrap();
+    std::fs::write(path("root.pem"), root).unwrap();
+    let run = |program: &str, args: &[&str]| {
+        let output = Command::new(program)
+            .args(args)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{program} {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    run(
+        "openssl",
+        &[
+            "pkey", "-inform", "DER", "-in", "key.der", "-out", "key.pem",
+        ],
+    );
+    run(
+        "openssl",
+        &[
+            "cms", "-decrypt", "-binary", "-inform", "DER", "-in", "p.p7m", "-recip", "cert.pem",
+            "-inkey", "key.pem", "-out", "p.asice",
+        ],
+    );
+    let opened = std::fs::read(path("p.asice")).unwrap();
+    let mut container = probity_pki::asic::ContainerReader::open(
+        Cursor::new(opened),
+        probity_pki::asic::Limits::default(),
+    )
+    .unwrap();
+    for (member, file) in [
+        (probity_pki::package::SEAL_MANIFEST, "seal.xml"),
+        (probity_pki::package::SEAL_SIGNATURE, "seal.p7s"),
+        (probity_pki::package::CERTIFICATE, "certificate.html"),
+    ] {
+        std::fs::write(path(file), container.read(member).unwrap()).unwrap();
+    }
+    // The fixture's certificates are of a fixed day.
+    let at = (platform.now().unix_s()).to_string();
+    run(
+        "openssl",
+        &[
+            "cms",
+            "-verify",
+            "-cades",
+            "-binary",
+            "-inform",
+            "DER",
+            "-in",
+            "seal.p7s",
+            "-content",
+            "seal.xml",
+            "-CAfile",
+            "root.pem",
+            "-purpose",
+            "any",
+            "-attime",
+            &at,
+            "-out",
+            "/dev/null",
+        ],
+    );
+    let page = std::fs::read_to_string(path("certificate.html")).unwrap();
+    assert!(page.contains(&platform.evidence.to_string()) && page.contains("log.example/1 #271"));
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_their_digest_never_go_out() {
+    let platform = Platform::new().await;
+    let artifact = fixture::stated("log.jsonl", b"{}");
+    let key = blob_key(&tenant("acme"), &artifact.sha3_256);
+    platform.truth.forget(&key);
+    platform
+        .truth
+        .create(&key, bytes::Bytes::from_static(b"[]"))
+        .await
+        .unwrap();
+    let id = platform.request(&platform.hangzhou).await.id;
+    let refused = platform.courier.deliver(id).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Internal, "{refused}");
+    assert!(
+        platform
+            .courier
+            .delivery(id)
+            .await
+            .unwrap()
+            .packages
+            .is_empty()
+    );
+    assert!(
+        platform
+            .work
+            .list("packages/", None, 10)
+            .await
+            .unwrap()
+            .is_empty(),
+        "nothing is left over"
+    );
+}
+
+#[tokio::test]
+async fn a_proof_of_something_else_is_refused() {
+    let platform = Platform::new().await;
+    let id = platform.request(&platform.hangzhou).await.id;
+    let good = platform.outside.proof.lock().unwrap().clone().unwrap();
+    let (checkpoint, inclusion) = fixture::proof_of_another(&platform.evidence_world);
+    let inclusion = probity_pki::package::Inclusion::parse(&inclusion).unwrap();
+    let mut other_log = good.clone();
+    other_log.checkpoint = checkpoint.into();
+    let hashes = inclusion
+        .hashes
+        .iter()
+        .map(|h| bytes::Bytes::copy_from_slice(&h.0));
+    other_log.hashes = hashes.collect();
+    let mut short_hash = good.clone();
+    short_hash.hashes[0] = bytes::Bytes::from_static(b"short");
+    let mut no_record = good.clone();
+    no_record.record = bytes::Bytes::from_static(b"no record");
+    for bad in [other_log, short_hash, no_record] {
+        *platform.outside.proof.lock().unwrap() = Some(bad);
+        assert_eq!(
+            platform.courier.deliver(id).await.unwrap_err().kind,
+            ErrorKind::Internal
+        );
+    }
+    *platform.outside.proof.lock().unwrap() = Some(good);
+    platform.courier.deliver(id).await.unwrap();
+}
+
+#[tokio::test]
+async fn preparing_twice_at_once_leaves_one_package() {
+    let platform = Platform::new().await;
+    let id = platform.request(&platform.hangzhou).await.id;
+    let other = platform.restarted();
+    let (one, two) = tokio::join!(platform.courier.deliver(id), other.deliver(id));
+    one.unwrap();
+    two.unwrap();
+    let delivery = platform.courier.delivery(id).await.unwrap();
+    assert_eq!(delivery.packages.len(), 1);
+    let left = platform.work.list("packages/", None, 10).await.unwrap();
+    assert_eq!(
+        left.iter().map(|l| l.key.clone()).collect::<Vec<_>>(),
+        [delivery.package().unwrap().object.clone()]
+    );
+}
+
+#[tokio::test]
+async fn a_package_that_was_cleared_away_is_made_again() {
+    let platform = Platform::new().await;
+    let first = platform.prepared().await;
+    platform.work.forget(&first.package().unwrap().object);
+    let fetched = platform
+        .courier
+        .fetch(&platform.hangzhou.caller(), first.id, Some("case 1"))
+        .await;
+    assert_eq!(fetched.err().unwrap().kind, ErrorKind::Unavailable);
+    assert_eq!(
+        platform.outside.hints.lock().unwrap().last(),
+        Some(&first.id),
+        "somebody is told"
+    );
+    platform.courier.deliver(first.id).await.unwrap();
+    let second = platform.courier.delivery(first.id).await.unwrap();
+    assert_eq!(second.packages.len(), 2);
+    // A receipt for the first one still counts.
+    let receipt = platform
+        .hangzhou
+        .sign(&platform.hangzhou.receipt(&first, "receipt_only"));
+    let signed = probity_delivery::receipt::SignedReceipt::decode(&receipt).unwrap();
+    let done = platform
+        .courier
+        .hand_in(&platform.hangzhou.caller(), first.id, &signed)
+        .await
+        .unwrap();
+    assert!(done.state.is_terminal());
+}
+
+#[tokio::test]
+async fn an_expired_seal_seals_nothing() {
+    let platform = Platform::new().await;
+    let id = platform.request(&platform.hangzhou).await.id;
+    let later = Arc::clone(&platform.clock);
+    later.advance_ms(23 * fixture::HOUR_MS + fixture::HOUR_MS / 2);
+    assert!(platform.evidence_world.seal.certificate.not_after() > Timestamp::from_unix_ms(0));
+    later.advance_ms(fixture::HOUR_MS);
+    // Recipient certificates end with it, which is found first and suspends.
+    platform.courier.deliver(id).await.unwrap();
+    let delivery = platform.courier.delivery(id).await.unwrap();
+    assert_eq!(delivery.state.as_str(), "suspended");
+    assert!(delivery.packages.is_empty());
+}

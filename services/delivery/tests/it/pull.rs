@@ -1,0 +1,147 @@
+//! Pulling: with the store alone, every read on record.
+
+use probity_domain::DeliveryState;
+use probity_platform::ErrorKind;
+use probity_platform::access::CallerRole;
+use probity_proto::ledger::DeliveryEvent;
+
+use crate::world::{Platform, caller, collect, first_piece};
+
+#[tokio::test]
+async fn a_complete_fetch_is_receipt_by_retrieval() {
+    let platform = Platform::new().await;
+    let delivery = platform.prepared().await;
+    let court = platform.hangzhou.caller();
+    let (package, body) = platform
+        .courier
+        .fetch(&court, delivery.id, Some("case 1"))
+        .await
+        .unwrap();
+    let bytes = collect(body).await.unwrap();
+    assert_eq!(bytes, platform.package_bytes(&delivery).await);
+    assert_eq!(package.size_bytes, bytes.len() as u64);
+    let events = platform.events(delivery.id).await;
+    let reads = |events: &[DeliveryEvent]| {
+        events.iter().filter(|e| matches!(e, DeliveryEvent::Fetched { legal_basis, .. } if legal_basis == "case 1")).count()
+    };
+    let entered = |events: &[DeliveryEvent]| {
+        events
+            .iter()
+            .filter(
+                |e| matches!(e, DeliveryEvent::Entered { rule, .. } if rule.contains("retrieved")),
+            )
+            .count()
+    };
+    assert_eq!((reads(&events), entered(&events)), (1, 1));
+    // Read again: on record again, received once.
+    let (_, body) = platform
+        .courier
+        .fetch(&court, delivery.id, Some("case 1"))
+        .await
+        .unwrap();
+    collect(body).await.unwrap();
+    let events = platform.events(delivery.id).await;
+    assert_eq!((reads(&events), entered(&events)), (2, 1));
+}
+
+#[tokio::test]
+async fn a_fetch_that_breaks_off_is_a_read_but_no_receipt() {
+    let platform = Platform::new().await;
+    let delivery = platform.prepared().await;
+    let key = delivery.package().unwrap().object.clone();
+    // In two pieces, of which one is taken.
+    let bytes = platform.package_bytes(&delivery).await;
+    assert!(bytes.len() > 64 * 1024);
+    let (_, body) = platform
+        .courier
+        .fetch(&platform.hangzhou.caller(), delivery.id, Some("x"))
+        .await
+        .unwrap();
+    let first = first_piece(body).await;
+    if first.len() < bytes.len() {
+        let state = platform.courier.delivery(delivery.id).await.unwrap().state;
+        assert_eq!(state, DeliveryState::Prepared, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_recipient_and_only_with_a_reason() {
+    let platform = Platform::new().await;
+    let delivery = platform.prepared().await;
+    let own = platform.hangzhou.caller();
+    let kind = async |caller: &probity_platform::access::Caller, basis: Option<&str>| {
+        platform
+            .courier
+            .fetch(caller, delivery.id, basis)
+            .await
+            .err()
+            .map(|e| e.kind)
+    };
+    assert_eq!(
+        kind(&platform.beijing.caller(), Some("x")).await,
+        Some(ErrorKind::NotFound)
+    );
+    assert_eq!(
+        kind(&caller(CallerRole::Operator), Some("x")).await,
+        Some(ErrorKind::Forbidden)
+    );
+    assert_eq!(kind(&own, None).await, Some(ErrorKind::Malformed));
+    assert_eq!(kind(&own, Some(" ")).await, Some(ErrorKind::Malformed));
+    assert_eq!(
+        platform.events(delivery.id).await.len(),
+        2,
+        "refused reads leave nothing"
+    );
+}
+
+#[tokio::test]
+async fn listings_by_state_and_case() {
+    let platform = Platform::new().await;
+    let delivery = platform.prepared().await;
+    let own = &platform.hangzhou.id;
+    let count = async |recipient, state, case| {
+        platform
+            .courier
+            .list_for(recipient, state, case, None, 100)
+            .await
+            .unwrap()
+            .deliveries
+            .len()
+    };
+    assert_eq!(count(own, None, None).await, 1);
+    assert_eq!(
+        count(own, Some("open"), Some("(2026)京0491民初12345号")).await,
+        1
+    );
+    assert_eq!(count(own, Some("acknowledged"), None).await, 0);
+    assert_eq!(count(own, None, Some("another")).await, 0);
+    assert_eq!(
+        count(&platform.beijing.id, None, None).await,
+        0,
+        "others see nothing"
+    );
+    assert!(
+        platform
+            .courier
+            .list_for(own, Some("nonsense"), None, None, 100)
+            .await
+            .is_err()
+    );
+    assert!(
+        platform
+            .courier
+            .list_for(own, None, None, Some("nonsense"), 100)
+            .await
+            .is_err()
+    );
+
+    let court = &platform.hangzhou;
+    let signed = court.sign(&court.receipt(&delivery, "receipt_only"));
+    let signed = probity_delivery::receipt::SignedReceipt::decode(&signed).unwrap();
+    platform
+        .courier
+        .hand_in(&court.caller(), delivery.id, &signed)
+        .await
+        .unwrap();
+    assert_eq!(count(own, Some("open"), None).await, 0);
+}

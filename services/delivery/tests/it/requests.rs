@@ -1,0 +1,148 @@
+//! Asking for deliveries.
+
+use probity_delivery::orders::Shelf;
+use probity_domain::CaseId;
+use probity_platform::ErrorKind;
+
+use crate::world::{Platform, court, tenant};
+
+#[tokio::test]
+async fn asking_twice_names_the_same_delivery_and_lists_it_once() {
+    let platform = Platform::new().await;
+    let first = platform.request(&platform.beijing).await;
+    let second = platform.request(&platform.beijing).await;
+    assert_eq!(first.id, second.id);
+    assert_eq!(platform.events(first.id).await.len(), 1);
+    let shelf = Shelf::Case(
+        tenant("acme"),
+        CaseId::parse("(2026)京0491民初12345号").unwrap(),
+    );
+    let page = platform
+        .courier
+        .list(&shelf, None, 100, |_| true)
+        .await
+        .unwrap();
+    assert_eq!(
+        page.deliveries.iter().map(|d| d.id).collect::<Vec<_>>(),
+        [first.id]
+    );
+    let of_court = Shelf::Recipient(platform.beijing.id.clone());
+    assert_eq!(
+        platform
+            .courier
+            .list(&of_court, None, 100, |_| true)
+            .await
+            .unwrap()
+            .deliveries
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn asked_for_at_once_by_two_it_is_one_delivery() {
+    let platform = Platform::new().await;
+    let other = platform.restarted();
+    let document = platform.asked(&platform.beijing);
+    let vendor = tenant("acme");
+    let (one, two) = tokio::join!(
+        platform.courier.request(&vendor, "credential:a", &document),
+        other.request(&vendor, "credential:b", &document)
+    );
+    let (one, two) = (one.unwrap().remove(0), two.unwrap().remove(0));
+    assert_eq!(one.id, two.id);
+    let of_court = Shelf::Recipient(platform.beijing.id.clone());
+    let listed = platform
+        .courier
+        .list(&of_court, None, 100, |_| true)
+        .await
+        .unwrap();
+    assert_eq!(
+        listed.deliveries.len(),
+        1,
+        "in two orders perhaps, listed once"
+    );
+}
+
+#[tokio::test]
+async fn evidence_of_others_and_what_never_was_do_not_exist() {
+    let platform = Platform::new().await;
+    let kind =
+        async |owner: &str, change: &dyn Fn(&mut probity_proto::http::DeliveryRequestDocument)| {
+            let mut document = platform.asked(&platform.beijing);
+            change(&mut document);
+            let asked = platform
+                .courier
+                .request(&tenant(owner), "credential:v", &document)
+                .await;
+            asked.err().map(|e| e.kind)
+        };
+    assert_eq!(kind("other", &|_| {}).await, Some(ErrorKind::NotFound));
+    let place = |to: &'static str| {
+        move |d: &mut probity_proto::http::DeliveryRequestDocument| {
+            d.evidence[0] = d.evidence[0].replace("-00003", to)
+        }
+    };
+    assert_eq!(
+        kind("acme", &place("-00002")).await,
+        Some(ErrorKind::NotFound),
+        "a refused line"
+    );
+    assert_eq!(
+        kind("acme", &place("-00009")).await,
+        Some(ErrorKind::NotFound)
+    );
+    assert_eq!(
+        kind("acme", &|d| d.recipient = "nowhere".into()).await,
+        Some(ErrorKind::NotFound)
+    );
+    assert_eq!(
+        kind("acme", &|d| d.evidence.clear()).await,
+        Some(ErrorKind::Malformed)
+    );
+    assert_eq!(
+        kind("acme", &|d| d.evidence[0] = "PB1-x".into()).await,
+        Some(ErrorKind::Malformed)
+    );
+    assert_eq!(
+        kind("acme", &|d| d.case.clear()).await,
+        Some(ErrorKind::Malformed)
+    );
+    assert_eq!(
+        kind("acme", &|d| d.evidence.push(d.evidence[0].to_lowercase())).await,
+        None,
+        "twice is once"
+    );
+}
+
+#[tokio::test]
+async fn pages_go_through_every_order() {
+    let platform = Platform::new().await;
+    for name in ["c-1", "c-2", "c-3"] {
+        let court = court(name);
+        platform
+            .profile(&court, &court.document(None))
+            .await
+            .unwrap();
+        platform.request(&court).await;
+        platform.clock.advance_ms(1_000);
+    }
+    let shelf = Shelf::Case(
+        tenant("acme"),
+        CaseId::parse("(2026)京0491民初12345号").unwrap(),
+    );
+    let (mut seen, mut page) = (Vec::new(), None);
+    loop {
+        let listed = platform
+            .courier
+            .list(&shelf, page.as_deref(), 1, |_| true)
+            .await
+            .unwrap();
+        seen.extend(listed.deliveries.iter().map(|d| d.recipient.to_string()));
+        page = listed.next_page;
+        if page.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["c-1", "c-2", "c-3"]);
+}

@@ -1,0 +1,145 @@
+//! What drives deliveries, and what survives a restart.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use probity_delivery::answer::Answer;
+use probity_domain::DeliveryId;
+use probity_platform::startup::Shutdown;
+
+use crate::world::Platform;
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..400 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{what} did not come about");
+}
+
+async fn state(platform: &Platform, id: DeliveryId) -> String {
+    platform
+        .courier
+        .delivery(id)
+        .await
+        .unwrap()
+        .state
+        .as_str()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn after_a_restart_open_deliveries_are_found_in_the_orders() {
+    let platform = Platform::new().await;
+    platform.court_answers(|_, _| Answer::Response {
+        status: 503,
+        retry_after_ms: None,
+        body: Bytes::new(),
+    });
+    let pushed = platform.request(&platform.beijing).await.id;
+    platform.courier.deliver(pushed).await.unwrap();
+    let waiting = platform.prepared().await.id;
+    let restarted = platform.restarted();
+    let mut quiet = HashSet::new();
+    assert_eq!(
+        restarted.rescan_once(&mut quiet).await.unwrap(),
+        1,
+        "the failed push is planned again"
+    );
+    assert_eq!(
+        quiet,
+        HashSet::from([waiting]),
+        "what waits for its court to fetch needs nothing"
+    );
+    assert_eq!(
+        restarted.rescan_once(&mut quiet).await.unwrap(),
+        0,
+        "and is planned once"
+    );
+    platform.clock.advance_ms(15 * 86_400_000);
+    assert_eq!(
+        platform
+            .restarted()
+            .rescan_once(&mut HashSet::new())
+            .await
+            .unwrap(),
+        0,
+        "old orders are left alone"
+    );
+}
+
+#[tokio::test]
+async fn without_a_bus_deliveries_go_on_and_a_court_that_hangs_holds_up_nobody() {
+    let platform = Platform::new().await;
+    *platform.outside.bus.lock().unwrap() = false;
+    platform.outside.hangs.lock().unwrap().push("hangs".into());
+    platform.court_answers(|_, _| Answer::Response {
+        status: 202,
+        retry_after_ms: None,
+        body: Bytes::new(),
+    });
+    let shutdown = Shutdown::new();
+    let (courier, stop) = (platform.courier.clone(), shutdown.clone());
+    let working = tokio::spawn(async move {
+        tokio::join!(courier.work(&stop), courier.tick(&stop));
+    });
+    let hangs = crate::world::court("hangs");
+    platform
+        .profile(&hangs, &hangs.document(Some("https://hangs.example")))
+        .await
+        .unwrap();
+    let held = platform.request(&hangs).await.id;
+    until("the first is under way", async || {
+        state(&platform, held).await == "prepared"
+    })
+    .await;
+    let other = platform.request(&platform.beijing).await.id;
+    until("the other court's arrives", async || {
+        state(&platform, other).await == "entered"
+    })
+    .await;
+    assert_eq!(state(&platform, held).await, "prepared");
+    shutdown.request();
+    working.abort();
+}
+
+#[tokio::test]
+async fn hints_and_deposits_wake_what_waits() {
+    let platform = Platform::new().await;
+    platform.court_answers(|_, _| Answer::Response {
+        status: 202,
+        retry_after_ms: None,
+        body: Bytes::new(),
+    });
+    let proof = platform.outside.proof.lock().unwrap().take();
+    let shutdown = Shutdown::new();
+    let (courier, stop) = (platform.courier.clone(), shutdown.clone());
+    let working = tokio::spawn(async move {
+        tokio::join!(courier.work(&stop), courier.tick(&stop));
+    });
+    let id = platform.request(&platform.beijing).await.id;
+    assert_eq!(*platform.outside.hints.lock().unwrap(), [id], "told once");
+    platform.courier.take(id).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(state(&platform, id).await, "requested");
+    *platform.outside.proof.lock().unwrap() = proof;
+    platform.courier.deposited(&platform.evidence);
+    // It is told again, and whoever gets the hint takes it.
+    until("told again", async || {
+        platform.outside.hints.lock().unwrap().len() == 2
+    })
+    .await;
+    platform.courier.take(id).await.unwrap();
+    until("it arrives", async || {
+        state(&platform, id).await == "entered"
+    })
+    .await;
+    shutdown.request();
+    tokio::time::timeout(Duration::from_secs(5), working)
+        .await
+        .unwrap()
+        .unwrap();
+}

@@ -1,0 +1,535 @@
+//! A platform in memory with one piece of deposited evidence and two courts.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+use probity_delivery::answer::Answer;
+use probity_delivery::courier::{Concurrency, Courier, Parts};
+use probity_delivery::delivery::Delivery;
+use probity_delivery::endpoint::Endpoint;
+use probity_delivery::ports::{Hints, Parcel, Prove, Push};
+use probity_delivery::recipient;
+use probity_delivery::seal::Seal;
+use probity_domain::{
+    CredentialId, DeliveryId, EvidenceId, IdempotencyKey, Item, ItemOutcome, Malformed, PartyId,
+    RecipientId, Record, Sha256, Submission, SubmissionDraft, TenantId, Timestamp,
+};
+use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
+use probity_pki::crl::{Crl, build_crl};
+use probity_pki::keys::{MemoryKey, SignatureAlgorithm, Signer};
+use probity_pki::package::{self, Inclusion};
+use probity_pki::statement::StatedArtifact;
+use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_platform::access::{Caller, CallerRole};
+use probity_platform::clock::ManualClock;
+use probity_platform::ledger::Ledger;
+use probity_platform::objects::{Buckets, ByteStream, MemoryObjects, Objects};
+use probity_platform::{Clock as _, Error, Result, SystemRandom};
+use probity_proto::http::{
+    DeliveryRequestDocument, ReceiptDocument, RecipientDocument, SignedReceiptDocument,
+};
+use probity_proto::ledger::DeliveryEvent;
+use probity_proto::stored::{blob_key, submission_key, write_submission};
+use probity_proto::v1::Proof;
+
+use crate::fixture::{self, HOUR_MS, NOW};
+
+/// A court's keys.
+pub struct Court {
+    pub id: RecipientId,
+    pub encryption: (MemoryKey, Certificate),
+    pub signing: (MemoryKey, Certificate),
+}
+
+/// What the court's system does with a push: gets the bytes, gives the answer.
+pub type Behaviour = Box<dyn Fn(&Parcel, &[u8]) -> Answer + Send + Sync>;
+
+#[derive(Default)]
+pub struct Outside {
+    pub proof: Mutex<Option<Proof>>,
+    pub hints: Mutex<Vec<DeliveryId>>,
+    /// Without a bus hints fail.
+    pub bus: Mutex<bool>,
+    pub behaviour: Mutex<Option<Behaviour>>,
+    /// Bytes of every push, in order.
+    pub pushed: Mutex<Vec<Vec<u8>>>,
+    /// Recipients that never answer.
+    pub hangs: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Prove for Outside {
+    async fn prove(&self, _: &EvidenceId) -> Result<Option<Proof>> {
+        Ok(self.proof.lock().unwrap().clone())
+    }
+}
+
+#[async_trait]
+impl Hints for Outside {
+    async fn due(&self, id: DeliveryId, _: usize) -> Result<()> {
+        if !*self.bus.lock().unwrap() {
+            return Err(Error::unavailable("no bus"));
+        }
+        self.hints.lock().unwrap().push(id);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Push for Outside {
+    async fn push(&self, _: &Endpoint, _: Option<&str>, mut parcel: Parcel) -> Answer {
+        if self.hangs.lock().unwrap().contains(&parcel.recipient) {
+            std::future::pending::<()>().await;
+        }
+        let body = std::mem::replace(&mut parcel.body, Box::pin(futures::stream::empty()));
+        let bytes = collect(body).await.unwrap();
+        assert_eq!(bytes.len() as u64, parcel.size_bytes);
+        let answer = match &*self.behaviour.lock().unwrap() {
+            Some(behaviour) => behaviour(&parcel, &bytes),
+            None => Answer::TimedOut,
+        };
+        self.pushed.lock().unwrap().push(bytes);
+        answer
+    }
+
+    fn time_max(&self, _: u64) -> Duration {
+        Duration::from_secs(30)
+    }
+}
+
+pub async fn collect(body: ByteStream) -> Result<Vec<u8>> {
+    body.try_fold(Vec::new(), |mut all, piece| async move {
+        all.extend_from_slice(&piece);
+        Ok(all)
+    })
+    .await
+}
+
+pub struct Platform {
+    pub evidence_world: fixture::World,
+    pub truth: Arc<MemoryObjects>,
+    pub work: Arc<MemoryObjects>,
+    pub clock: Arc<ManualClock>,
+    pub ledger: Ledger,
+    pub outside: Arc<Outside>,
+    pub courier: Arc<Courier>,
+    pub evidence: EvidenceId,
+    /// Pushed to.
+    pub beijing: Court,
+    /// Pulls.
+    pub hangzhou: Court,
+}
+
+pub const ENDPOINT: &str = "https://court.example/in";
+
+impl Platform {
+    /// With the fixture's artifacts, deposited.
+    pub async fn new() -> Self {
+        let scenario = fixture::World::new().scenario();
+        Self::with_artifacts(scenario.artifacts).await
+    }
+
+    pub async fn with_artifacts(artifacts: fixture::Members) -> Self {
+        let evidence_world = fixture::World::new();
+        let (truth, work) = (
+            Arc::new(MemoryObjects::new()),
+            Arc::new(MemoryObjects::new()),
+        );
+        let clock = Arc::new(ManualClock::at(NOW.plus_ms(600_000)));
+        let ledger = Ledger::new(truth.clone(), clock.clone(), Arc::new(SystemRandom));
+        let outside = Arc::new(Outside::default());
+        *outside.bus.lock().unwrap() = true;
+
+        let mut scenario = evidence_world.scenario();
+        scenario.statement = fixture::statement(evidence_world.submission, &artifacts);
+        scenario.artifacts = artifacts;
+        *outside.proof.lock().unwrap() = Some(proof(&evidence_world, &scenario));
+        let tenant = scenario.statement.tenant.clone();
+        for (artifact, (_, bytes)) in scenario.statement.artifacts.iter().zip(&scenario.artifacts) {
+            let key = blob_key(&tenant, &artifact.sha3_256);
+            truth
+                .create(&key, Bytes::from(bytes.clone()))
+                .await
+                .unwrap();
+        }
+        let submission = submission(&evidence_world, &scenario.statement.artifacts, "acme");
+        let key = submission_key(submission.id);
+        truth
+            .create(&key, write_submission(&submission).into())
+            .await
+            .unwrap();
+        truth
+            .create(
+                "repository/crl/issuing/000000000001.crl",
+                crl(&evidence_world.issuing).into(),
+            )
+            .await
+            .unwrap();
+
+        let courier = courier(&evidence_world, &truth, &work, &clock, &ledger, &outside);
+        let platform = Self {
+            evidence: scenario.statement.evidence_number,
+            evidence_world,
+            truth,
+            work,
+            clock,
+            ledger,
+            outside,
+            courier,
+            beijing: court("beijing"),
+            hangzhou: court("hangzhou"),
+        };
+        platform
+            .profile(
+                &platform.beijing,
+                &platform.beijing.document(Some(ENDPOINT)),
+            )
+            .await
+            .unwrap();
+        platform
+            .profile(&platform.hangzhou, &platform.hangzhou.document(None))
+            .await
+            .unwrap();
+        platform
+    }
+
+    /// The process again after a crash: the same stores, nothing in memory.
+    pub fn restarted(&self) -> Arc<Courier> {
+        courier(
+            &self.evidence_world,
+            &self.truth,
+            &self.work,
+            &self.clock,
+            &self.ledger,
+            &self.outside,
+        )
+    }
+
+    pub async fn profile(&self, court: &Court, document: &RecipientDocument) -> Result<()> {
+        recipient::put(
+            &self.ledger,
+            &*self.clock,
+            &caller(CallerRole::Operator),
+            &court.id,
+            document,
+        )
+        .await
+    }
+
+    pub async fn request(&self, court: &Court) -> Delivery {
+        let asked = self
+            .courier
+            .request(&tenant("acme"), "credential:v", &self.asked(court))
+            .await;
+        asked.unwrap().remove(0)
+    }
+
+    pub fn asked(&self, court: &Court) -> DeliveryRequestDocument {
+        DeliveryRequestDocument {
+            recipient: court.id.to_string(),
+            case: "(2026)京0491民初12345号".to_owned(),
+            evidence: vec![self.evidence.to_string()],
+        }
+    }
+
+    /// Asked for and prepared; for pull.
+    pub async fn prepared(&self) -> Delivery {
+        let id = self.request(&self.hangzhou).await.id;
+        self.courier.deliver(id).await.unwrap();
+        self.courier.delivery(id).await.unwrap()
+    }
+
+    pub fn court_answers(
+        &self,
+        behaviour: impl Fn(&Parcel, &[u8]) -> Answer + Send + Sync + 'static,
+    ) {
+        *self.outside.behaviour.lock().unwrap() = Some(Box::new(behaviour));
+    }
+
+    pub fn pushes(&self) -> usize {
+        self.outside.pushed.lock().unwrap().len()
+    }
+
+    pub async fn events(&self, id: DeliveryId) -> Vec<DeliveryEvent> {
+        let history = self
+            .ledger
+            .read::<DeliveryEvent>(&id.to_string())
+            .await
+            .unwrap();
+        history.events.into_iter().map(|e| e.event).collect()
+    }
+
+    /// The delivery's package as it lies in the store.
+    pub async fn package_bytes(&self, delivery: &Delivery) -> Vec<u8> {
+        let object = &delivery.package().unwrap().object;
+        self.work
+            .get(object, u64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes
+            .to_vec()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+fn courier(
+    world: &fixture::World,
+    truth: &Arc<MemoryObjects>,
+    work: &Arc<MemoryObjects>,
+    clock: &Arc<ManualClock>,
+    ledger: &Ledger,
+    outside: &Arc<Outside>,
+) -> Arc<Courier> {
+    let key = MemoryKey::from_pkcs8_der(&world.seal.key.to_pkcs8_der().unwrap()).unwrap();
+    let seal = Seal::new(
+        Box::new(key),
+        world.seal.certificate.clone(),
+        vec![world.issuing.certificate.clone()],
+        vec![Crl::from_der(&crl(&world.root)).unwrap()],
+        truth.clone(),
+    );
+    let parts = Parts {
+        buckets: Buckets {
+            truth: truth.clone(),
+            work: work.clone(),
+        },
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        random: Arc::new(SystemRandom),
+        seal,
+        prove: outside.clone(),
+        hints: outside.clone(),
+        push: outside.clone(),
+    };
+    Arc::new(Courier::new(
+        parts,
+        Concurrency {
+            deliveries: 8,
+            per_recipient: 2,
+        },
+    ))
+}
+
+fn crl(issuer: &fixture::Holder) -> Vec<u8> {
+    build_crl(
+        &issuer.certificate,
+        &issuer.key,
+        1,
+        NOW.plus_ms(-HOUR_MS),
+        NOW.plus_ms(HOUR_MS),
+        &[],
+    )
+    .unwrap()
+}
+
+fn proof(world: &fixture::World, scenario: &fixture::Scenario) -> Proof {
+    let members = world.members(scenario);
+    let member = |name: &str| members.iter().find(|(n, _)| n == name).unwrap().1.clone();
+    let record = Record {
+        evidence: scenario.statement.evidence_number,
+        statement: member(package::STATEMENT),
+        manifest: member(package::EVENT_MANIFEST),
+        signature: member(package::EVENT_SIGNATURE),
+    };
+    let inclusion = Inclusion::parse(&member(package::INCLUSION)).unwrap();
+    Proof {
+        record: record.encode().unwrap().into(),
+        leaf_index: inclusion.leaf_index,
+        tree_size: inclusion.tree_size,
+        hashes: inclusion
+            .hashes
+            .iter()
+            .map(|h| Bytes::copy_from_slice(&h.0))
+            .collect(),
+        checkpoint: member(package::CHECKPOINT).into(),
+    }
+}
+
+/// Three refused lines, then the evidence: its place is 3.
+fn submission(world: &fixture::World, artifacts: &[StatedArtifact], owner: &str) -> Submission {
+    let artifacts = artifacts.iter().map(|a| probity_domain::Artifact {
+        name: a.name.clone(),
+        media_type: a.media_type.clone(),
+        role: a.role,
+        size_bytes: a.size_bytes,
+        digests: probity_domain::Digests {
+            sha3_256: a.sha3_256,
+            sha256: a.sha256,
+        },
+    });
+    let item = Item::new(
+        "Shop page".into(),
+        probity_domain::Purpose::Infringement,
+        None,
+        None,
+        artifacts.collect(),
+    );
+    let refused = ItemOutcome::Refused(Malformed::new("title", "empty"));
+    Submission::new(SubmissionDraft {
+        id: world.submission,
+        tenant: tenant(owner),
+        party: PartyId::parse("acme-ltd").unwrap(),
+        credential: CredentialId::new(NOW, [1; 10]),
+        on_behalf_of: None,
+        automated: false,
+        case: probity_domain::CaseId::parse("c").unwrap(),
+        intent: None,
+        idempotency_key: IdempotencyKey::parse("k").unwrap(),
+        instruction_sha256: Sha256([4; 32]),
+        received_at: NOW,
+        items: vec![
+            refused.clone(),
+            refused.clone(),
+            refused,
+            ItemOutcome::Accepted(item.unwrap()),
+        ],
+    })
+    .unwrap()
+}
+
+pub fn tenant(name: &str) -> TenantId {
+    TenantId::parse(name).unwrap()
+}
+
+pub fn caller(role: CallerRole) -> Caller {
+    Caller {
+        credential: CredentialId::new(NOW, [9; 10]),
+        role,
+    }
+}
+
+pub fn court(name: &str) -> Court {
+    let pair = |profile| {
+        let key = MemoryKey::generate().unwrap();
+        let certificate = certificate(profile, &key, NOW.plus_ms(24 * HOUR_MS));
+        (key, certificate)
+    };
+    Court {
+        id: RecipientId::parse(name).unwrap(),
+        encryption: pair(Profile::CourtEncryption),
+        signing: pair(Profile::CourtSigning),
+    }
+}
+
+/// A certificate of some court's own authority.
+pub fn certificate(profile: Profile, key: &dyn Signer, not_after: Timestamp) -> Certificate {
+    let issue = |profile, key: &dyn Signer, issuer: Option<(&Certificate, &dyn Signer)>, until| {
+        let template = CertificateTemplate {
+            profile,
+            serial: &[0x51; 16],
+            subject: Subject::new("Court"),
+            spki_der: key.public_key_der(),
+            not_before: NOW.plus_ms(-HOUR_MS),
+            not_after: until,
+            issuer: issuer.map(|(certificate, _)| certificate),
+            crl_url: None,
+            ocsp_url: None,
+            cps_url: None,
+            reliance_limit: None,
+            instruction: None,
+        };
+        let signer = issuer.map_or(key, |(_, signer)| signer);
+        sign_certificate(&template.to_be_signed().unwrap(), signer).unwrap()
+    };
+    let ca_key = MemoryKey::generate().unwrap();
+    let ca = issue(Profile::RootCa, &ca_key, None, NOW.plus_ms(48 * HOUR_MS));
+    issue(profile, key, Some((&ca, &ca_key)), not_after)
+}
+
+pub fn other_curve() -> MemoryKey {
+    MemoryKey::generate_for(SignatureAlgorithm::EcdsaP256Sha256).unwrap()
+}
+
+impl Court {
+    pub fn caller(&self) -> Caller {
+        caller(CallerRole::Court {
+            recipient: self.id.clone(),
+        })
+    }
+
+    pub fn document(&self, endpoint: Option<&str>) -> RecipientDocument {
+        RecipientDocument {
+            name: format!("Court {}", self.id),
+            place_of_business: "Beijing".to_owned(),
+            encryption_certificate: self.encryption.1.to_pem().unwrap(),
+            signing_certificate: self.signing.1.to_pem().unwrap(),
+            channel: if endpoint.is_some() { "push" } else { "pull" }.to_owned(),
+            endpoint: endpoint.map(str::to_owned),
+            tls_ca: None,
+            allow_private_address: false,
+        }
+    }
+
+    pub fn open(&self, package: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let key = self.encryption.0.to_pkcs8_der().unwrap();
+        probity_pki::envelope::decrypt(&mut &package[..], &key, &mut out).unwrap();
+        out
+    }
+
+    /// The receipt for a delivery's latest package.
+    pub fn receipt(&self, delivery: &Delivery, scope: &str) -> ReceiptDocument {
+        let package = delivery.package().unwrap();
+        ReceiptDocument {
+            format: "probity.receipt/1".to_owned(),
+            delivery: delivery.id.to_string(),
+            recipient: delivery.recipient.to_string(),
+            evidence: delivery.evidence.to_string(),
+            package_sha256: package.sha256.to_hex(),
+            content_sha3_256: (scope != "receipt_only").then(|| package.content_sha3_256.to_hex()),
+            scope: scope.to_owned(),
+            received_at: NOW.to_rfc3339(),
+            place: "Beijing".to_owned(),
+        }
+    }
+
+    pub fn sign(&self, receipt: &ReceiptDocument) -> SignedReceiptDocument {
+        sign_with(
+            &self.signing.0,
+            &self.signing.1,
+            &serde_json::to_vec(receipt).unwrap(),
+        )
+    }
+}
+
+pub fn sign_with(
+    key: &MemoryKey,
+    certificate: &Certificate,
+    content: &[u8],
+) -> SignedReceiptDocument {
+    let request = SignRequest {
+        content,
+        signer: certificate,
+        extra_certificates: &[],
+        crls: &[],
+        signing_time: NOW,
+        commitment: CommitmentType::ProofOfReceipt,
+        instruction_digest: None,
+    };
+    SignedReceiptDocument {
+        receipt: STANDARD.encode(content),
+        signature: STANDARD.encode(sign_detached(&request, key).unwrap()),
+    }
+}
+
+pub fn answer(status: u16, body: &impl serde::Serialize) -> Answer {
+    Answer::Response {
+        status,
+        retry_after_ms: None,
+        body: serde_json::to_vec(body).unwrap().into(),
+    }
+}
+
+/// Reads a stream to its end, or only its first piece.
+pub async fn first_piece(mut body: ByteStream) -> Bytes {
+    body.next().await.unwrap().unwrap()
+}
