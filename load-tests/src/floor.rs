@@ -50,7 +50,9 @@ pub async fn run(
                 async move {
                     let (capture, signature) = tokio::task::spawn_blocking(move || {
                         let capture = digested(bytes);
-                        let signature = key.sign(capture.sha3_256.as_bytes());
+                        let both =
+                            [capture.sha3_256.as_bytes(), capture.sha256.as_bytes()].concat();
+                        let signature = key.sign(&both);
                         (capture, signature)
                     })
                     .await

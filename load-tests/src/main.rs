@@ -14,7 +14,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use probity_platform::objects::{S3Config, S3Objects};
+use probity_platform::SystemRandom;
+use probity_platform::objects::S3Config;
 
 /// Anything that ends a run: one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -96,12 +97,13 @@ async fn run_floor(args: FloorArgs) -> Result<serde_json::Value, Failure> {
         .remove("s3")
         .ok_or_else(|| Failure::new("no [s3] section"))?;
     let config: S3Config = section.try_into().map_err(Failure::new)?;
-    let store = S3Objects::connect(&config, &config.work_bucket)
-        .await
-        .map_err(Failure::new)?;
+    let store = config
+        .open(Arc::new(SystemRandom))
+        .map_err(Failure::new)?
+        .work;
     let c = args.captures;
     let done = floor::run(
-        Arc::new(store),
+        store,
         c.seed,
         c.batches,
         c.batch_size,

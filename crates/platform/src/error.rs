@@ -45,7 +45,10 @@ impl ErrorKind {
     /// The kind named by `word`; `Internal` for words this version does not know.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
-        Self::ALL.into_iter().find(|k| k.as_str() == word).unwrap_or(Self::Internal)
+        Self::ALL
+            .into_iter()
+            .find(|k| k.as_str() == word)
+            .unwrap_or(Self::Internal)
     }
 
     /// Every kind.
@@ -65,7 +68,10 @@ impl ErrorKind {
     /// Trying the same again later can help.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::TooMany | Self::Unavailable | Self::Timeout | Self::UnknownOutcome)
+        matches!(
+            self,
+            Self::TooMany | Self::Unavailable | Self::Timeout | Self::UnknownOutcome
+        )
     }
 }
 

@@ -26,9 +26,13 @@ pub fn open_signing_key(
     let passphrase = passphrase_file.read()?;
     let bad = |e: &dyn std::fmt::Display| Error::malformed(format!("{}: {e}", key_file.display()));
     let pem = std::str::from_utf8(&pem).map_err(|e| bad(&e))?;
-    let key = MemoryKey::from_encrypted_pem(pem, passphrase.expose().as_bytes()).map_err(|e| bad(&e))?;
+    let key =
+        MemoryKey::from_encrypted_pem(pem, passphrase.expose().as_bytes()).map_err(|e| bad(&e))?;
     if key.public_key_der() != certificate.spki_der() {
-        return Err(bad(&format_args!("not the key of {}", certificate.subject())));
+        return Err(bad(&format_args!(
+            "not the key of {}",
+            certificate.subject()
+        )));
     }
     Ok(key)
 }
@@ -52,7 +56,10 @@ pub fn open_log_key(origin: &str, key_file: &Path, passphrase_file: &SecretFile)
 pub fn read_certificate(file: &Path) -> Result<Certificate> {
     match <[Certificate; 1]>::try_from(read_certificates(file)?) {
         Ok([certificate]) => Ok(certificate),
-        Err(_) => Err(Error::malformed(format!("{}: not one certificate", file.display()))),
+        Err(_) => Err(Error::malformed(format!(
+            "{}: not one certificate",
+            file.display()
+        ))),
     }
 }
 
@@ -85,9 +92,15 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     let bad = |e: std::io::Error| Error::malformed(format!("{}: {e}", file.display()));
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(bad)?;
-    opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(bad)?;
+    opened
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(bad)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(Error::malformed(format!("{}: over {FILE_BYTES_MAX} bytes", file.display())));
+        return Err(Error::malformed(format!(
+            "{}: over {FILE_BYTES_MAX} bytes",
+            file.display()
+        )));
     }
     Ok(bytes)
 }
@@ -120,9 +133,16 @@ mod tests {
     fn key_certificate_and_passphrase_belong_together() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let (key, other) = (MemoryKey::generate().unwrap(), MemoryKey::generate().unwrap());
+        let (key, other) = (
+            MemoryKey::generate().unwrap(),
+            MemoryKey::generate().unwrap(),
+        );
         let certificate = certified(&key);
-        std::fs::write(path("key"), key.to_encrypted_pem(b"right").unwrap().as_bytes()).unwrap();
+        std::fs::write(
+            path("key"),
+            key.to_encrypted_pem(b"right").unwrap().as_bytes(),
+        )
+        .unwrap();
         std::fs::write(path("pass"), "right\n").unwrap();
         std::fs::write(path("wrong"), "wrong\n").unwrap();
         std::fs::write(path("cert"), certificate.to_pem().unwrap()).unwrap();

@@ -21,7 +21,10 @@ impl dyn Random {
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
-    #[expect(clippy::panic, reason = "a machine without randomness must not sign, number or encrypt anything")]
+    #[expect(
+        clippy::panic,
+        reason = "a machine without randomness must not sign, number or encrypt anything"
+    )]
     fn fill(&self, out: &mut [u8]) {
         if let Err(e) = getrandom::fill(out) {
             panic!("the operating system gives no randomness: {e}");

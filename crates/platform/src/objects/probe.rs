@@ -53,7 +53,11 @@ const PROOF: &str = "probe/proof";
 ///
 /// # Errors
 /// As [`probe`].
-pub async fn proved(work: &dyn Objects, random: &dyn Random, clock: &dyn Clock) -> Result<Option<String>> {
+pub async fn proved(
+    work: &dyn Objects,
+    random: &dyn Random,
+    clock: &dyn Clock,
+) -> Result<Option<String>> {
     let now = clock.now();
     if let Some(proof) = work.get(PROOF, 4096).await? {
         let text = String::from_utf8_lossy(&proof.bytes).into_owned();
@@ -178,7 +182,9 @@ mod tests {
     #[tokio::test]
     async fn one_proof_serves_all_for_an_hour() {
         let store = MemoryObjects::new();
-        let clock = crate::clock::ManualClock::at(probity_domain::Timestamp::from_unix_ms(1_795_000_000_000));
+        let clock = crate::clock::ManualClock::at(probity_domain::Timestamp::from_unix_ms(
+            1_795_000_000_000,
+        ));
         let first = proved(&store, &SystemRandom, &clock).await.unwrap();
         assert!(first.is_some());
         clock.advance_ms(PROOF_GOOD_FOR_MS - 1);
@@ -186,7 +192,11 @@ mod tests {
         clock.advance_ms(1);
         assert_ne!(proved(&store, &SystemRandom, &clock).await.unwrap(), first);
         store.forget(PROOF);
-        assert_eq!(proved(&store, &SystemRandom, &clock).await.unwrap(), None, "another's turn");
+        assert_eq!(
+            proved(&store, &SystemRandom, &clock).await.unwrap(),
+            None,
+            "another's turn"
+        );
     }
 
     #[tokio::test]
