@@ -27,14 +27,22 @@ pub async fn confirmed_intent(
     instruction_sha256: &str,
     summary: String,
 ) -> Result<String, Failure> {
-    let request = IntentRequestDocument { instruction_sha256: instruction_sha256.to_owned(), summary };
+    let request = IntentRequestDocument {
+        instruction_sha256: instruction_sha256.to_owned(),
+        summary,
+    };
     let requested = vendor.request_intent(&request).await?;
     let code = match &args.codes {
         Some(folder) => code_from_file(folder.join(format!("{}.json", requested.intent))).await?,
         None => code_from_person(&requested)?,
     };
-    let confirmation = IntentConfirmDocument { code, instruction_sha256: instruction_sha256.to_owned() };
-    vendor.confirm_intent(&requested.intent, &confirmation).await?;
+    let confirmation = IntentConfirmDocument {
+        code,
+        instruction_sha256: instruction_sha256.to_owned(),
+    };
+    vendor
+        .confirm_intent(&requested.intent, &confirmation)
+        .await?;
     Ok(requested.intent)
 }
 
@@ -50,7 +58,8 @@ async fn code_from_file(path: PathBuf) -> Result<String, Failure> {
     let text = std::fs::read(&path).map_err(at(&path))?;
     let message: serde_json::Value = serde_json::from_slice(&text).map_err(Failure::new)?;
     let code = message.get("code").and_then(|code| code.as_str());
-    code.map(str::to_owned).ok_or_else(|| Failure::new(format!("{}: no code in it", path.display())))
+    code.map(str::to_owned)
+        .ok_or_else(|| Failure::new(format!("{}: no code in it", path.display())))
 }
 
 fn code_from_person(requested: &IntentRequestedDocument) -> Result<String, Failure> {

@@ -42,7 +42,11 @@ impl Deliver {
                 from: Some(month_ago()),
                 ..EvidenceQuery::default()
             };
-            self.numbers = everything(&vendor, query).await?.into_iter().map(|e| e.evidence).collect();
+            self.numbers = everything(&vendor, query)
+                .await?
+                .into_iter()
+                .map(|e| e.evidence)
+                .collect();
         }
         if self.numbers.is_empty() {
             return Err(Failure::new(format!("case {} has no evidence", self.case)));
@@ -55,7 +59,11 @@ impl Deliver {
             };
             vendor.deliver(&request).await?;
         }
-        println!("requested: {} deliveries to {}", self.numbers.len(), self.to);
+        println!(
+            "requested: {} deliveries to {}",
+            self.numbers.len(),
+            self.to
+        );
         match self.wait.clone() {
             Some(state) => self.wait_for(&vendor, &state).await,
             None => Ok(()),
@@ -63,16 +71,26 @@ impl Deliver {
     }
 
     async fn wait_for(&self, vendor: &Vendor, state: &str) -> Result<(), Failure> {
-        let wanted = rank(state).ok_or_else(|| Failure::usage("--wait takes prepared, entered or acknowledged"))?;
+        let wanted = rank(state)
+            .ok_or_else(|| Failure::usage("--wait takes prepared, entered or acknowledged"))?;
         let patience = Instant::now() + Duration::from_secs(self.patience);
         loop {
             let own = self.deliveries(vendor).await?;
-            let counts = own.iter().fold(BTreeMap::new(), |mut counts: BTreeMap<&str, usize>, d| {
-                *counts.entry(d.state.as_str()).or_default() += 1;
-                counts
-            });
-            let there = own.iter().filter(|d| rank(&d.state).is_some_and(|r| r >= wanted)).count();
-            let line = counts.iter().map(|(state, n)| format!("{state} {n}")).collect::<Vec<_>>().join(", ");
+            let counts =
+                own.iter()
+                    .fold(BTreeMap::new(), |mut counts: BTreeMap<&str, usize>, d| {
+                        *counts.entry(d.state.as_str()).or_default() += 1;
+                        counts
+                    });
+            let there = own
+                .iter()
+                .filter(|d| rank(&d.state).is_some_and(|r| r >= wanted))
+                .count();
+            let line = counts
+                .iter()
+                .map(|(state, n)| format!("{state} {n}"))
+                .collect::<Vec<_>>()
+                .join(", ");
             if there >= self.numbers.len() {
                 println!("deliveries: {line}");
                 return Ok(());
@@ -88,7 +106,12 @@ impl Deliver {
         let (mut all, mut page) = (Vec::new(), None);
         loop {
             let answer = vendor.deliveries(&self.case, page.as_deref()).await?;
-            all.extend(answer.deliveries.into_iter().filter(|d| d.recipient == self.to));
+            all.extend(
+                answer
+                    .deliveries
+                    .into_iter()
+                    .filter(|d| d.recipient == self.to),
+            );
             match answer.next_page {
                 Some(next) => page = Some(next),
                 None => return Ok(all),

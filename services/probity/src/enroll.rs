@@ -6,7 +6,8 @@ use clap::Args;
 use probity_client::{Applicant, Officer, Secret, Vendor};
 use probity_domain::Sha3_256;
 use probity_proto::http::{
-    AcceptanceDocument, AgreementDocument, CredentialRequestDocument, DecisionDocument, PartyApplicationDocument,
+    AcceptanceDocument, AgreementDocument, CredentialRequestDocument, DecisionDocument,
+    PartyApplicationDocument,
 };
 use sha3::Digest as _;
 
@@ -84,13 +85,18 @@ impl Enroll {
         println!("applied: {} is {}", applied.party, applied.state);
 
         let credential = match (&self.credential, &self.officer_key) {
-            (Some(file), _) => std::fs::read_to_string(file).map_err(at(file))?.trim().to_owned(),
+            (Some(file), _) => std::fs::read_to_string(file)
+                .map_err(at(file))?
+                .trim()
+                .to_owned(),
             (None, Some(key)) => {
                 let officer = Officer::new(&endpoints, &read_secret(key)?, tls_ca.as_deref())?;
                 self.decide_and_issue(&officer, &tenant).await?
             }
             (None, None) => {
-                println!("next: a registration officer decides; then run this again with --credential FILE");
+                println!(
+                    "next: a registration officer decides; then run this again with --credential FILE"
+                );
                 return Ok(());
             }
         };
@@ -119,10 +125,16 @@ impl Enroll {
     async fn decide_and_issue(&self, officer: &Officer, tenant: &str) -> Result<String, Failure> {
         if let Some(path) = &self.agreement_text {
             let text = std::fs::read_to_string(path).map_err(at(path))?;
-            let agreement =
-                AgreementDocument { agreement: self.agreement.clone(), version: self.agreement_version.clone(), text };
+            let agreement = AgreementDocument {
+                agreement: self.agreement.clone(),
+                version: self.agreement_version.clone(),
+                text,
+            };
             officer.publish_agreement(&agreement).await?;
-            println!("agreement: {} version {} is published", self.agreement, self.agreement_version);
+            println!(
+                "agreement: {} version {} is published",
+                self.agreement, self.agreement_version
+            );
         }
         let digest = |path: &PathBuf| {
             let bytes = std::fs::read(path).map_err(at(path))?;
@@ -131,7 +143,11 @@ impl Enroll {
         let decision = DecisionDocument {
             verified: true,
             method: "officer".to_owned(),
-            document_sha3_256: self.documents.iter().map(digest).collect::<Result<_, Failure>>()?,
+            document_sha3_256: self
+                .documents
+                .iter()
+                .map(digest)
+                .collect::<Result<_, Failure>>()?,
             note: "decided at the command line".to_owned(),
         };
         let decided = officer.decide(&self.party, &decision).await?;
@@ -143,15 +159,27 @@ impl Enroll {
             recipient: None,
         };
         let issued = officer.issue_credential(&request).await?;
-        println!("credential: {} (its secret goes into the profile and is shown nowhere)", issued.credential);
+        println!(
+            "credential: {} (its secret goes into the profile and is shown nowhere)",
+            issued.credential
+        );
         Ok(issued.secret)
     }
 
-    async fn accept_agreement(&self, applicant: &Applicant, vendor: &Vendor) -> Result<(), Failure> {
-        let published = applicant.agreement(&self.agreement, &self.agreement_version).await?;
+    async fn accept_agreement(
+        &self,
+        applicant: &Applicant,
+        vendor: &Vendor,
+    ) -> Result<(), Failure> {
+        let published = applicant
+            .agreement(&self.agreement, &self.agreement_version)
+            .await?;
         let sha3_256 = Sha3_256(sha3::Sha3_256::digest(published.text.as_bytes()).into()).to_hex();
         if !self.accept {
-            println!("{}\n\nrun again with --accept to accept this text (SHA3-256 {sha3_256})", published.text);
+            println!(
+                "{}\n\nrun again with --accept to accept this text (SHA3-256 {sha3_256})",
+                published.text
+            );
             return Ok(());
         }
         let acceptance = AcceptanceDocument {
@@ -160,7 +188,10 @@ impl Enroll {
             sha3_256: sha3_256.clone(),
         };
         vendor.accept_agreement(&self.party, &acceptance).await?;
-        println!("accepted: {} version {}, SHA3-256 {sha3_256}", self.agreement, self.agreement_version);
+        println!(
+            "accepted: {} version {}, SHA3-256 {sha3_256}",
+            self.agreement, self.agreement_version
+        );
         Ok(())
     }
 }

@@ -12,12 +12,18 @@ pub struct Failure {
 impl Failure {
     /// The command failed.
     pub fn new(sentence: impl fmt::Display) -> Self {
-        Self { sentence: sentence.to_string(), exit_code: 1 }
+        Self {
+            sentence: sentence.to_string(),
+            exit_code: 1,
+        }
     }
 
     /// Wrong use, or input that cannot be read.
     pub fn usage(sentence: impl fmt::Display) -> Self {
-        Self { sentence: sentence.to_string(), exit_code: 3 }
+        Self {
+            sentence: sentence.to_string(),
+            exit_code: 3,
+        }
     }
 }
 

@@ -25,7 +25,8 @@ impl Status {
     pub async fn run(self) -> Result<(), Failure> {
         let (_, vendor) = self.profile.vendor()?;
         for number in &self.numbers {
-            let id = EvidenceId::parse(number).map_err(|e| Failure::usage(format!("{number}: {e}")))?;
+            let id =
+                EvidenceId::parse(number).map_err(|e| Failure::usage(format!("{number}: {e}")))?;
             print_line(&vendor.status(&id).await?, self.json)?;
         }
         Ok(())
@@ -72,7 +73,10 @@ pub fn month_ago() -> String {
 }
 
 /// Every page of a question.
-pub async fn everything(vendor: &Vendor, mut query: EvidenceQuery) -> Result<Vec<EvidenceStatusDocument>, Failure> {
+pub async fn everything(
+    vendor: &Vendor,
+    mut query: EvidenceQuery,
+) -> Result<Vec<EvidenceStatusDocument>, Failure> {
     let mut all = Vec::new();
     loop {
         let page = vendor.list(&query).await?;
@@ -88,8 +92,13 @@ fn print_line(e: &EvidenceStatusDocument, json: bool) -> Result<(), Failure> {
     if json {
         println!("{}", serde_json::to_string(e).map_err(Failure::new)?);
     } else {
-        let leaf = e.leaf_index.map_or_else(|| "-".to_owned(), |n| n.to_string());
-        println!("{}  {:<9}  leaf {leaf:<8}  {}  {}  {}", e.evidence, e.state, e.received_at, e.case, e.title);
+        let leaf = e
+            .leaf_index
+            .map_or_else(|| "-".to_owned(), |n| n.to_string());
+        println!(
+            "{}  {:<9}  leaf {leaf:<8}  {}  {}  {}",
+            e.evidence, e.state, e.received_at, e.case, e.title
+        );
     }
     Ok(())
 }

@@ -15,7 +15,10 @@ mod verify;
 
 /// Packages, as the verifier's own tests make them.
 #[cfg(test)]
-#[expect(dead_code, reason = "made for the verifier's tests; these need a part of it")]
+#[expect(
+    dead_code,
+    reason = "made for the verifier's tests; these need a part of it"
+)]
 #[path = "../../../crates/verify/tests/it/fixture.rs"]
 mod fixture;
 

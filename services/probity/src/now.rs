@@ -5,9 +5,14 @@ use probity_domain::Timestamp;
 use crate::failure::Failure;
 
 /// Now, by this machine.
-#[expect(clippy::disallowed_methods, reason = "the command line's one reading of the clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line's one reading of the clock"
+)]
 pub fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 

@@ -29,7 +29,11 @@ pub struct Desk {
 impl Desk {
     fn officer(&self) -> Result<Officer, Failure> {
         let tls_ca = self.endpoints.tls_ca()?;
-        Ok(Officer::new(&self.endpoints.endpoints(), &read_secret(&self.officer_key)?, tls_ca.as_deref())?)
+        Ok(Officer::new(
+            &self.endpoints.endpoints(),
+            &read_secret(&self.officer_key)?,
+            tls_ca.as_deref(),
+        )?)
     }
 }
 
@@ -68,12 +72,22 @@ pub async fn run(command: OfficerCommand) -> Result<(), Failure> {
             let text = std::fs::read(&r.document).map_err(at(&r.document))?;
             let document: RecipientDocument = serde_json::from_slice(&text)
                 .map_err(|e| Failure::usage(format!("{}: {e}", r.document.display())))?;
-            r.desk.officer()?.put_recipient(&r.recipient, &document).await?;
-            println!("recipient: {} ({}, {})", r.recipient, document.name, document.channel);
+            r.desk
+                .officer()?
+                .put_recipient(&r.recipient, &document)
+                .await?;
+            println!(
+                "recipient: {} ({}, {})",
+                r.recipient, document.name, document.channel
+            );
         }
         OfficerCommand::Credential(c) => {
-            let request =
-                CredentialRequestDocument { role: c.role, tenant: c.tenant, party: c.party, recipient: c.recipient };
+            let request = CredentialRequestDocument {
+                role: c.role,
+                tenant: c.tenant,
+                party: c.party,
+                recipient: c.recipient,
+            };
             let issued = c.desk.officer()?.issue_credential(&request).await?;
             write_secret(&c.out, issued.secret.as_bytes())?;
             println!("credential: {} in {}", issued.credential, c.out.display());

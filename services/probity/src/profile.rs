@@ -16,7 +16,12 @@ const FORMAT: &str = "probity.profile/1";
 #[derive(Args, Clone)]
 pub struct ProfileArg {
     /// Profile written by `probity enroll`
-    #[arg(long, env = "PROBITY_PROFILE", default_value = "probity-profile.json", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "PROBITY_PROFILE",
+        default_value = "probity-profile.json",
+        value_name = "FILE"
+    )]
     pub profile: PathBuf,
 }
 
@@ -24,7 +29,11 @@ impl ProfileArg {
     /// Reads it and prepares the client.
     pub fn vendor(&self) -> Result<(Profile, Vendor), Failure> {
         let profile = Profile::read(&self.profile)?;
-        let vendor = Vendor::new(&profile.endpoints, &Secret::new(&profile.credential), profile.tls_ca.as_deref())?;
+        let vendor = Vendor::new(
+            &profile.endpoints,
+            &Secret::new(&profile.credential),
+            profile.tls_ca.as_deref(),
+        )?;
         Ok((profile, vendor))
     }
 }
@@ -78,7 +87,13 @@ pub struct Profile {
 
 impl Profile {
     /// A profile of this version.
-    pub fn new(endpoints: Endpoints, party: &str, tenant: &str, credential: String, tls_ca: Option<String>) -> Self {
+    pub fn new(
+        endpoints: Endpoints,
+        party: &str,
+        tenant: &str,
+        credential: String,
+        tls_ca: Option<String>,
+    ) -> Self {
         Self {
             format: FORMAT.to_owned(),
             endpoints,
@@ -91,16 +106,23 @@ impl Profile {
 
     fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read(path).map_err(at(path))?;
-        let profile: Self = serde_json::from_slice(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+        let profile: Self = serde_json::from_slice(&text)
+            .map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
         if profile.format != FORMAT {
-            return Err(Failure::usage(format!("{}: not a {FORMAT}", path.display())));
+            return Err(Failure::usage(format!(
+                "{}: not a {FORMAT}",
+                path.display()
+            )));
         }
         Ok(profile)
     }
 
     /// Writes it, readable by the owner alone.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
-        write_secret(path, &serde_json::to_vec_pretty(self).map_err(Failure::new)?)
+        write_secret(
+            path,
+            &serde_json::to_vec_pretty(self).map_err(Failure::new)?,
+        )
     }
 }
 
@@ -108,10 +130,15 @@ impl Profile {
 pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path).and_then(|mut file| file.write_all(bytes)).map_err(at(path))
+    options
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(at(path))
 }
 
 /// Reads a credential's secret.
 pub fn read_secret(path: &Path) -> Result<Secret, Failure> {
-    std::fs::read_to_string(path).map(|text| Secret::new(&text)).map_err(at(path))
+    std::fs::read_to_string(path)
+        .map(|text| Secret::new(&text))
+        .map_err(at(path))
 }

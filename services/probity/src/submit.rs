@@ -96,7 +96,11 @@ impl Submit {
             submissions.push(answer.submission);
         }
         let accepted = lines.len() - refused;
-        println!("accepted: {accepted} of {} captures in {} submissions", lines.len(), submissions.len());
+        println!(
+            "accepted: {accepted} of {} captures in {} submissions",
+            lines.len(),
+            submissions.len()
+        );
         for submission in &submissions {
             println!("submission: {submission}");
         }
@@ -104,22 +108,35 @@ impl Submit {
             std::fs::write(path, lines.join("\n") + "\n").map_err(at(path))?;
         }
         if self.wait {
-            self.wait_for_deposit(&vendor, &bars, &submissions, accepted).await?;
+            self.wait_for_deposit(&vendor, &bars, &submissions, accepted)
+                .await?;
         }
         if refused > 0 {
-            return Err(Failure::new(format!("{refused} captures were refused, the others are accepted")));
+            return Err(Failure::new(format!(
+                "{refused} captures were refused, the others are accepted"
+            )));
         }
         Ok(())
     }
 
-    async fn upload(&self, vendor: &Vendor, bars: &MultiProgress, captures: &[Capture]) -> Result<(), Failure> {
+    async fn upload(
+        &self,
+        vendor: &Vendor,
+        bars: &MultiProgress,
+        captures: &[Capture],
+    ) -> Result<(), Failure> {
         let mut seen = HashSet::new();
         let files: Vec<&DigestedFile> = captures
             .iter()
             .flat_map(|c| c.files.iter().map(|f| &f.file))
             .filter(|file| file.size_bytes > 0 && seen.insert(file.digests.sha3_256))
             .collect();
-        let uploaded = bar(bars, "uploaded", files.iter().map(|f| f.size_bytes).sum(), true);
+        let uploaded = bar(
+            bars,
+            "uploaded",
+            files.iter().map(|f| f.size_bytes).sum(),
+            true,
+        );
         futures::stream::iter(files)
             .map(|file| {
                 let bar = uploaded.clone();
@@ -141,13 +158,23 @@ impl Submit {
         let intent = match memory.intent(&instruction.sha256)? {
             Some(intent) => intent,
             None => {
-                let summary = format!("submit {} captures for case {}", instruction.items, self.case);
-                let intent = confirmed_intent(vendor, &self.codes, &instruction.sha256, summary).await?;
+                let summary = format!(
+                    "submit {} captures for case {}",
+                    instruction.items, self.case
+                );
+                let intent =
+                    confirmed_intent(vendor, &self.codes, &instruction.sha256, summary).await?;
                 memory.remember(&instruction.sha256, &intent)?;
                 intent
             }
         };
-        Ok(vendor.submit(&instruction.bytes, &instruction.idempotency_key, Some(&intent)).await?)
+        Ok(vendor
+            .submit(
+                &instruction.bytes,
+                &instruction.idempotency_key,
+                Some(&intent),
+            )
+            .await?)
     }
 
     async fn wait_for_deposit(
@@ -179,7 +206,9 @@ impl Submit {
                 return Ok(());
             }
             if patience.elapsed() > Duration::from_secs(self.patience) {
-                return Err(Failure::new(format!("{deposited} of {accepted} deposited, and no progress")));
+                return Err(Failure::new(format!(
+                    "{deposited} of {accepted} deposited, and no progress"
+                )));
             }
             tokio::time::sleep(Duration::from_millis(700)).await;
         }
@@ -187,8 +216,13 @@ impl Submit {
 }
 
 fn bar(bars: &MultiProgress, what: &'static str, length: u64, bytes: bool) -> ProgressBar {
-    let counts = if bytes { "{bytes}/{total_bytes}" } else { "{pos}/{len}" };
+    let counts = if bytes {
+        "{bytes}/{total_bytes}"
+    } else {
+        "{pos}/{len}"
+    };
     let template = format!("{{prefix:>10}} [{{bar:30}}] {counts} {{elapsed}}");
-    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bars.add(ProgressBar::new(length).with_style(style).with_prefix(what))
 }

@@ -45,8 +45,16 @@ impl Verify {
         let pem = std::fs::read_to_string(&self.roots).map_err(at(&self.roots))?;
         let roots = Certificate::chain_from_pem(&pem)
             .map_err(|e| Failure::usage(format!("{}: {e}", self.roots.display())))?;
-        let log_key = |path: &PathBuf| std::fs::read_to_string(path).map(|k| k.trim().to_owned()).map_err(at(path));
-        let log_keys = self.log_keys.iter().map(log_key).collect::<Result<_, _>>()?;
+        let log_key = |path: &PathBuf| {
+            std::fs::read_to_string(path)
+                .map(|k| k.trim().to_owned())
+                .map_err(at(path))
+        };
+        let log_keys = self
+            .log_keys
+            .iter()
+            .map(log_key)
+            .collect::<Result<_, _>>()?;
         let when = match &self.at {
             Some(text) => Timestamp::parse_rfc3339(text).map_err(Failure::usage)?,
             None => now(),

@@ -37,6 +37,11 @@ pub const U16_FULL: u16 = u16::MAX;
 pub const VERSION_DEFLATE: u16 = 20;
 pub const VERSION_ZIP64: u16 = 45;
 
+/// Made on UNIX (4.4.2): of anything else unzip reads names as a code page, whatever the flag says.
+pub const MADE_ON_UNIX: u16 = 3 << 8;
+/// External attributes on UNIX: a regular file that its owner may write and everybody read.
+pub const REGULAR_FILE: u32 = 0o100_644 << 16;
+
 const NAME_BYTES_MAX: usize = 512;
 
 pub fn bad(reason: impl ToString) -> Error {

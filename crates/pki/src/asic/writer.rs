@@ -322,7 +322,7 @@ impl<W: Write> ContainerWriter<W> {
         let zip64 = member.zip64 || !extra.0.is_empty();
         Ok(Record::default()
             .u32(layout::CENTRAL)
-            .u16(version(zip64))
+            .u16(layout::MADE_ON_UNIX | version(zip64))
             .u16(version(zip64))
             .u16(member.flags)
             .u16(member.method)
@@ -336,7 +336,7 @@ impl<W: Write> ContainerWriter<W> {
             .u16(0)
             .u16(0)
             .u16(0)
-            .u32(0)
+            .u32(layout::REGULAR_FILE)
             .u32(u32::try_from(member.offset).unwrap_or(layout::U32_FULL))
             .bytes(member.name.as_bytes())
             .bytes(&extra.0)

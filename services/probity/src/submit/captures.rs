@@ -30,9 +30,15 @@ impl Found {
     pub async fn digested(self) -> Result<Capture, Failure> {
         let mut files = Vec::new();
         for (name, path) in self.files {
-            files.push(NamedFile { name, file: digest_file(&path).await? });
+            files.push(NamedFile {
+                name,
+                file: digest_file(&path).await?,
+            });
         }
-        Ok(Capture { title: self.title, files })
+        Ok(Capture {
+            title: self.title,
+            files,
+        })
     }
 }
 
@@ -63,24 +69,35 @@ pub fn captures_of(paths: &[PathBuf]) -> Result<Vec<Found>, Failure> {
 
 fn children(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = std::fs::read_dir(folder).map_err(at(folder))?;
-    let mut paths = entries.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>().map_err(at(folder))?;
+    let mut paths = entries
+        .map(|e| e.map(|e| e.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(at(folder))?;
     paths.retain(|path| !is_hidden(path));
     paths.sort();
     Ok(paths)
 }
 
 fn is_hidden(path: &Path) -> bool {
-    path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with('.'))
+    path.file_name()
+        .and_then(|n| n.to_str())
+        .is_some_and(|n| n.starts_with('.'))
 }
 
 fn single(path: &Path) -> Result<Found, Failure> {
     let name = text(path.file_name().map(Path::new).unwrap_or(path))?;
-    Ok(Found { title: name.clone(), files: vec![(name, path.to_owned())] })
+    Ok(Found {
+        title: name.clone(),
+        files: vec![(name, path.to_owned())],
+    })
 }
 
 fn folder(path: &Path) -> Result<Option<Found>, Failure> {
     let mut files = Vec::new();
-    let walk = WalkDir::new(path).sort_by_file_name().into_iter().filter_entry(|e| e.depth() == 0 || !is_hidden(e.path()));
+    let walk = WalkDir::new(path)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|e| e.depth() == 0 || !is_hidden(e.path()));
     for entry in walk {
         let entry = entry.map_err(|e| Failure::usage(e.to_string()))?;
         if entry.file_type().is_file() {
@@ -93,7 +110,9 @@ fn folder(path: &Path) -> Result<Option<Found>, Failure> {
 }
 
 fn text(path: &Path) -> Result<String, Failure> {
-    let name = path.to_str().ok_or_else(|| Failure::usage(format!("{}: the name is not UTF-8", path.display())))?;
+    let name = path
+        .to_str()
+        .ok_or_else(|| Failure::usage(format!("{}: the name is not UTF-8", path.display())))?;
     Ok(name.to_owned())
 }
 
@@ -113,9 +132,22 @@ mod tests {
             write(name);
         }
         let found = captures_of(&[dir.path().to_owned()]).unwrap();
-        let shape: Vec<(&str, Vec<&str>)> =
-            found.iter().map(|f| (f.title.as_str(), f.files.iter().map(|(n, _)| n.as_str()).collect())).collect();
-        assert_eq!(shape, [("a", vec!["img/x.png", "page.html"]), ("b.txt", vec!["b.txt"])]);
+        let shape: Vec<(&str, Vec<&str>)> = found
+            .iter()
+            .map(|f| {
+                (
+                    f.title.as_str(),
+                    f.files.iter().map(|(n, _)| n.as_str()).collect(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            shape,
+            [
+                ("a", vec!["img/x.png", "page.html"]),
+                ("b.txt", vec!["b.txt"])
+            ]
+        );
         assert!(captures_of(&[dir.path().join("c")]).is_err());
         assert!(captures_of(&[dir.path().join("missing")]).is_err());
     }

@@ -1,7 +1,9 @@
 //! The instruction document, made the same from the same captures.
 
 use probity_domain::{ArtifactRole, Sha256};
-use probity_proto::http::{ArtifactDocument, INSTRUCTION_FORMAT, InstructionDocument, ItemDocument};
+use probity_proto::http::{
+    ArtifactDocument, INSTRUCTION_FORMAT, InstructionDocument, ItemDocument,
+};
 use sha2::Digest as _;
 
 use super::captures::{Capture, NamedFile};
@@ -18,7 +20,12 @@ pub struct Instruction {
 
 impl Instruction {
     /// Of a batch of captures.
-    pub fn of(batch: &[Capture], case: &str, purpose: &str, automated: bool) -> Result<Self, Failure> {
+    pub fn of(
+        batch: &[Capture],
+        case: &str,
+        purpose: &str,
+        automated: bool,
+    ) -> Result<Self, Failure> {
         let item = |capture: &Capture| {
             serde_json::to_value(ItemDocument {
                 title: capture.title.clone(),
@@ -33,11 +40,20 @@ impl Instruction {
             case: case.to_owned(),
             automated,
             on_behalf_of: None,
-            items: batch.iter().map(item).collect::<Result<_, _>>().map_err(Failure::new)?,
+            items: batch
+                .iter()
+                .map(item)
+                .collect::<Result<_, _>>()
+                .map_err(Failure::new)?,
         };
         let bytes = serde_json::to_vec(&document).map_err(Failure::new)?;
         let sha256 = Sha256(sha2::Sha256::digest(&bytes).into()).to_hex();
-        Ok(Self { idempotency_key: format!("probity-cli-{sha256}"), sha256, bytes, items: batch.len() })
+        Ok(Self {
+            idempotency_key: format!("probity-cli-{sha256}"),
+            sha256,
+            bytes,
+            items: batch.len(),
+        })
     }
 }
 
@@ -64,7 +80,13 @@ fn role(name: &str) -> ArtifactRole {
 
 /// What captures are usually made of; anything else is bytes.
 fn media_type(name: &str) -> &'static str {
-    match name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase().as_str() {
+    match name
+        .rsplit('.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase()
+        .as_str()
+    {
         "html" | "htm" => "text/html",
         "txt" => "text/plain",
         "csv" => "text/csv",
@@ -101,7 +123,17 @@ mod tests {
     #[test]
     fn same_captures_same_key() {
         let one = Instruction::of(&[], "c", "neutral", false).unwrap();
-        assert_eq!(one.idempotency_key, Instruction::of(&[], "c", "neutral", false).unwrap().idempotency_key);
-        assert_ne!(one.idempotency_key, Instruction::of(&[], "d", "neutral", false).unwrap().idempotency_key);
+        assert_eq!(
+            one.idempotency_key,
+            Instruction::of(&[], "c", "neutral", false)
+                .unwrap()
+                .idempotency_key
+        );
+        assert_ne!(
+            one.idempotency_key,
+            Instruction::of(&[], "d", "neutral", false)
+                .unwrap()
+                .idempotency_key
+        );
     }
 }
