@@ -45,8 +45,7 @@ lap "vendor enrolled"
 step "two courts: one is pushed to, one pulls"
 court_port=$(free_port)
 # Courts on loopback: private addresses are an operator's to allow, so an operator registers them.
-"$probity" officer credential "${officer[@]}" --role operator --out "$dir/secret/operator-key"
-operator=("${edges[@]}" --officer-key "$dir/secret/operator-key")
+operator=("${edges[@]}" --officer-key "$OPERATOR_KEY_FILE")
 for court in beijing hangzhou; do
     channel=pull endpoint=()
     if [ "$court" = beijing ]; then channel=push endpoint=(--endpoint "https://127.0.0.1:$court_port"); fi

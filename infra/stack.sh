@@ -3,7 +3,7 @@
 #   stack_start DIR   servers, ceremony, configuration, roles; everything under DIR
 #   stack_stop        stops what stack_start started, and nothing else
 #
-# After stack_start: INTAKE IDENTITY DELIVERY ISSUANCE TSA LOG are base URLs, OFFICER_KEY_FILE a credential.
+# After stack_start: INTAKE IDENTITY DELIVERY ISSUANCE TSA LOG are base URLs, OFFICER_KEY_FILE and OPERATOR_KEY_FILE credentials.
 
 ROLES="identity issuance signing timestamping storage delivery intake"
 stack_pids=()
@@ -104,7 +104,9 @@ stack_start() {
     done
     OFFICER_KEY_FILE=$stack_dir/secret/officer-key
     "$programs/probityd" prepare-store --config "$stack_dir/config/identity.toml"
+    OPERATOR_KEY_FILE=$stack_dir/secret/operator-key
     "$programs/probityd" bootstrap-officer --config "$stack_dir/config/identity.toml" >"$OFFICER_KEY_FILE"
+    "$programs/probityd" bootstrap-officer --role operator --config "$stack_dir/config/identity.toml" >"$OPERATOR_KEY_FILE"
     for role in $ROLES; do start_role "$role"; done
     for role in $ROLES; do
         local ops=ops_$role

@@ -13,7 +13,7 @@ use crate::Identity;
 ///
 /// # Errors
 /// `Malformed` for an unknown role or fields that do not belong to it; `Forbidden` for a vendor whose party is not
-/// verified (W1) or belongs to another tenant.
+/// verified (W1) or belongs to another tenant, and for staff's credentials asked for by anybody but an operator.
 pub async fn issue(
     identity: &Identity,
     caller: &Caller,
@@ -25,6 +25,7 @@ pub async fn issue(
         request.party.as_deref(),
         request.recipient.as_deref(),
     )?;
+    may_hand_out(&caller.role, &role)?;
     if let CallerRole::Vendor { tenant, party } = &role {
         let history = identity.ledger.read::<PartyEvent>(party.as_str()).await?;
         may_have_one(&PartyState::of(&history.events), tenant.as_str())?;
@@ -37,6 +38,19 @@ pub async fn issue(
         credential: credential.to_string(),
         secret: secret.expose().to_owned(),
     })
+}
+
+/// Officers hand out what vendors and courts call with. What lets staff act is an operator's to give: an officer who
+/// could make operators would be one.
+fn may_hand_out(caller: &CallerRole, role: &CallerRole) -> Result<()> {
+    match (caller, role) {
+        (CallerRole::Operator, _) | (_, CallerRole::Vendor { .. } | CallerRole::Court { .. }) => {
+            Ok(())
+        }
+        _ => Err(Error::forbidden(
+            "credentials of officers, operators and auditors are issued by operators",
+        )),
+    }
 }
 
 fn may_have_one(state: &PartyState, tenant: &str) -> Result<()> {
@@ -78,6 +92,20 @@ mod tests {
     use super::*;
     use crate::apply::tests::person;
     use probity_proto::registry::PartyDecision;
+
+    #[test]
+    fn officers_make_no_staff() {
+        let court = CallerRole::parse("court", None, None, Some("c")).unwrap();
+        assert!(may_hand_out(&CallerRole::Officer, &court).is_ok());
+        for staff in [
+            CallerRole::Officer,
+            CallerRole::Operator,
+            CallerRole::Auditor,
+        ] {
+            assert!(may_hand_out(&CallerRole::Officer, &staff).is_err());
+            assert!(may_hand_out(&CallerRole::Operator, &staff).is_ok());
+        }
+    }
 
     #[test]
     fn only_for_verified_parties_of_the_tenant() {

@@ -70,18 +70,6 @@ fn court(platform: &Platform, name: &str, endpoint: Option<&str>) {
     platform.probity_ok(&args);
     // On loopback: private addresses are an operator's to allow.
     let operator = platform.path("secret/operator-key");
-    if !Path::new(&operator).exists() {
-        platform.probity_ok(&[
-            "officer",
-            "credential",
-            "--officer-key",
-            &platform.path("secret/officer-key"),
-            "--role",
-            "operator",
-            "--out",
-            &operator,
-        ]);
-    }
     platform.probity_ok(&[
         "officer",
         "recipient",

@@ -159,16 +159,16 @@ impl Platform {
             .arg("prepare-store")
             .arg("--config")
             .arg(&config));
-        let bootstrap = Command::new(program("probityd"))
-            .args(["bootstrap-officer", "--config", config.to_str().unwrap()])
-            .output()
-            .unwrap();
-        assert!(
-            bootstrap.status.success(),
-            "{}",
-            String::from_utf8_lossy(&bootstrap.stderr)
-        );
-        fs::write(self.path("secret/officer-key"), bootstrap.stdout).unwrap();
+        for role in ["officer", "operator"] {
+            let secret = run(Command::new(program("probityd")).args([
+                "bootstrap-officer",
+                "--role",
+                role,
+                "--config",
+                self.config("identity").to_str().unwrap(),
+            ]));
+            fs::write(self.path(&format!("secret/{role}-key")), secret).unwrap();
+        }
     }
 
     pub fn config(&self, role: &str) -> PathBuf {
