@@ -42,7 +42,7 @@ fn program(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_probityd")).with_file_name(name);
     assert!(
         path.is_file(),
-        "{} is missing: `cargo build --workspace --bins` makes it",
+        "{} is missing: `cargo test --workspace` or `cargo build --workspace` makes it",
         path.display()
     );
     path
