@@ -245,7 +245,7 @@ mod tests {
             for _ in 0..2 {
                 let began = Instant::now();
                 assert_eq!(cache.ping().await.unwrap_err().kind, ErrorKind::Unavailable);
-                assert!(began.elapsed() < Duration::from_millis(900), "{url}");
+                assert!(began.elapsed() < Duration::from_secs(10), "{url}");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The bus against a real nats-server that is stopped, killed and emptied.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use probity_platform::bus::{Bus, BusConfig, MESSAGE_BYTES_MAX};
 use probity_platform::startup::Shutdown;
@@ -85,14 +85,10 @@ async fn without_nats_it_connects_later_and_refuses_quickly_meanwhile() {
     let config = BusConfig::plain(format!("nats://127.0.0.1:{}", free_port()));
     let bus = Bus::connect(&config, "intake").await.unwrap();
     assert!(!bus.is_connected());
-    let since = Instant::now();
-    let told = bus.tell(&SUBMITTED, "one", &hint("one")).await.unwrap_err();
-    assert_eq!(told.kind, ErrorKind::Unavailable);
-    assert!(
-        since.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        since.elapsed()
-    );
+    let message = hint("one");
+    let telling = bus.tell(&SUBMITTED, "one", &message);
+    let told = tokio::time::timeout(PATIENCE, telling).await.unwrap();
+    assert_eq!(told.unwrap_err().kind, ErrorKind::Unavailable);
 }
 
 /// Answers with what the question is about.
@@ -172,8 +168,13 @@ async fn asks_and_is_answered_across_a_restart() {
 
     shutdown.request();
     answers.await.unwrap().unwrap();
-    let nobody = ask(&asking, Some("n")).await.unwrap_err();
-    assert_eq!(nobody.kind, ErrorKind::Unavailable);
+    // The server may take a moment to notice that nobody listens any more; until then the question times out.
+    wait_until("nobody answers", PATIENCE, async || {
+        ask(&asking, Some("n"))
+            .await
+            .is_err_and(|e| e.kind == ErrorKind::Unavailable)
+    })
+    .await;
 }
 
 #[tokio::test]
