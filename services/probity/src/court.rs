@@ -1,7 +1,6 @@
 //! `probity court`: what a court's IT needs, and a reference for those who build their own.
 
 mod acknowledge;
-mod files;
 mod folder;
 mod inbox;
 mod init;

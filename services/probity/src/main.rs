@@ -6,6 +6,7 @@ mod deliver;
 mod enroll;
 mod failure;
 mod fetch;
+mod files;
 mod list;
 mod now;
 mod officer;

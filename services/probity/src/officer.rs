@@ -7,7 +7,8 @@ use probity_client::Officer;
 use probity_proto::http::{CredentialRequestDocument, RecipientDocument};
 
 use crate::failure::{Failure, at};
-use crate::profile::{EndpointArgs, read_secret, write_secret};
+use crate::files::{self, Readable};
+use crate::profile::{EndpointArgs, read_secret};
 
 #[derive(Subcommand)]
 pub enum OfficerCommand {
@@ -89,7 +90,7 @@ pub async fn run(command: OfficerCommand) -> Result<(), Failure> {
                 recipient: c.recipient,
             };
             let issued = c.desk.officer()?.issue_credential(&request).await?;
-            write_secret(&c.out, issued.secret.as_bytes())?;
+            files::write(&c.out, issued.secret.as_bytes(), Readable::ByOwner)?;
             println!("credential: {} in {}", issued.credential, c.out.display());
         }
     }

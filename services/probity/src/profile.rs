@@ -1,7 +1,5 @@
 //! A vendor's profile: where the platform is, who one is there, and the credential. Readable by its owner alone.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,6 +7,7 @@ use probity_client::{Endpoints, Secret, Vendor};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, at};
+use crate::files::{self, Readable};
 
 const FORMAT: &str = "probity.profile/1";
 
@@ -119,21 +118,12 @@ impl Profile {
 
     /// Writes it, readable by the owner alone.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
-        write_secret(
+        files::write(
             path,
             &serde_json::to_vec_pretty(self).map_err(Failure::new)?,
+            Readable::ByOwner,
         )
     }
-}
-
-/// Writes a file that only its owner may read.
-pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes))
-        .map_err(at(path))
 }
 
 /// Reads a credential's secret.

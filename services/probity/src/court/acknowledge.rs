@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use probity_client::{Court, Secret, digest_file};
 use probity_domain::DeliveryId;
 
-use super::files;
 use super::folder::{At, Folder};
 use super::inbox::Inbox;
 use super::trust::Trust;
 use crate::failure::Failure;
+use crate::files;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

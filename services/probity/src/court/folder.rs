@@ -7,8 +7,8 @@ use probity_pki::x509::Certificate;
 use probity_proto::http::RecipientDocument;
 use serde::{Deserialize, Serialize};
 
-use super::files::{self, Readable};
 use crate::failure::Failure;
+use crate::files::{self, Readable};
 
 /// Which folder.
 #[derive(Debug, Clone, clap::Args)]

@@ -14,11 +14,11 @@ use probity_proto::http::SignedReceiptDocument;
 use probity_verify::Overall;
 use sha3::Digest as _;
 
-use super::files::{self, Readable};
 use super::folder::Folder;
 use super::receipt::{Received, package_digest, sign};
 use super::trust::Trust;
 use crate::failure::Failure;
+use crate::files::{self, Readable};
 use crate::now::now;
 
 /// A court's folder and whom the court trusts.

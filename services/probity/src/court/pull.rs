@@ -7,11 +7,11 @@ use probity_client::{Court, DeliveryQuery, Secret, digest_file};
 use probity_domain::DeliveryId;
 use probity_proto::http::DeliveryDocument;
 
-use super::files;
 use super::folder::{At, Folder};
 use super::inbox::Inbox;
 use super::trust::Trust;
 use crate::failure::Failure;
+use crate::files;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

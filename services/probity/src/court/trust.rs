@@ -8,8 +8,8 @@ use probity_domain::Timestamp;
 use probity_pki::x509::Certificate;
 use probity_verify::{Policy, Verdict, verify_package};
 
-use super::files;
 use crate::failure::{Failure, at};
+use crate::files;
 
 /// Pinned roots and log keys. Without roots nothing is verified, and receipts say so by their scope.
 #[derive(Debug, Clone, Default)]
