@@ -111,12 +111,6 @@ stack_start() {
     for role in $ROLES; do
         local ops=ops_$role
         wait_for 60 "role $role" curl -sf "http://127.0.0.1:${!ops}/readyz"
-        case $role in
-            timestamping) wait_for 60 "$role's edge" port_open "$tsa_port" ;;
-            storage) wait_for 60 "$role's edge" port_open "$log_port" ;;
-            signing) ;;
-            *) local edge=${role}_port && wait_for 60 "$role's edge" port_open "${!edge}" ;;
-        esac
         printf '   %-13s pid %-8s ops http://127.0.0.1:%s\n' "$role" "$(cat "$stack_dir/pid/$role")" "${!ops}"
     done
 }

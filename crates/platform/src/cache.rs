@@ -117,6 +117,22 @@ impl Cache {
         self.run(async |mut c| set.query_async(&mut c).await).await
     }
 
+    /// Writes a value in the place of one that stands there; `false` when none does.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn replace(&self, key: &str, value: &[u8]) -> Result<bool> {
+        let set = cmd("SET")
+            .arg(self.key(key))
+            .arg(value)
+            .arg("XX")
+            .to_owned();
+        let said: Option<String> = self
+            .run(async |mut c| set.query_async(&mut c).await)
+            .await?;
+        Ok(said.is_some())
+    }
+
     /// Writes many values.
     ///
     /// # Errors

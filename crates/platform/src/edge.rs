@@ -8,10 +8,10 @@ mod problem;
 mod server;
 
 pub use body::Json;
-pub use grpc::{serve_grpc, serve_grpc_on};
+pub use grpc::serve_grpc_on;
 pub use ops::Readiness;
 pub use problem::Problem;
-pub use server::{listen, serve_http, serve_http_on};
+pub use server::{listen, serve_http_on};
 
 use std::time::Duration;
 

@@ -7,7 +7,6 @@
 mod context;
 mod shutdown;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,19 +34,6 @@ pub struct Process {
     ops: tokio::task::JoinHandle<Result<()>>,
 }
 
-/// Reads the configuration file and starts; `roles` are the names a section may have, `name` the
-/// process's name on the bus. Signals SIGTERM and SIGINT request shutdown from here on.
-///
-/// # Errors
-/// `Malformed` for a wrong configuration, before any socket opens; `Internal` when the object store
-/// lets several writers win one create-only PUT; `Unavailable` when it does not answer for a
-/// minute.
-pub async fn start(path: &Path, roles: &[&str], name: &str) -> Result<(Config, Process)> {
-    let config = Config::read(path, roles)?;
-    let process = start_with(&config, name).await?;
-    Ok((config, process))
-}
-
 /// Opens the store and its registries alone, without bus, cache or listener: for commands that end
 /// at once.
 ///
@@ -61,11 +47,39 @@ pub fn open_store(config: &Config) -> Result<(Buckets, Access)> {
     Ok((buckets, Access::new(ledger, clock, random)))
 }
 
-/// Starts with a configuration read before.
+/// What a command works on that ends at once: no bus, no listener.
+#[derive(Clone)]
+pub struct Stores {
+    pub buckets: Buckets,
+    pub cache: Cache,
+}
+
+impl Stores {
+    /// Opens both; connections are made when they are first used.
+    ///
+    /// # Errors
+    /// `Malformed` when a key file or a URL does not read.
+    pub fn open(config: &Config) -> Result<Self> {
+        Ok(Self {
+            buckets: config.s3.open(Arc::new(SystemRandom))?,
+            cache: Cache::new(&config.redis)?,
+        })
+    }
+}
+
+/// Starts with a configuration read before; `name` is the process's name on the bus. The process is
+/// ready when each of `roles` has said so ([`Context::started`]). Signals SIGTERM and SIGINT request
+/// shutdown from here on.
 ///
 /// # Errors
-/// As [`start`].
-pub async fn start_with(config: &Config, name: &str) -> Result<Process> {
+/// `Malformed` for a wrong configuration, before any socket opens; `Internal` when the object store
+/// lets several writers win one create-only PUT; `Unavailable` when it does not answer for a
+/// minute.
+pub async fn start(
+    config: &Config,
+    name: &str,
+    roles: impl IntoIterator<Item = &'static str>,
+) -> Result<Process> {
     // Nothing below this block opens a socket before everything in it has been found right.
     config.nats.check_secrets()?;
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -83,6 +97,7 @@ pub async fn start_with(config: &Config, name: &str) -> Result<Process> {
     store_holds(&buckets, &*random, &shutdown).await?;
     let bus = Bus::connect(&config.nats, name).await?;
     let context = Context::new(buckets, bus, cache, shutdown);
+    roles.into_iter().for_each(|r| context.readiness.expect(r));
     let ops = tokio::spawn(ops::serve(ops_listener, context.clone()));
     tracing::info!(process = %config.process.name, name, "started");
     Ok(Process {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probity_domain::{DeliveryId, EvidenceId};
+use probity_platform::edge::{self, Limits};
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
-use probity_platform::{Error, ErrorKind, Result, edge};
+use probity_platform::{Error, ErrorKind, Result};
 use probity_proto::subjects::{DELIVERY_DUE, DEPOSITED};
 use probity_proto::v1::court_server::CourtServer;
 use probity_proto::v1::{DeliveryDue, Deposited};
@@ -52,6 +53,10 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         access: ctx.access.clone(),
     };
     let routes = Routes::new(CourtServer::new(at_edge.clone()));
+    let limits = Limits::default();
+    let listener = edge::listen(config.listen).await?;
+    let grpc_listener = edge::listen(config.grpc_listen).await?;
+    ctx.started();
     let driven = async {
         tokio::join!(
             courier.work(&ctx.shutdown),
@@ -61,8 +66,8 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         Ok(())
     };
     tokio::try_join!(
-        edge::serve_http(config.listen, router(at_edge), &ctx, "delivery"),
-        edge::serve_grpc(config.grpc_listen, routes, &ctx, "delivery-grpc"),
+        edge::serve_http_on(listener, router(at_edge), &ctx, "delivery", limits),
+        edge::serve_grpc_on(grpc_listener, routes, &ctx, "delivery-grpc", limits),
         take_due(courier.clone(), &ctx),
         take_deposited(courier.clone(), &ctx),
         driven,

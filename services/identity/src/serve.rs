@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use probity_platform::access::Access;
-use probity_platform::edge;
+use probity_platform::edge::{self, Limits};
 use probity_platform::ledger::Ledger;
 use probity_platform::startup::Context;
 use probity_platform::{Clock, Random, Result};
@@ -86,5 +86,8 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         ctx.clock.clone(),
         ctx.random.clone(),
     )?;
-    edge::serve_http(config.listen, http::router(identity), &ctx, "identity").await
+    let listener = edge::listen(config.listen).await?;
+    ctx.started();
+    let router = http::router(identity);
+    edge::serve_http_on(listener, router, &ctx, "identity", Limits::default()).await
 }

@@ -42,7 +42,7 @@ impl VendorEdge {
         Self { intake }
     }
 
-    /// For [`probity_platform::edge::serve_grpc`].
+    /// For [`probity_platform::edge::serve_grpc_on`].
     #[must_use]
     pub fn into_routes(self) -> Routes {
         // Room for the other fields beside the instruction.

@@ -126,18 +126,17 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         ..Limits::default()
     };
     let listener = edge::listen(config.listen).await?;
-    let http = edge::serve_http_on(
-        listener,
-        http::router(intake.clone()),
-        &ctx,
-        "intake",
-        limits,
-    );
-    match config.grpc_listen {
+    let grpc_listener = match config.grpc_listen {
+        Some(addr) => Some(edge::listen(addr).await?),
+        None => None,
+    };
+    ctx.started();
+    let router = http::router(intake.clone());
+    let http = edge::serve_http_on(listener, router, &ctx, "intake", limits);
+    match grpc_listener {
         None => http.await,
-        Some(addr) => {
+        Some(listener) => {
             let routes = VendorEdge::new(intake).into_routes();
-            let listener = edge::listen(addr).await?;
             let grpc = edge::serve_grpc_on(listener, routes, &ctx, "intake-grpc", limits);
             tokio::try_join!(http, grpc).map(drop)
         }

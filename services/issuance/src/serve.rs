@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use probity_platform::Result;
+use probity_platform::edge::{self, Limits};
 use probity_platform::startup::Context;
-use probity_platform::{Result, edge};
 use probity_proto::subjects::ISSUE_EVENT_CERTIFICATE;
 use probity_proto::v1::issue_event_certificate_reply::Outcome;
 use probity_proto::v1::{IssueEventCertificateReply, IssueEventCertificateRequest};
@@ -36,8 +37,11 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         random: ctx.random.clone(),
     });
     let routes = router(issuer.clone(), ctx.access.clone());
+    let listener = edge::listen(config.listen).await?;
+    ctx.readiness.expect("crl");
+    ctx.started();
     tokio::try_join!(
-        edge::serve_http(config.listen, routes, &ctx, "issuance"),
+        edge::serve_http_on(listener, routes, &ctx, "issuance", Limits::default()),
         answer(issuer.clone(), &ctx),
         publish(
             issuer,

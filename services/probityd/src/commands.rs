@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use probity_platform::access::CallerRole;
 use probity_platform::config::Config;
-use probity_platform::{Error, Result, SystemRandom, startup};
+use probity_platform::startup::{self, Stores};
+use probity_platform::{Error, Result, SystemRandom};
 
-use crate::roles::{ROLES, names};
+use crate::roles::{ROLES, Role, RoleCommand, names};
 
 /// Parses the file and the section of every role in it.
 ///
@@ -54,6 +55,16 @@ pub async fn bootstrap_officer(path: &Path, role: &str) -> Result<()> {
         .await?;
     eprintln!("credential {id}; the next line is its secret and is not kept anywhere:");
     say(secret.expose())
+}
+
+/// Runs a role's own command.
+///
+/// # Errors
+/// Wrong configuration; whatever the command fails with.
+pub async fn of_role(role: Role, command: &RoleCommand, path: &Path) -> Result<()> {
+    let config = Config::read(path, &names())?;
+    let section = config.role(role.name);
+    say(&(command.run)(section, Stores::open(&config)?).await?)
 }
 
 /// Prints the table of roles.

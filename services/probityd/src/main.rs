@@ -1,6 +1,7 @@
 //! probityd: every role of the platform in one executable, any of them in one process.
 //!
-//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `bootstrap-officer` · `roles`
+//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `bootstrap-officer` · `roles`, and the
+//! commands that roles offer ([`roles`]).
 
 mod commands;
 mod roles;
@@ -9,7 +10,7 @@ mod run;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// The server of an electronic-evidence platform.
 #[derive(Debug, Parser)]
@@ -58,16 +59,30 @@ struct ConfigFile {
     path: PathBuf,
 }
 
+/// The command line: what is above, and a word for each command of a role.
+fn command_line() -> clap::Command {
+    let offered = roles::ROLES.iter().flat_map(|role| role.commands);
+    offered.fold(Arguments::command(), |line, command| {
+        let word = clap::Command::new(command.name).about(command.does);
+        line.subcommand(ConfigFile::augment_args(word))
+    })
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let ended = match Arguments::parse().command {
-        Command::Run { roles, file } => run::run(&file.path, &roles).await,
-        Command::CheckConfig { file } => commands::check_config(&file.path),
-        Command::PrepareStore { file } => commands::prepare_store(&file.path).await,
-        Command::BootstrapOfficer { file, role } => {
-            commands::bootstrap_officer(&file.path, &role).await
-        }
-        Command::Roles => commands::list_roles(),
+    let matches = command_line().get_matches();
+    let ended = match matches
+        .subcommand()
+        .map(|(word, rest)| (roles::command(word), rest))
+    {
+        Some((Some((role, command)), rest)) => match ConfigFile::from_arg_matches(rest) {
+            Ok(file) => commands::of_role(role, command, &file.path).await,
+            Err(e) => e.exit(),
+        },
+        _ => match Arguments::from_arg_matches(&matches) {
+            Ok(arguments) => run(arguments.command).await,
+            Err(e) => e.exit(),
+        },
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,5 +90,17 @@ async fn main() -> ExitCode {
             eprintln!("probityd: {e}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn run(command: Command) -> probity_platform::Result<()> {
+    match command {
+        Command::Run { roles, file } => run::run(&file.path, &roles).await,
+        Command::CheckConfig { file } => commands::check_config(&file.path),
+        Command::PrepareStore { file } => commands::prepare_store(&file.path).await,
+        Command::BootstrapOfficer { file, role } => {
+            commands::bootstrap_officer(&file.path, &role).await
+        }
+        Command::Roles => commands::list_roles(),
     }
 }

@@ -3,10 +3,11 @@
 use std::pin::Pin;
 
 use probity_platform::config::{Section, parse_section};
-use probity_platform::startup::Context;
+use probity_platform::startup::{Context, Stores};
 use probity_platform::{Error, Result};
 
 type Serving = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+type Running = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
 
 /// One role: its name on the command line, in configuration and in NATS.
 #[derive(Clone, Copy)]
@@ -17,10 +18,20 @@ pub struct Role {
     pub check: fn(Section) -> Result<()>,
     /// Runs the role until shutdown.
     pub serve: fn(Section, Context) -> Serving,
+    /// What else an operator may ask of it.
+    pub commands: &'static [RoleCommand],
+}
+
+/// A command on a role's stores that ends at once; a word of the command line.
+pub struct RoleCommand {
+    pub name: &'static str,
+    pub does: &'static str,
+    /// Answers what to print.
+    pub run: fn(Section, Stores) -> Running,
 }
 
 macro_rules! role {
-    ($name:literal, $role:ident, $does:literal) => {
+    ($name:literal, $role:ident, $does:literal $(, $command:ident: $command_name:literal, $command_does:literal)*) => {
         Role {
             name: $name,
             does: $does,
@@ -28,6 +39,15 @@ macro_rules! role {
             serve: |section, ctx| {
                 Box::pin(async move { $role::serve(parse_section($name, section)?, ctx).await })
             },
+            commands: &[$(RoleCommand {
+                name: $command_name,
+                does: $command_does,
+                run: |section, stores| {
+                    Box::pin(async move {
+                        $role::$command(parse_section($name, section)?, stores).await
+                    })
+                },
+            })*],
         }
     };
 }
@@ -62,7 +82,9 @@ pub const ROLES: [Role; 7] = [
     role!(
         "storage",
         probity_storage,
-        "verifies and deposits into the log, proves, reconciles"
+        "verifies and deposits into the log, proves, reconciles",
+        rebuild: "rebuild-index",
+        "Writes the index in Redis anew from the log; goes on where the same, cut short, left off."
     ),
     role!(
         "delivery",
@@ -74,6 +96,15 @@ pub const ROLES: [Role; 7] = [
 /// The names configuration sections may have.
 pub fn names() -> Vec<&'static str> {
     ROLES.iter().map(|role| role.name).collect()
+}
+
+/// The command of this name, and the role that offers it.
+pub fn command(name: &str) -> Option<(Role, &'static RoleCommand)> {
+    let offered = |role: Role| role.commands.iter().map(move |command| (role, command));
+    ROLES
+        .into_iter()
+        .flat_map(offered)
+        .find(|(_, command)| command.name == name)
 }
 
 /// The roles asked for, each once; `all` is every role.

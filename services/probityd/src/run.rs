@@ -31,7 +31,7 @@ pub async fn run(path: &Path, asked: &[String]) -> Result<()> {
         [role] => role.name,
         _ => "all",
     };
-    let process = startup::start_with(&config, name).await?;
+    let process = startup::start(&config, name, roles.iter().map(|r| r.name)).await?;
     let outcome = run_roles(&roles, &config, &process.context).await;
     if let Err(e) = &outcome {
         tracing::error!(error = %e, "ending");
@@ -44,7 +44,7 @@ pub async fn run(path: &Path, asked: &[String]) -> Result<()> {
 async fn run_roles(roles: &[Role], config: &Config, ctx: &Context) -> Result<()> {
     let mut running = JoinSet::new();
     for role in roles {
-        let serving = (role.serve)(config.role(role.name), ctx.clone());
+        let serving = (role.serve)(config.role(role.name), ctx.for_role(role.name));
         let span = tracing::info_span!("role", role = role.name);
         let name = role.name;
         running.spawn(async move { (name, serving.await) }.instrument(span));

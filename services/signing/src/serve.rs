@@ -50,6 +50,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             }
         }
     };
+    ctx.started();
     tokio::try_join!(
         stage::run(&ctx, &SUBMITTED, stage, handler),
         sweep(&ctx, &keyring)

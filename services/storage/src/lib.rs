@@ -13,6 +13,7 @@
 //! One process holds the lease: it takes the hints, appends and reconciles. The others prove, locate, serve the tiles,
 //! and stand by. The lease is for efficiency; what keeps the log one log is the swap of its head ([`log`]).
 
+mod command;
 mod deposit;
 pub mod log;
 mod prove;
@@ -29,9 +30,10 @@ use std::path::PathBuf;
 use probity_platform::config::SecretFile;
 use serde::Deserialize;
 
+pub use command::rebuild;
 pub use deposit::{Deposit, Deposited};
 pub use prove::{locate, prove};
-pub use rebuild::{catch_up, rebuild_index};
+pub use rebuild::{Rebuilt, catch_up, rebuild_index};
 pub use reconcile::{Reconciler, Redrive};
 pub use router::router;
 pub use serve::serve;

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use probity_domain::EvidenceId;
-use probity_pki::tlog::LogVerifier;
+use probity_pki::tlog::{LogKey, LogVerifier};
+use probity_platform::edge::{self, Limits};
+use probity_platform::objects::Buckets;
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::{Context, Shutdown};
-use probity_platform::{Error, Result, edge, keys};
+use probity_platform::{Error, Result, keys};
 use probity_proto::subjects::{DEPOSITED, LOCATE, PROVE, STAMPED, SUBMITTED};
 use probity_proto::v1::{
     Deposited as DepositedHint, DepositedEvidence, LocateReply, LocateRequest, ProveReply,
@@ -31,17 +33,11 @@ const MESSAGES_TOGETHER: usize = 16;
 /// # Errors
 /// `Malformed` for wrong configuration or key files, before a socket opens.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
-    let key = keys::open_log_key(
-        &config.log_name,
-        &config.log_key_file,
-        &config.log_passphrase_file,
-    )?;
-    let verifier = LogVerifier::parse(key.verifier_key()).map_err(Error::internal)?;
+    let (key, log) = open_log(&config, &ctx.buckets)?;
     let roots: Arc<[_]> = keys::read_certificates(&config.roots_file)?.into();
     if roots.is_empty() {
         return Err(Error::malformed("roots_file holds no certificate"));
     }
-    let log = Arc::new(Log::new(&ctx.buckets, verifier));
     let (appender, appends) = appender(limits(&config));
     let deposit = Arc::new(Deposit {
         log: log.clone(),
@@ -60,12 +56,16 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         writer: Writer::new(log.clone(), key, ctx.random.clone()),
         appends,
     };
+    let listener = edge::listen(config.listen).await?;
+    ctx.readiness.expect("log");
+    ctx.started();
     tokio::try_join!(
-        edge::serve_http(
-            config.listen,
+        edge::serve_http_on(
+            listener,
             router(log.clone(), ctx.access.clone()),
             &ctx,
-            "storage"
+            "storage",
+            Limits::default()
         ),
         answer_prove(&ctx, log.clone()),
         answer_locate(&ctx, log.clone()),
@@ -74,6 +74,17 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         Box::pin(stand.stand()),
     )?;
     Ok(())
+}
+
+/// The log's key, and the log as it says it is read.
+pub(crate) fn open_log(config: &Config, buckets: &Buckets) -> Result<(LogKey, Arc<Log>)> {
+    let key = keys::open_log_key(
+        &config.log_name,
+        &config.log_key_file,
+        &config.log_passphrase_file,
+    )?;
+    let verifier = LogVerifier::parse(key.verifier_key()).map_err(Error::internal)?;
+    Ok((key, Arc::new(Log::new(buckets, verifier))))
 }
 
 fn limits(config: &Config) -> AppendLimits {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use probity_pki::digest::HashAlgorithm;
+use probity_platform::edge::{self, Limits};
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
-use probity_platform::{Error, Result, edge};
+use probity_platform::{Error, Result};
 use probity_proto::subjects::{SIGNED, STAMPED};
 use probity_proto::v1::{Signed, Stamped};
 
@@ -16,6 +17,9 @@ use crate::{ClockConfig, ClockLease, Config, SystemReader, TimeStamper, router};
 
 /// The lease is renewed this often.
 const TICK: Duration = Duration::from_millis(200);
+
+/// Without the lease every request is refused, so it decides whether the role is ready.
+const CLOCK: &str = "clock lease";
 
 /// Messages of one batch, worked on side by side.
 const MESSAGES_TOGETHER: usize = 4;
@@ -66,8 +70,17 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             }
         }
     };
+    let listener = edge::listen(config.listen).await?;
+    ctx.readiness.expect(CLOCK);
+    ctx.started();
     tokio::try_join!(
-        edge::serve_http(config.listen, router(stamper), &ctx, "timestamping"),
+        edge::serve_http_on(
+            listener,
+            router(stamper),
+            &ctx,
+            "timestamping",
+            Limits::default()
+        ),
         stage::run(&ctx, &SIGNED, stage, handler),
         keep_lease(&ctx, &lease, chrony),
     )?;
@@ -141,6 +154,7 @@ async fn keep_lease(ctx: &Context, lease: &ClockLease, chrony: Option<Chrony>) -
             }
             Err(_) => {}
         }
+        ctx.readiness.set(CLOCK, lease.now().map(drop));
         tokio::select! {
             () = ctx.shutdown.requested() => {}
             () = tokio::time::sleep(TICK) => {}

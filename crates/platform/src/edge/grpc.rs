@@ -1,30 +1,15 @@
 //! gRPC: the same server with health and reflection beside the services.
 
-use std::net::SocketAddr;
-
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
-use super::{Limits, layers, listen, server};
+use super::{Limits, layers, server};
 use crate::startup::Context;
 use crate::{Error, Result};
 
-/// Serves gRPC at `addr` with the default [`Limits`] until shutdown; `name` names the edge in
-/// metrics.
-///
-/// # Errors
-/// `Conflict` when the address cannot be had.
-pub async fn serve_grpc(
-    addr: SocketAddr,
-    routes: Routes,
-    ctx: &Context,
-    name: &'static str,
-) -> Result<()> {
-    serve_grpc_on(listen(addr).await?, routes, ctx, name, Limits::default()).await
-}
-
-/// Serves gRPC on a listener. Health (`grpc.health.v1`) says `NOT_SERVING` as soon as shutdown is
+/// Serves gRPC on a listener within `limits` until shutdown; `name` names the edge in metrics. Health
+/// (`grpc.health.v1`) says `NOT_SERVING` as soon as shutdown is
 /// requested.
 ///
 /// # Errors

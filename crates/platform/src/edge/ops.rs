@@ -39,13 +39,20 @@ impl Readiness {
         }
     }
 
+    /// States that `what` has to be there before this process is ready, and is not yet. To be called before anybody
+    /// can ask.
+    pub fn expect(&self, what: &'static str) {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.insert(what, "starting".to_owned());
+    }
+
     /// States that `what` is there, or why it is not. Only for what every request needs.
     pub fn set(&self, what: &'static str, state: Result<()>) {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         match state {
             Ok(()) => {
                 if missing.remove(what).is_some() {
-                    tracing::info!(what, "ready again");
+                    tracing::info!(what, "ready");
                 }
             }
             Err(e) => {

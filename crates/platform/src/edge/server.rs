@@ -31,7 +31,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// What an HTTP/2 caller may send ahead of the handler: the default of 64 KiB makes uploads wait.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// Binds a listener.
+/// Binds a listener: from here on callers wait for an answer instead of being refused. A role binds all its
+/// edges before it says that it has started.
 ///
 /// # Errors
 /// `Conflict` when the address cannot be had.
@@ -41,22 +42,8 @@ pub async fn listen(addr: SocketAddr) -> Result<TcpListener> {
         .map_err(|e| Error::conflict(format!("{addr}: {e}")))
 }
 
-/// Serves `router` at `addr` with the default [`Limits`] until shutdown; `name` names the edge in
-/// metrics.
-///
-/// # Errors
-/// `Conflict` when the address cannot be had.
-pub async fn serve_http(
-    addr: SocketAddr,
-    router: Router,
-    ctx: &Context,
-    name: &'static str,
-) -> Result<()> {
-    serve_http_on(listen(addr).await?, router, ctx, name, Limits::default()).await
-}
-
 /// Serves `router` on a listener within `limits` until shutdown, then lets open requests end for
-/// 25 s.
+/// 25 s; `name` names the edge in metrics.
 ///
 /// # Errors
 /// None today; a listener that breaks is retried.

@@ -26,6 +26,8 @@ pub struct Context {
     pub metrics: Metrics,
     pub shutdown: Shutdown,
     pub readiness: Readiness,
+    /// Whose context this is; empty until it is handed to a role.
+    role: &'static str,
     /// Requested when every role has returned: the ops listener outlives the drain.
     pub(crate) ended: Shutdown,
 }
@@ -47,6 +49,21 @@ impl Context {
     #[must_use]
     pub fn for_tests(buckets: Buckets, bus: Bus, cache: Cache, clock: Arc<dyn Clock>) -> Self {
         Self::assemble(buckets, bus, cache, clock, Shutdown::new())
+    }
+
+    /// The same, handed to a role.
+    #[must_use]
+    pub fn for_role(&self, role: &'static str) -> Self {
+        Self {
+            role,
+            ..self.clone()
+        }
+    }
+
+    /// States that the role serves: keys are read and every one of its edges is bound. What it waits for beyond that
+    /// is expected by name ([`Readiness::expect`]) before this is called.
+    pub fn started(&self) {
+        self.readiness.set(self.role, Ok(()));
     }
 
     fn assemble(
@@ -73,6 +90,7 @@ impl Context {
             metrics,
             shutdown,
             readiness,
+            role: "",
             ended: Shutdown::new(),
         }
     }

@@ -1,4 +1,4 @@
-//! Delivery as its callers meet it: on stores in memory, with a whole infrastructure of keys, and a court that does
+//! Delivery as its callers meet it: on stores in memory (over gRPC on a real one), with a whole infrastructure of keys, and a court that does
 //! what it likes.
 
 #![expect(
@@ -16,6 +16,7 @@
 #[path = "../../../../crates/verify/tests/it/fixture.rs"]
 mod fixture;
 
+mod grpc;
 mod package;
 mod profiles;
 mod pull;

@@ -158,7 +158,7 @@ async fn bytes_that_are_not_their_digest_never_go_out() {
     let platform = Platform::new().await;
     let artifact = fixture::stated("log.jsonl", b"{}");
     let key = blob_key(&tenant("acme"), &artifact.sha3_256);
-    platform.truth.forget(&key);
+    platform.truth.remove(&key).await.unwrap();
     platform
         .truth
         .create(&key, bytes::Bytes::from_static(b"[]"))
@@ -237,7 +237,8 @@ async fn preparing_twice_at_once_leaves_one_package() {
 async fn a_package_that_was_cleared_away_is_made_again() {
     let platform = Platform::new().await;
     let first = platform.prepared().await;
-    platform.work.forget(&first.package().unwrap().object);
+    let object = &first.package().unwrap().object;
+    platform.work.remove(object).await.unwrap();
     let fetched = platform
         .courier
         .fetch(&platform.hangzhou.caller(), first.id, Some("case 1"))

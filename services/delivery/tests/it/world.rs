@@ -25,7 +25,7 @@ use probity_pki::keys::{MemoryKey, SignatureAlgorithm, Signer};
 use probity_pki::package::{self, Inclusion};
 use probity_pki::statement::StatedArtifact;
 use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
-use probity_platform::access::{Caller, CallerRole};
+use probity_platform::access::{Access, Caller, CallerRole};
 use probity_platform::clock::ManualClock;
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::{Buckets, ByteStream, MemoryObjects, Objects};
@@ -112,8 +112,8 @@ pub async fn collect(body: ByteStream) -> Result<Vec<u8>> {
 
 pub struct Platform {
     pub evidence_world: fixture::World,
-    pub truth: Arc<MemoryObjects>,
-    pub work: Arc<MemoryObjects>,
+    pub truth: Arc<dyn Objects>,
+    pub work: Arc<dyn Objects>,
     pub clock: Arc<ManualClock>,
     pub ledger: Ledger,
     pub outside: Arc<Outside>,
@@ -135,11 +135,16 @@ impl Platform {
     }
 
     pub async fn with_artifacts(artifacts: fixture::Members) -> Self {
+        let buckets = Buckets {
+            truth: Arc::new(MemoryObjects::new()),
+            work: Arc::new(MemoryObjects::new()),
+        };
+        Self::on(buckets, artifacts).await
+    }
+
+    pub async fn on(buckets: Buckets, artifacts: fixture::Members) -> Self {
         let evidence_world = fixture::World::new();
-        let (truth, work) = (
-            Arc::new(MemoryObjects::new()),
-            Arc::new(MemoryObjects::new()),
-        );
+        let Buckets { truth, work } = buckets;
         let clock = Arc::new(ManualClock::at(NOW.plus_ms(600_000)));
         let ledger = Ledger::new(truth.clone(), clock.clone(), Arc::new(SystemRandom));
         let outside = Arc::new(Outside::default());
@@ -276,6 +281,14 @@ impl Platform {
             .to_vec()
     }
 
+    pub fn access(&self) -> Access {
+        Access::new(
+            self.ledger.clone(),
+            self.clock.clone(),
+            Arc::new(SystemRandom),
+        )
+    }
+
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -283,8 +296,8 @@ impl Platform {
 
 fn courier(
     world: &fixture::World,
-    truth: &Arc<MemoryObjects>,
-    work: &Arc<MemoryObjects>,
+    truth: &Arc<dyn Objects>,
+    work: &Arc<dyn Objects>,
     clock: &Arc<ManualClock>,
     ledger: &Ledger,
     outside: &Arc<Outside>,

@@ -13,7 +13,7 @@ use probity_platform::startup::Shutdown;
 use probity_platform::{ErrorKind, SystemRandom};
 use probity_proto::v1::{LocateRequest, ProveRequest};
 use probity_storage::log::{AppendLimits, Entry, Log, Writer, appender, read_bundle};
-use probity_storage::{catch_up, locate, prove};
+use probity_storage::{Rebuilt, catch_up, locate, prove, rebuild_index};
 
 const ORIGIN: &str = "log.example/1";
 
@@ -410,14 +410,7 @@ async fn a_changed_tile_is_noticed_before_a_proof_goes_out() {
 
 #[tokio::test]
 async fn the_redis_index_is_rebuilt_from_the_log_alone() {
-    let world = probity_testkit::World::shared().await;
-    let cache = Cache::new(&RedisConfig {
-        url: world.redis_url(),
-        username: None,
-        password_file: None,
-        key_prefix: probity_testkit::unique_prefix(),
-    })
-    .unwrap();
+    let cache = redis().await;
     let store = Store::new();
     store.writer().commit(&entries(1, 0..600)).await.unwrap();
     let log = store.log();
@@ -439,4 +432,81 @@ async fn the_redis_index_is_rebuilt_from_the_log_alone() {
         catch_up(&Cache::disabled(), &log).await.unwrap_err().kind,
         ErrorKind::Unavailable
     );
+}
+
+async fn redis() -> Cache {
+    let world = probity_testkit::World::shared().await;
+    Cache::new(&RedisConfig {
+        url: world.redis_url(),
+        username: None,
+        password_file: None,
+        key_prefix: probity_testkit::unique_prefix(),
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn an_operators_rebuild_goes_on_where_it_was_cut_short() {
+    const SIZE: u32 = 20 * 256 + 7;
+    let cache = redis().await;
+    let store = Store::new();
+    let all = entries(1, 0..SIZE);
+    store.writer().commit(&all).await.unwrap();
+    let log = store.log();
+    log.refresh().await.unwrap();
+    let reads = |path: &'static str| {
+        move |verb, key: &str| (verb == Verb::Get && key.ends_with(path)).then_some(Fault::Refuse)
+    };
+    // The store goes away at the nineteenth index tile.
+    store.truth.set_faults(reads("018"));
+    let cut_short = rebuild_index(&cache, &log).await.unwrap_err();
+    assert_eq!(cut_short.kind, ErrorKind::Unavailable, "{cut_short}");
+    store.truth.clear_faults();
+    let rebuilt = |resumed_at| Rebuilt {
+        entries: SIZE.into(),
+        resumed_at,
+    };
+    let numbers: Vec<_> = all.iter().map(|e| e.evidence).collect();
+    let leaves: Vec<_> = (0..SIZE.into()).map(Some).collect();
+    assert_eq!(
+        rebuild_index(&cache, &log).await.unwrap(),
+        rebuilt(16 * 256)
+    );
+    assert_eq!(cache.index_get(&numbers).await.unwrap(), leaves);
+    // What Redis holds is not believed: a wrong place is put right, and the second rebuild is as the first.
+    cache.index_put(&[(numbers[300], 7)]).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(rebuild_index(&cache, &log).await.unwrap(), rebuilt(0));
+        assert_eq!(cache.index_get(&numbers).await.unwrap(), leaves);
+    }
+    assert_eq!(
+        catch_up(&cache, &log).await.unwrap(),
+        u64::from(SIZE),
+        "and nothing is left to catch up with"
+    );
+}
+
+#[tokio::test]
+async fn a_redis_emptied_under_a_rebuild_is_noticed() {
+    let cache = redis().await;
+    let store = Store::new();
+    store
+        .writer()
+        .commit(&entries(1, 0..17 * 256))
+        .await
+        .unwrap();
+    let log = store.log();
+    log.refresh().await.unwrap();
+    let emptied = cache.clone();
+    store.truth.set_faults(move |verb, key| {
+        if verb == Verb::Get && key.ends_with("009") {
+            let emptied = emptied.clone();
+            tokio::spawn(async move { emptied.del("log:rebuilding").await });
+        }
+        None
+    });
+    let noticed = rebuild_index(&cache, &log).await.unwrap_err();
+    assert!(noticed.detail.contains("emptied"), "{noticed}");
+    store.truth.clear_faults();
+    assert_eq!(rebuild_index(&cache, &log).await.unwrap().resumed_at, 0);
 }
