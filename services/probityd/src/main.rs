@@ -1,6 +1,7 @@
 //! probityd: every role of the platform in one executable, any of them in one process.
 //!
-//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `bootstrap-officer` · `roles`
+//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `bootstrap-officer` ·
+//! `nats-permissions` · `roles`
 
 mod commands;
 mod roles;
@@ -47,6 +48,16 @@ enum Command {
         #[arg(long, default_value = "officer")]
         role: String,
     },
+    /// Prints nats-server's `authorization { … }`: one user for each role, permitted what the table of subjects says.
+    NatsPermissions {
+        /// Folder with one file `nats-<role>` for each role: its NKey seed, or its public key where the seed lies
+        /// elsewhere.
+        #[arg(long, value_name = "DIR")]
+        seeds: PathBuf,
+        /// Makes the seeds that are missing, readable by this user alone.
+        #[arg(long)]
+        make: bool,
+    },
     /// Lists the roles.
     Roles,
 }
@@ -67,6 +78,7 @@ async fn main() -> ExitCode {
         Command::BootstrapOfficer { file, role } => {
             commands::bootstrap_officer(&file.path, &role).await
         }
+        Command::NatsPermissions { seeds, make } => commands::nats_permissions(&seeds, make),
         Command::Roles => commands::list_roles(),
     };
     match ended {
