@@ -23,21 +23,22 @@ fi
 [ ! -e "$vault/keys" ] || die "$vault holds keys of a set-up that did not end: keep or remove it, then run this again"
 mkdir -p "$vault"
 permissions=$(make_secrets "$vault/secret" "$(command -v probityd)")
+random_hex 24 >"$vault/secret/root-passphrase"
 probity-ceremony make --out "$vault/keys" --operator-name "${OPERATOR_NAME:-Probity local}" \
-    --passphrase-file "$vault/secret/passphrase" \
+    --passphrase-file "$vault/secret/passphrase" --root-passphrase-file "$vault/secret/root-passphrase" \
     --crl-url "${PUBLIC_ISSUANCE:=http://127.0.0.1:8083}/crl/issuing.crl"
 
-# Where a container finds its own folder, and the ports that every one has to itself.
+# Where a container finds its own folder, and the ports that infra/compose.yaml publishes.
 stack_dir=/etc/probity
 nats_port=4222 redis_port=6379 s3_port=9000 ops_port=9090
-for edge in intake identity issuance tsa log delivery; do printf -v "${edge}_port" 8080; done
-intake_grpc_port=8081 delivery_grpc_port=8081
+intake_port=8080 identity_port=8082 issuance_port=8083 tsa_port=8084 log_port=8085 delivery_port=8086
+intake_grpc_port=8090 delivery_grpc_port=8096
 
-# The templates speak of one machine; between containers the servers have names, and edges are open to their networks.
+# The templates speak of one machine; between containers the servers have names, and edges listen to their networks.
 container_config() {
     config_of "$1" "$ops_port" | sed -e 's|"nats://127.0.0.1:|"nats://nats:|' -e 's|"redis://127.0.0.1:|"redis://redis:|' \
         -e 's|^endpoint = "http://127.0.0.1:|endpoint = "http://s3:|' -e 's|listen = "127.0.0.1:|listen = "0.0.0.0:|' \
-        -e "s|^crl_url = \"http://127.0.0.1:$issuance_port|crl_url = \"$PUBLIC_ISSUANCE|"
+        -e "s|\"http://127.0.0.1:$issuance_port|\"$PUBLIC_ISSUANCE|"
 }
 
 for role in $ROLES; do

@@ -4,6 +4,7 @@
 #   stack_stop        stops what stack_start started, and nothing else
 #
 # After stack_start: INTAKE IDENTITY DELIVERY ISSUANCE TSA LOG are base URLs, OFFICER_KEY_FILE and OPERATOR_KEY_FILE credentials.
+# shellcheck shell=bash disable=SC2034,SC2154  # names given by, and for, the script that sources this
 
 ROLES="identity issuance signing timestamping storage delivery intake"
 stack_pids=()
