@@ -17,10 +17,10 @@ demo: tools ## captures become evidence in front of a court (CAPTURES=DIR for yo
 test: tools ## every test, over a real nats-server, Redis and MinIO started for it
 	@infra/test.sh
 
-lint: ## formatting and clippy, warnings denied
+lint: ## formatting, clippy, shell scripts, compose file; warnings denied
 	@infra/lint.sh
 
-bench: tools ## measure the promises on this machine
+bench: tools ## the platform beside its floor on this machine: a table
 	@infra/bench.sh
 
 clean: ## remove what was built and brought, and all that a demo left

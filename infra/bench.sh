@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
 # The platform and its floor, side by side in one run on this machine: all roles, real NATS, Redis and MinIO.
+# Prints a table and leaves it in .probity/bench/table.md.
 #
-#   BATCHES=4 BATCH_SIZE=1000 SIZE_BYTES=65536   what is submitted
+#   BATCHES=4 BATCH_SIZE=1000 SIZE_BYTES=65536   what is submitted all at once, and what the floor does
+#   RATE_BATCH_SIZE=50 RATE_SECONDS=60           instructions of the planned-rate runs, and how long each lasts
+#   PROFILE=dev                                  builds quickly to try the script; its figures mean nothing
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 tools=$root/.probity/tools/bin
-cargo build --release --package probityd --package probity --package probity-ceremony --package probity-load-tests
-programs=${CARGO_TARGET_DIR:-$root/target}/release
+profile=${PROFILE:-release} folder=${PROFILE:-release}
+[ "$profile" != dev ] || folder=debug
+cargo build --profile "$profile" --package probityd --package probity --package probity-ceremony --package probity-load-tests
+programs=${CARGO_TARGET_DIR:-$root/target}/$folder
 PATH=$tools:$PATH
 . infra/stack.sh
 dir=$root/.probity/bench
@@ -23,31 +28,43 @@ echo "agreement on electronic form, for measuring" >"$dir/agreement.txt"
     --agreement-text "$dir/agreement.txt" --accept >/dev/null
 sed -n 's/.*"credential": "\([^"]*\)".*/\1/p' "$dir/vendor.json" >"$dir/secret/vendor-key"
 
-plan=(--batches "${BATCHES:-4}" --batch-size "${BATCH_SIZE:-1000}" --size-bytes "${SIZE_BYTES:-65536}")
-run=("$programs/probity-load" run --intake "$INTAKE" --identity "$IDENTITY" --log "$LOG" --codes "$dir/codes"
-    --key-file "$dir/secret/vendor-key")
-step "the floor: hash, PUT, sign; nothing else"
-"$programs/probity-load" floor "${plan[@]}" --seed 1 --config "$dir/config/storage.toml" | tee "$dir/floor.json"
+batches=${BATCHES:-4} batch_size=${BATCH_SIZE:-1000} size_bytes=${SIZE_BYTES:-65536}
+rate_batch_size=${RATE_BATCH_SIZE:-50} rate_seconds=${RATE_SECONDS:-60}
+seed=0
+# load NAME COMMAND ARGUMENT...: a run with a seed of its own; its report is NAME.json.
+load() {
+    local name=$1
+    shift
+    seed=$((seed + 1))
+    "$programs/probity-load" "$@" --size-bytes "$size_bytes" --seed "$seed" | tee "$dir/$name.json"
+}
+platform=(run --intake "$INTAKE" --identity "$IDENTITY" --log "$LOG" --codes "$dir/codes" --key-file "$dir/secret/vendor-key")
+floor=(floor --config "$dir/config/storage.toml" --batches "$batches" --batch-size "$batch_size")
+# What MinIO counted so far, request by request.
+requests() { curl -sf "http://127.0.0.1:$s3_port/minio/metrics/v3/api/requests" >"$dir/requests-$1"; }
+# planned PERCENT BATCHES_PER_SECOND: instructions at a planned rate, as many as last long enough.
+planned() {
+    local count
+    count=$(awk -v rate="$2" -v seconds="$rate_seconds" 'BEGIN { n = int(rate * seconds); print (n < 4) ? 4 : n }')
+    step "the platform at $1 % of saturation: $count instructions, $2 a second"
+    load "rate-$1" "${platform[@]}" --batches "$count" --batch-size "$rate_batch_size" --rate "$2"
+}
+
+step "the floor: hash, PUT, sign, one token a batch; nothing else"
+load floor "${floor[@]}"
 step "the platform, all batches at once: saturation"
-"${run[@]}" "${plan[@]}" --seed 2 | tee "$dir/run.json"
+requests before
+load saturation "${platform[@]}" --batches "$batches" --batch-size "$batch_size"
+requests after
 step "the floor again, for how much this machine drifts"
-"$programs/probity-load" floor "${plan[@]}" --seed 3 --config "$dir/config/storage.toml" | tee "$dir/floor-again.json"
+load floor-again "${floor[@]}"
+step "the platform in instructions of $rate_batch_size, all at once: saturation of that shape"
+load rate-saturation "${platform[@]}" --batches "$(((batches * batch_size + rate_batch_size - 1) / rate_batch_size))" \
+    --batch-size "$rate_batch_size"
+for percent in 50 80; do
+    planned "$percent" "$(python3 infra/bench-table.py rate "$dir" "$percent" "$rate_batch_size")"
+done
 
 step "figures"
-python3 - "$dir" <<'PY'
-import json, pathlib, sys
-d = pathlib.Path(sys.argv[1])
-floor, again, run = (json.loads((d / f"{n}.json").read_text()) for n in ("floor", "floor-again", "run"))
-mean = (floor["per_second"] + again["per_second"]) / 2
-rows = [("deposits/s", f"{run['per_second']:.0f}"), ("floor, before and after", f"{floor['per_second']:.0f}, {again['per_second']:.0f}"),
-        ("ratio to the floor", f"{run['per_second'] / mean:.2f}")]
-for name in ("accepted", "deposited"):
-    l = run[f"planned_to_{name}_per_batch"]
-    rows.append((f"planned start to {name}, per batch", f"p50 {l['p50_ms']} ms, p99 {l['p99_ms']} ms"))
-for pid in sorted((d / "pid").iterdir()):
-    status = pathlib.Path(f"/proc/{pid.read_text().strip()}/status")
-    if status.exists():
-        peak = next(l for l in status.read_text().splitlines() if l.startswith("VmHWM")).split()[1]
-        rows.append((f"peak memory of {pid.name}", f"{int(peak) // 1024} MiB"))
-print("\n".join(f"| {a} | {b} |" for a, b in [("what", "figure"), ("---", "---"), *rows]))
-PY
+python3 infra/bench-table.py table "$dir" "$profile" "$batches" "$batch_size" "$rate_batch_size" "$size_bytes" |
+    tee "$dir/table.md"

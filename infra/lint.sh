@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Formatting and clippy with warnings denied, as far as the toolchain has them; shell scripts parse.
+# Formatting, clippy with warnings denied, shell scripts and the compose file, as far as this machine has the tools.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+PATH=$PWD/.probity/tools/bin:$PATH
 status=0
 
 check() {
@@ -14,6 +15,20 @@ check() {
 for script in infra/*.sh .ci/run; do
     check "$script parses" bash -n "$script"
 done
+if command -v shellcheck >/dev/null; then
+    check 'shell scripts' shellcheck --external-sources infra/*.sh .ci/run
+else
+    echo 'lint: shellcheck is not installed (make tools brings it): skipped'
+fi
+if docker compose version >/dev/null 2>&1; then
+    check 'compose file' docker compose -f infra/compose.yaml --profile by-hand config --quiet
+elif command -v docker-compose >/dev/null; then
+    check 'compose file' docker-compose -f infra/compose.yaml --profile by-hand config --quiet
+elif python3 -c 'import yaml' 2>/dev/null; then
+    check 'compose file is YAML' python3 -c 'import sys, yaml; yaml.safe_load(open(sys.argv[1]))' infra/compose.yaml
+else
+    echo 'lint: neither docker compose nor python3-yaml is installed: compose file skipped'
+fi
 if cargo fmt --version >/dev/null 2>&1; then
     check 'formatting' cargo fmt --all --check
 else

@@ -1,9 +1,10 @@
-# A whole platform on loopback, one process per role; sourced by demo.sh and bench.sh.
+# A whole platform on loopback, one process per role; sourced by demo.sh, bench.sh and container-set-up.sh.
 #
 #   stack_start DIR   servers, ceremony, configuration, roles; everything under DIR
 #   stack_stop        stops what stack_start started, and nothing else
 #
 # After stack_start: INTAKE IDENTITY DELIVERY ISSUANCE TSA LOG are base URLs, OFFICER_KEY_FILE and OPERATOR_KEY_FILE credentials.
+# shellcheck shell=bash disable=SC2034,SC2154  # names given by, and for, the script that sources this
 
 ROLES="identity issuance signing timestamping storage delivery intake"
 stack_pids=()
@@ -43,26 +44,45 @@ launch() {
     echo $! >"$stack_dir/pid/$name"
 }
 
-start_nats() { launch nats "$tools/nats-server" -a 127.0.0.1 -p "$nats_port" -js -sd "$stack_dir/nats"; }
+start_nats() { launch nats "$tools/nats-server" -a 127.0.0.1 -p "$nats_port" -c "$stack_dir/config/nats.conf"; }
 start_redis() {
     launch redis redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --appendonly no \
         --maxmemory-policy noeviction --dir "$stack_dir"
 }
 start_s3() {
-    MINIO_ROOT_USER=$s3_access_key MINIO_ROOT_PASSWORD=$s3_secret_key MINIO_BROWSER=off MINIO_UPDATE=off \
+    MINIO_ROOT_USER=$(<"$stack_dir/secret/s3-access-key") MINIO_ROOT_PASSWORD=$(<"$stack_dir/secret/s3-secret-key") \
+        MINIO_BROWSER=off MINIO_UPDATE=off MINIO_PROMETHEUS_AUTH_TYPE=public \
         launch minio "$tools/minio" server --quiet --address "127.0.0.1:$s3_port" "$stack_dir/minio"
 }
 start_role() { launch "$1" "$programs/probityd" run "$1" --config "$stack_dir/config/$1.toml"; }
 
-write_config() {
+# make_secrets DIR PROBITYD: what no file of the repository may hold, readable by this user alone.
+make_secrets() (
+    umask 077
+    mkdir -p "$1"
+    printf probity-local >"$1/s3-access-key"
+    for secret in "s3-secret-key 20" "code-key 32" "passphrase 24"; do
+        random_hex "${secret#* }" >"$1/${secret% *}"
+    done
+    # The seeds of the bus's users; what each may say and hear is printed and holds no secret.
+    "$2" nats-permissions --make --seeds "$1"
+)
+
+# nats_config STORE PERMISSIONS: JetStream, and the users.
+nats_config() {
+    printf 'jetstream { store_dir: "%s" }\nmax_payload: 1MB\n' "$1"
+    cat "$2"
+}
+
+# config_of ROLE OPS_PORT: the role's configuration, made from the templates.
+config_of() {
     local role=$1 ops_port=$2
     sed -e "s|@DIR@|$stack_dir|g" -e "s|@OPS_PORT@|$ops_port|g" -e "s|@NATS_PORT@|$nats_port|g" \
         -e "s|@REDIS_PORT@|$redis_port|g" -e "s|@S3_PORT@|$s3_port|g" -e "s|@INTAKE_PORT@|$intake_port|g" \
         -e "s|@INTAKE_GRPC_PORT@|$intake_grpc_port|g" -e "s|@IDENTITY_PORT@|$identity_port|g" \
         -e "s|@ISSUANCE_PORT@|$issuance_port|g" -e "s|@TSA_PORT@|$tsa_port|g" -e "s|@LOG_PORT@|$log_port|g" \
         -e "s|@DELIVERY_PORT@|$delivery_port|g" -e "s|@DELIVERY_GRPC_PORT@|$delivery_grpc_port|g" \
-        -e "s|@ROLE@|$role|g" "$root/infra/local/common.toml.in" "$root/infra/local/$role.toml.in" \
-        >"$stack_dir/config/$role.toml"
+        -e "s|@ROLE@|$role|g" "$root/infra/local/common.toml.in" "$root/infra/local/$role.toml.in"
 }
 
 stack_ports() {
@@ -78,13 +98,10 @@ stack_start() {
     stack_dir=$1
     mkdir -p "$stack_dir"/{log,pid,config,secret,nats,minio,codes}
     chmod 700 "$stack_dir" "$stack_dir/secret"
-    s3_access_key=probity-local s3_secret_key=$(random_hex 20)
     umask 077
-    printf '%s' "$s3_access_key" >"$stack_dir/secret/s3-access-key"
-    printf '%s' "$s3_secret_key" >"$stack_dir/secret/s3-secret-key"
-    random_hex 32 >"$stack_dir/secret/code-key"
-    random_hex 24 >"$stack_dir/secret/passphrase"
     stack_ports
+    make_secrets "$stack_dir/secret" "$programs/probityd" >"$stack_dir/config/nats-permissions.conf"
+    nats_config "$stack_dir/nats" "$stack_dir/config/nats-permissions.conf" >"$stack_dir/config/nats.conf"
 
     step "servers: nats-server, redis-server, minio (loopback, fresh stores under $stack_dir)"
     start_nats; start_redis; start_s3
@@ -99,7 +116,7 @@ stack_start() {
     step "roles: one process each"
     for role in $ROLES; do
         ops_port=$(free_port)
-        write_config "$role" "$ops_port"
+        config_of "$role" "$ops_port" >"$stack_dir/config/$role.toml"
         printf -v "ops_$role" '%s' "$ops_port"
     done
     OFFICER_KEY_FILE=$stack_dir/secret/officer-key

@@ -111,6 +111,20 @@ bring_redis() {
     ln -sf "$(command -v redis-check-rdb)" "$bin/redis-server"
 }
 
+# For `make lint`; without it lint says that it skips the scripts.
+bring_shellcheck() {
+    if [ -x "$bin/shellcheck" ] || have shellcheck; then return; fi
+    local suite
+    # shellcheck source=/dev/null
+    suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    say "unpacking shellcheck of Debian $suite"
+    if unpack_deb "$suite" shellcheck "$root/.probity/tools/shellcheck"; then
+        ln -sf ../shellcheck/usr/bin/shellcheck "$bin/shellcheck"
+    else
+        say "no shellcheck: the scripts are not checked by make lint"
+    fi
+}
+
 bring_rust() {
     local oldest found
     oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
@@ -129,6 +143,7 @@ have python3 || apt_install python3-minimal
 bring_redis
 bring_nats
 bring_minio
+bring_shellcheck
 
 PATH=$bin:$PATH
 say "rust    $(cargo --version)"
@@ -139,4 +154,4 @@ if [ -n "${PROBITY_S3_ENDPOINT:-}" ]; then
 else
     say "s3      MinIO ($(command -v minio))"
 fi
-say "openssl $(openssl version | cut -d ' ' -f 2), unzip, $(python3 --version | tr A-Z a-z)"
+say "openssl $(openssl version | cut -d ' ' -f 2), unzip, $(python3 --version | tr '[:upper:]' '[:lower:]')"

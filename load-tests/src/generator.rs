@@ -19,6 +19,9 @@ use crate::captures::capture_bytes;
 use crate::report::Latencies;
 use crate::{CaptureArgs, Failure};
 
+/// How often a batch's status is asked for: what a latency to deposit is exact to.
+const STATUS_EVERY: Duration = Duration::from_millis(50);
+
 /// How long the log may stand still before the run is given up.
 const STALL_MAX: Duration = Duration::from_secs(120);
 
@@ -101,10 +104,12 @@ pub async fn run(plan: Plan) -> Result<serde_json::Value, Failure> {
     wait_for_log(&plan.log, before + accepted).await?;
     let elapsed = started.elapsed();
 
-    let (mut to_accepted, mut to_deposited) = (Latencies::new()?, Latencies::new()?);
+    let [mut to_accepted, mut to_deposited, mut between] =
+        [Latencies::new()?, Latencies::new()?, Latencies::new()?];
     for (accepted, deposited) in &done {
         to_accepted.add(accepted.latency);
         to_deposited.add(*deposited);
+        between.add(deposited.saturating_sub(accepted.latency));
     }
     Ok(serde_json::json!({
         "what": "run",
@@ -113,6 +118,8 @@ pub async fn run(plan: Plan) -> Result<serde_json::Value, Failure> {
         "per_second": accepted as f64 / elapsed.as_secs_f64(),
         "planned_to_accepted_per_batch": to_accepted.to_json(),
         "planned_to_deposited_per_batch": to_deposited.to_json(),
+        "accepted_to_deposited_per_batch": between.to_json(),
+        "planned_per_second": plan.rate * plan.captures.batch_size as f64,
     }))
 }
 
@@ -254,7 +261,7 @@ async fn deposited(
                 accepted.last
             )));
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(STATUS_EVERY).await;
     }
 }
 

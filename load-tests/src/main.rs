@@ -7,6 +7,7 @@
 mod captures;
 mod floor;
 mod generator;
+mod holder;
 mod report;
 
 use std::path::PathBuf;
@@ -101,16 +102,7 @@ async fn run_floor(args: FloorArgs) -> Result<serde_json::Value, Failure> {
         .open(Arc::new(SystemRandom))
         .map_err(Failure::new)?
         .work;
-    let c = args.captures;
-    let done = floor::run(
-        store,
-        c.seed,
-        c.batches,
-        c.batch_size,
-        c.size_bytes,
-        args.in_flight,
-    )
-    .await?;
+    let done = floor::run(store, &args.captures, args.in_flight).await?;
     Ok(serde_json::json!({
         "what": "floor",
         "captures": done.captures,

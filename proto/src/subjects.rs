@@ -1,5 +1,5 @@
-//! The table of subjects: every subject, its kind, its publisher and who listens. One publisher each, but for the
-//! reconciler's re-drive of `evidence.submitted`.
+//! The table of subjects: every subject, its kind, who publishes and who listens. It is also what the bus permits: the
+//! users' permissions are made from it (`probity_platform::bus::Permissions`).
 
 /// A JetStream work-queue stream, its one subject and its one consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,8 +10,8 @@ pub struct Hint {
     pub stream: &'static str,
     /// Durable consumer: the role that works on them.
     pub consumer: &'static str,
-    /// Role that publishes.
-    pub publisher: &'static str,
+    /// Roles that publish: the first when it has made the work, a second when it drives the work again.
+    pub publishers: &'static [&'static str],
 }
 
 /// A request/reply subject and the role that answers it.
@@ -26,31 +26,31 @@ pub const SUBMITTED: Hint = Hint {
     subject: "evidence.submitted",
     stream: "EVIDENCE_SUBMITTED",
     consumer: "signing",
-    publisher: "intake",
+    publishers: &["intake", "storage"],
 };
 pub const SIGNED: Hint = Hint {
     subject: "evidence.signed",
     stream: "EVIDENCE_SIGNED",
     consumer: "timestamping",
-    publisher: "signing",
+    publishers: &["signing"],
 };
 pub const STAMPED: Hint = Hint {
     subject: "evidence.stamped",
     stream: "EVIDENCE_STAMPED",
     consumer: "storage",
-    publisher: "timestamping",
+    publishers: &["timestamping"],
 };
 pub const DEPOSITED: Hint = Hint {
     subject: "evidence.deposited",
     stream: "EVIDENCE_DEPOSITED",
     consumer: "delivery",
-    publisher: "storage",
+    publishers: &["storage"],
 };
 pub const DELIVERY_DUE: Hint = Hint {
     subject: "delivery.due",
     stream: "DELIVERY_DUE",
     consumer: "delivery",
-    publisher: "delivery",
+    publishers: &["delivery"],
 };
 
 pub const ISSUE_EVENT_CERTIFICATE: Ask = Ask {

@@ -5,6 +5,7 @@
 //! an ordinary case (trap 30).
 
 mod config;
+mod permissions;
 mod question;
 pub(crate) mod topology;
 
@@ -24,6 +25,7 @@ use crate::telemetry::{TRACEPARENT, traceparent};
 use crate::{Error, Result};
 
 pub use config::BusConfig;
+pub use permissions::{BusUser, Permissions, authorization};
 pub use question::Reply;
 
 /// Messages are at most this long: the server's default `max_payload`, with room left for headers.

@@ -8,7 +8,11 @@ use std::process::Command;
 use crate::server::Kind;
 use crate::tools::tool;
 
-pub(crate) struct Nats;
+#[derive(Default)]
+pub(crate) struct Nats {
+    /// Further lines of the configuration: users and what they may.
+    pub(crate) config: String,
+}
 
 impl Kind for Nats {
     fn name(&self) -> &'static str {
@@ -23,7 +27,8 @@ impl Kind for Nats {
             format!(
                 "listen: \"127.0.0.1:{port}\"\n\
                  jetstream {{ store_dir: \"{store}\", max_mem: 256MB, max_file: 8GB }}\n\
-                 max_payload: 1MB\n"
+                 max_payload: 1MB\n{}",
+                self.config
             ),
         )?;
         let mut command = Command::new(tool("nats-server"));

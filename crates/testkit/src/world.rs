@@ -35,10 +35,11 @@ impl Part {
 }
 
 /// Which servers to start.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct WorldBuilder {
     nats: bool,
+    nats_config: String,
     redis: bool,
     s3: bool,
 }
@@ -47,6 +48,12 @@ impl WorldBuilder {
     /// A nats-server with JetStream.
     pub const fn nats(mut self) -> Self {
         self.nats = true;
+        self
+    }
+
+    /// Further lines for the configuration of nats-server, such as `authorization { … }`.
+    pub fn nats_config(mut self, lines: impl Into<String>) -> Self {
+        self.nats_config = lines.into();
         self
     }
 
@@ -76,7 +83,8 @@ impl WorldBuilder {
         };
         let start_nats = async {
             if self.nats {
-                Some(Server::start(Box::new(Nats), folder.path()).await)
+                let config = self.nats_config;
+                Some(Server::start(Box::new(Nats { config }), folder.path()).await)
             } else {
                 None
             }

@@ -1,10 +1,12 @@
 //! Commands that end at once.
 
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use probity_platform::access::CallerRole;
+use probity_platform::bus::{BusUser, authorization};
 use probity_platform::config::Config;
 use probity_platform::startup::{self, Stores};
 use probity_platform::{Error, Result, SystemRandom};
@@ -65,6 +67,33 @@ pub async fn of_role(role: Role, command: &RoleCommand, path: &Path) -> Result<(
     let config = Config::read(path, &names())?;
     let section = config.role(role.name);
     say(&(command.run)(section, Stores::open(&config)?).await?)
+}
+
+/// Prints the `authorization` block that gives every role what the table of subjects says and nothing else.
+///
+/// # Errors
+/// `Malformed`, naming the role's file that is missing or no NKey.
+pub fn nats_permissions(seeds: &Path, make: bool) -> Result<()> {
+    let user = |role: &'static str| {
+        let path = seeds.join(format!("nats-{role}"));
+        if make && !path.exists() {
+            make_seed(role, &path)?;
+        }
+        BusUser::read(role, &path)
+    };
+    let users: Vec<_> = names().into_iter().map(user).collect::<Result<_>>()?;
+    say(authorization(&users).trim_end())
+}
+
+fn make_seed(role: &str, path: &Path) -> Result<()> {
+    let (_, seed) = BusUser::make(role, &SystemRandom)?;
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(seed.expose().as_bytes()));
+    written.map_err(|e| Error::malformed(format!("{}: {e}", path.display())))
 }
 
 /// Prints the table of roles.

@@ -1,7 +1,7 @@
 //! probityd: every role of the platform in one executable, any of them in one process.
 //!
-//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `bootstrap-officer` · `roles`, and the
-//! commands that roles offer ([`roles`]).
+//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `bootstrap-officer` ·
+//! `nats-permissions` · `roles`, and the commands that roles offer ([`roles`]).
 
 mod commands;
 mod roles;
@@ -47,6 +47,16 @@ enum Command {
         /// What the credential is for: `officer`, `operator` or `auditor`.
         #[arg(long, default_value = "officer")]
         role: String,
+    },
+    /// Prints nats-server's `authorization { … }`: one user for each role, permitted what the table of subjects says.
+    NatsPermissions {
+        /// Folder with one file `nats-<role>` for each role: its NKey seed, or its public key where the seed lies
+        /// elsewhere.
+        #[arg(long, value_name = "DIR")]
+        seeds: PathBuf,
+        /// Makes the seeds that are missing, readable by this user alone.
+        #[arg(long)]
+        make: bool,
     },
     /// Lists the roles.
     Roles,
@@ -101,6 +111,7 @@ async fn run(command: Command) -> probity_platform::Result<()> {
         Command::BootstrapOfficer { file, role } => {
             commands::bootstrap_officer(&file.path, &role).await
         }
+        Command::NatsPermissions { seeds, make } => commands::nats_permissions(&seeds, make),
         Command::Roles => commands::list_roles(),
     }
 }

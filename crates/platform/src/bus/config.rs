@@ -114,7 +114,7 @@ impl BusConfig {
         self.check()?;
         let mut options = ConnectOptions::new()
             .name(format!("probity-{role}"))
-            .custom_inbox_prefix(format!("_INBOX_{role}"))
+            .custom_inbox_prefix(super::permissions::inbox_prefix(role))
             .retry_on_initial_connect()
             .max_reconnects(None)
             .ping_interval(Duration::from_secs(10))

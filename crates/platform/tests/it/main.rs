@@ -13,6 +13,7 @@ mod edge;
 mod fixture;
 mod ledger;
 mod objects;
+mod permissions;
 mod proxy;
 mod stage;
 mod store;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::platform::{ROLES, run};
+
 pub fn probityd(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_probityd"))
         .args(arguments)
@@ -69,6 +71,70 @@ fn what_is_shipped_parses() {
         let (ok, said) = check(&format!("{common}\n{section}"));
         assert!(ok, "{role}: {said}");
     }
+}
+
+/// The containers' set-up, run here.
+fn set_up(out: &Path) -> String {
+    let programs = Path::new(env!("CARGO_BIN_EXE_probityd")).parent().unwrap();
+    let path = std::env::join_paths(
+        [programs.to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    let script = shipped().join("../container-set-up.sh");
+    let said = run(Command::new(script)
+        .arg(out)
+        .env("PATH", path.unwrap())
+        .env("PUBLIC_ISSUANCE", "http://repository.example"));
+    String::from_utf8(said).unwrap()
+}
+
+#[test]
+fn what_containers_are_given_parses_and_is_each_roles_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    set_up(out);
+    let compose = std::fs::read_to_string(shipped().join("../compose.yaml")).unwrap();
+    for role in ROLES {
+        let own = out.join(role);
+        let config = own.join("probity.toml");
+        let checked = probityd(&["check-config", "--config", config.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{role}: {said}");
+        let text = std::fs::read_to_string(&config).unwrap();
+        for on_one_machine in [
+            "listen = \"127",
+            "nats://127",
+            "redis://127",
+            "endpoint = \"http://127",
+        ] {
+            assert!(!text.contains(on_one_machine), "{role}: {text}");
+        }
+        let named = text
+            .split('"')
+            .filter_map(|word| word.strip_prefix("/etc/probity/"));
+        for file in named {
+            assert!(own.join(file).exists(), "{role} has no {file}");
+        }
+        for other in ROLES.iter().filter(|other| **other != role) {
+            let theirs = [format!("secret/nats-{other}"), format!("keys/{other}")];
+            assert!(theirs.iter().all(|file| !own.join(file).exists()));
+        }
+        assert!(!own.join("keys/root").exists());
+        let command = format!("command: [\"run\", \"{role}\", ");
+        assert!(compose.contains(&command), "compose.yaml runs no {role}");
+    }
+    let issuance = std::fs::read_to_string(out.join("issuance/probity.toml")).unwrap();
+    assert!(issuance.contains("\"http://repository.example/crl/issuing.crl\""));
+    let nats = probity_testkit::tool("nats-server");
+    run(Command::new(nats)
+        .args(["-t", "-c"])
+        .arg(out.join("nats/nats.conf")));
+    // A second run keeps every key.
+    let seed = std::fs::read(out.join("signing/secret/nats-signing")).unwrap();
+    assert!(set_up(out).contains("set up already"));
+    let kept = std::fs::read(out.join("signing/secret/nats-signing")).unwrap();
+    assert_eq!(seed, kept);
 }
 
 #[test]

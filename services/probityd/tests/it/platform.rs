@@ -41,8 +41,15 @@ fn program(name: &str) -> PathBuf {
 impl Platform {
     /// Starts servers and roles, and waits until every role is ready.
     pub async fn start() -> Self {
-        let world = World::start().await;
         let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        fs::create_dir(&secret).unwrap();
+        let users = run(Command::new(program("probityd"))
+            .args(["nats-permissions", "--make", "--seeds"])
+            .arg(&secret));
+        let users = String::from_utf8(users).unwrap();
+        let world = World::builder().nats().nats_config(users).redis().s3();
+        let world = world.start().await;
         let mut platform = Self {
             world,
             folder,
@@ -72,7 +79,7 @@ impl Platform {
     }
 
     fn configure(&mut self) {
-        for folder in ["config", "secret", "codes", "log"] {
+        for folder in ["config", "codes", "log"] {
             fs::create_dir(self.dir().join(folder)).unwrap();
         }
         let s3 = self.world.s3();
