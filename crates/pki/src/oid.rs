@@ -98,3 +98,5 @@ pub const POLICY_COURT: Oid = oid("1.3.6.1.4.1.32473.20.3.5");
 pub const POLICY_CEREMONY: Oid = oid("1.3.6.1.4.1.32473.20.3.6");
 /// Policy under which time-stamp tokens are issued (RFC 3161 TSAPolicyId), the default one.
 pub const POLICY_TIME_STAMP: Oid = oid("1.3.6.1.4.1.32473.20.4.1");
+/// TSTInfo extension: the clock-log record under which the token was issued, [`crate::tsp::ClockEvidence`].
+pub const CLOCK_EVIDENCE: Oid = oid("1.3.6.1.4.1.32473.20.5");

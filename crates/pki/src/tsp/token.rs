@@ -4,8 +4,8 @@ use const_oid::ObjectIdentifier;
 use der::Decode;
 use probity_domain::Timestamp;
 
-use super::Imprint;
 use super::structures::{Accuracy, TstInfoValue};
+use super::{ClockEvidence, Imprint};
 use crate::cms::{Encoding, Parsed};
 use crate::digest::HashAlgorithm;
 use crate::x509::{Certificate, magnitude};
@@ -27,6 +27,8 @@ pub struct TstInfo {
     pub ordering: bool,
     /// Contents octets of the INTEGER, as in [`super::TimeStampReq::nonce`].
     pub nonce: Option<Vec<u8>>,
+    /// Why the clock was believed, in tokens of our own.
+    pub clock_evidence: Option<ClockEvidence>,
 }
 
 /// A parsed time-stamp token. Nothing is verified by parsing.
@@ -147,6 +149,7 @@ impl TstInfo {
                 .transpose()?,
             ordering: value.ordering,
             nonce: value.nonce.as_ref().map(|nonce| nonce.as_bytes().to_vec()),
+            clock_evidence: ClockEvidence::find(value.extensions.as_deref().unwrap_or_default())?,
         })
     }
 }
