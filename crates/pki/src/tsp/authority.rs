@@ -12,6 +12,7 @@ use super::token::TimeStampToken;
 use crate::asn1_time::PreciseTime;
 use crate::cms::{Parts, build};
 use crate::keys::Signer;
+use crate::lint::{self, Artifact, TokenContext};
 use crate::x509::Certificate;
 use crate::{Error, Result, oid};
 
@@ -67,6 +68,14 @@ impl TimeStampAuthority {
             ));
         }
         let content = self.tst_info(request, gen_time, serial)?;
+        let context = TokenContext {
+            unit: &self.certificate,
+            policy: self.policy,
+            imprint: &request.imprint,
+            nonce: request.nonce.as_deref(),
+            gen_time,
+        };
+        lint::require(&content, &Artifact::TstInfo(context))?;
         // RFC 3161 2.4.1: no certificates unless asked for.
         let certificates = if request.cert_req {
             core::iter::once(&self.certificate)
