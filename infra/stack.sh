@@ -111,7 +111,8 @@ stack_start() {
 
     step "ceremony: root, issuing CA, time-stamping unit, OCSP responder, delivery seal, log key"
     "$programs/probity-ceremony" make --out "$stack_dir/keys" --operator-name "Probity local" \
-        --passphrase-file "$stack_dir/secret/passphrase" --crl-url "$ISSUANCE/crl/issuing.crl"
+        --passphrase-file "$stack_dir/secret/passphrase" --crl-url "$ISSUANCE/crl/issuing.crl" \
+        --ocsp-url "$ISSUANCE/ocsp"
 
     step "roles: one process each"
     for role in $ROLES; do

@@ -7,7 +7,7 @@
 mod build;
 mod parsed;
 mod signed_data;
-mod structures;
+pub(crate) mod structures;
 
 use const_oid::ObjectIdentifier;
 use probity_domain::Timestamp;
@@ -15,7 +15,8 @@ use probity_domain::Timestamp;
 pub(crate) use build::{Parts, build};
 pub(crate) use parsed::{Encoding, Parsed};
 pub use signed_data::{
-    SignedData, add_signature_time_stamp, sign_detached, verify_detached, verify_detached_content,
+    SignedData, add_signature_time_stamp, sign_detached, sign_manifest, verify_detached,
+    verify_detached_content,
 };
 
 use crate::crl::Crl;
@@ -34,7 +35,7 @@ pub enum CommitmentType {
 }
 
 impl CommitmentType {
-    const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::ProofOfOrigin,
         Self::ProofOfReceipt,
         Self::ProofOfDelivery,

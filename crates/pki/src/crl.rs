@@ -17,6 +17,7 @@ use x509_cert::time::Time;
 
 use crate::asn1_time::{from_time, to_time};
 use crate::keys::Signer;
+use crate::lint::{Artifact, ToBeSigned};
 use crate::signed::Signed;
 use crate::x509::Certificate;
 use crate::{Error, Result, oid};
@@ -70,7 +71,7 @@ const VERSION_2: u8 = 1;
 /// A signed list, DER. `number` must grow with every list of the issuer.
 ///
 /// # Errors
-/// [`Error::Malformed`] for impossible input, [`Error::Key`] if signing fails.
+/// [`Error::Malformed`] for impossible input, [`Error::Lint`] naming the rules, [`Error::Key`] if signing fails.
 pub fn build_crl(
     issuer: &Certificate,
     key: &dyn Signer,
@@ -112,6 +113,7 @@ pub fn build_crl(
         .to_der()
     };
     let to_be_signed = encode().map_err(|e: der::Error| Error::malformed(WHAT, e))?;
+    let to_be_signed = ToBeSigned::new(to_be_signed, &Artifact::Crl(issuer))?;
     let der = Signed::sign(WHAT, &to_be_signed, key)?;
     Crl::from_der(&der)?.verify(issuer)?;
     Ok(der)

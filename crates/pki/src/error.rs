@@ -15,6 +15,12 @@ pub enum Error {
     /// A signature, tag, digest or proof does not hold.
     #[error("{what} does not verify: {reason}")]
     NotVerified { what: &'static str, reason: String },
+    /// About to be signed, and against a rule; nothing was signed.
+    #[error("{what} is not signed: {findings}")]
+    Lint {
+        what: &'static str,
+        findings: String,
+    },
     /// A documented limit was exceeded.
     #[error("{what} exceeds its limit of {limit}")]
     TooLarge { what: &'static str, limit: u64 },

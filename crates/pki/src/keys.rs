@@ -14,6 +14,7 @@ use spki::AlgorithmIdentifierOwned;
 
 pub use memory::MemoryKey;
 pub use pure::P384Key;
+pub(crate) use verify::is_on_curve;
 pub use verify::{verify_signature, verify_with_identifier};
 
 use crate::digest::HashAlgorithm;
@@ -81,7 +82,7 @@ pub trait Signer: Send + Sync {
     /// SubjectPublicKeyInfo, DER.
     fn public_key_der(&self) -> &[u8];
 
-    /// Hashes and signs `message`; the result is a DER `Ecdsa-Sig-Value`.
+    /// Hashes and signs `message`, which only [`crate::lint::ToBeSigned`] may hand in; the result is a DER `Ecdsa-Sig-Value`.
     ///
     /// # Errors
     /// [`Error::Key`] if the backend refuses.
@@ -96,6 +97,7 @@ impl<S: Signer + ?Sized> Signer for std::sync::Arc<S> {
         (**self).public_key_der()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "hands on")]
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         (**self).sign(message)
     }
@@ -110,6 +112,7 @@ impl<S: Signer + ?Sized> Signer for Box<S> {
         (**self).public_key_der()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "hands on")]
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         (**self).sign(message)
     }

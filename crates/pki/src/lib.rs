@@ -12,6 +12,7 @@ pub mod digest;
 pub mod envelope;
 pub mod error;
 pub mod keys;
+pub mod lint;
 pub mod ocsp;
 pub mod oid;
 pub mod package;

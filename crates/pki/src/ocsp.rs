@@ -2,11 +2,12 @@
 
 mod request;
 mod response;
-mod structures;
+pub(crate) mod structures;
 
 use probity_domain::Timestamp;
 
 pub use request::{OcspRequest, make_request};
+pub(crate) use request::{key_hash, nonce};
 pub use response::{OcspFailure, OcspResponse, Responder, ResponseTimes, failure};
 
 use crate::crl::RevocationReason;

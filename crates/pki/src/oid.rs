@@ -29,8 +29,11 @@ pub const SHA3_512: Oid = oid("2.16.840.1.101.3.4.2.10");
 // Names: X.520.
 pub const COMMON_NAME: Oid = oid("2.5.4.3");
 pub const SERIAL_NUMBER: Oid = oid("2.5.4.5");
+pub const SURNAME: Oid = oid("2.5.4.4");
 pub const COUNTRY_NAME: Oid = oid("2.5.4.6");
 pub const ORGANIZATION_NAME: Oid = oid("2.5.4.10");
+pub const GIVEN_NAME: Oid = oid("2.5.4.42");
+pub const PSEUDONYM: Oid = oid("2.5.4.65");
 pub const ORGANIZATION_IDENTIFIER: Oid = oid("2.5.4.97");
 
 // Certificate and CRL extensions: RFC 5280, RFC 6960.
@@ -40,6 +43,7 @@ pub const SUBJECT_ALT_NAME: Oid = oid("2.5.29.17");
 pub const BASIC_CONSTRAINTS: Oid = oid("2.5.29.19");
 pub const CRL_NUMBER: Oid = oid("2.5.29.20");
 pub const CRL_REASON: Oid = oid("2.5.29.21");
+pub const INVALIDITY_DATE: Oid = oid("2.5.29.24");
 pub const CRL_DISTRIBUTION_POINTS: Oid = oid("2.5.29.31");
 pub const CERTIFICATE_POLICIES: Oid = oid("2.5.29.32");
 pub const ANY_POLICY: Oid = oid("2.5.29.32.0");

@@ -5,6 +5,7 @@ use der::{Any, Decode, Encode, Sequence};
 use spki::AlgorithmIdentifierOwned;
 
 use crate::keys::{Signer, verify_with_identifier};
+use crate::lint::ToBeSigned;
 use crate::{Error, Result};
 
 /// `SIGNED{}` of X.509 (RFC 5280 4.1, 5.1; RFC 2986 4.2). The first member stays undecoded, so a
@@ -47,20 +48,27 @@ impl Signed {
         )
     }
 
-    /// Signs an encoded structure and returns the whole in DER.
+    /// Signs what the lint passed and returns the whole in DER, read back: the bytes inside are the bytes that
+    /// were linted, and the signature is `key`'s over them.
     pub(crate) fn sign(
         what: &'static str,
-        to_be_signed: &[u8],
+        to_be_signed: &ToBeSigned,
         key: &dyn Signer,
     ) -> Result<Vec<u8>> {
         let encode = |signature: &[u8]| {
             Self {
-                to_be_signed: Any::from_der(to_be_signed)?,
+                to_be_signed: Any::from_der(to_be_signed.as_bytes())?,
                 algorithm: key.algorithm().identifier(),
                 signature: BitString::from_bytes(signature)?,
             }
             .to_der()
         };
-        encode(&key.sign(to_be_signed)?).map_err(|e: der::Error| Error::malformed(what, e))
+        let der = encode(&to_be_signed.sign(key)?).map_err(|e| Error::malformed(what, e))?;
+        let read = <Self as Decode>::from_der(&der).map_err(|e| Error::malformed(what, e))?;
+        if read.to_be_signed_der(what)? != to_be_signed.as_bytes() {
+            return Err(Error::not_verified(what, "other bytes than were linted"));
+        }
+        read.verify(what, key.public_key_der())?;
+        Ok(der)
     }
 }

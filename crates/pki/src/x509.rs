@@ -8,7 +8,9 @@ mod template;
 
 pub use certificate::Certificate;
 pub(crate) use certificate::magnitude;
+pub(crate) use csr::CertificationRequestInfo;
 pub use csr::{Csr, make_csr};
 pub(crate) use extensions::{authority_key_identifier, extension};
+pub(crate) use template::algorithm_of;
 pub use template::{CertificateTemplate, Profile, Subject, sign_certificate};
 pub use x509_cert::ext::pkix::KeyUsage;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use probity_domain::Timestamp;
-use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
+use probity_pki::cms::{CommitmentType, SignRequest, sign_manifest};
 use probity_pki::crl::Crl;
 use probity_pki::keys::Signer;
 use probity_pki::x509::Certificate;
@@ -107,7 +107,7 @@ impl Seal {
             commitment: CommitmentType::ProofOfDelivery,
             instruction_digest: None,
         };
-        sign_detached(&request, &*self.key).map_err(kept)
+        sign_manifest(&request, &*self.key).map_err(kept)
     }
 
     /// The issuing CA's newest list; `None` while it has published none.

@@ -14,6 +14,7 @@ pub struct Authority {
     pub(crate) certificate: Certificate,
     pub(crate) root: Certificate,
     pub(crate) root_crl: Crl,
+    ceremony: Vec<Certificate>,
     pub(crate) settings: Settings,
 }
 
@@ -21,6 +22,7 @@ pub struct Authority {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub crl_url: String,
+    pub ocsp_url: Option<String>,
     pub cps_url: Option<String>,
     pub reliance_limit: Option<String>,
     pub event_validity_ms: i64,
@@ -35,6 +37,7 @@ impl Settings {
         let hours = |hours: u32| i64::from(hours) * 3_600_000;
         let settings = Self {
             crl_url: config.crl_url.clone(),
+            ocsp_url: config.ocsp.as_ref().map(|ocsp| ocsp.url.clone()),
             cps_url: config.cps_url.clone(),
             reliance_limit: config.reliance_limit.clone(),
             event_validity_ms: hours(config.event_validity_hours),
@@ -67,13 +70,17 @@ impl Authority {
         )?;
         let root = keys::read_certificate(&config.root_certificate_file)?;
         let root_crl = keys::read_crl(&config.root_crl_file)?;
+        let files = &config.ceremony_certificate_files;
+        let ceremony = files.iter().map(|file| keys::read_certificate(file));
+        let ceremony = ceremony.collect::<Result<_>>()?;
         Self::new(
             Box::new(key),
             certificate,
             root,
             root_crl,
             Settings::of(config)?,
-        )
+        )?
+        .with_ceremony_certificates(ceremony)
     }
 
     /// From parts that are checked to belong together.
@@ -106,8 +113,28 @@ impl Authority {
             certificate,
             root,
             root_crl,
+            ceremony: Vec::new(),
             settings,
         })
+    }
+
+    /// Adds certificates the issuing CA signed in the ceremony.
+    ///
+    /// # Errors
+    /// `Malformed` for one of another issuer.
+    pub fn with_ceremony_certificates(mut self, certificates: Vec<Certificate>) -> Result<Self> {
+        for certificate in &certificates {
+            certificate
+                .verify_issued_by(&self.certificate)
+                .map_err(|e| Error::malformed(format!("{}: {e}", certificate.subject())))?;
+        }
+        self.ceremony = certificates;
+        Ok(self)
+    }
+
+    /// Whether a certificate of the ceremony has this serial number, in lower-case hexadecimal.
+    pub(crate) fn made_in_ceremony(&self, serial: &str) -> bool {
+        self.ceremony.iter().any(|c| c.serial_hex() == serial)
     }
 
     /// A CA whose root says nothing current about it issues nothing: nobody could check what it issued.

@@ -114,7 +114,8 @@ impl CrlPublisher {
     ) -> Result<Vec<u8>> {
         let entry = |r: &Revocation| RevokedEntry {
             serial: r.serial_bytes(),
-            at: r.revoked_at,
+            // Decided by another process, whose clock may be ahead: no list knows what comes after it.
+            at: r.revoked_at.min(now),
             reason: r.reason,
         };
         let entries: Vec<_> = revoked.values().map(entry).collect();

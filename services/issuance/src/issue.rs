@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use probity_domain::{PartyId, Submission, SubmissionId, TenantId, Timestamp};
 use probity_pki::crl::Crl;
+use probity_pki::lint::ToBeSigned;
 use probity_pki::path::{Purpose, Revocation, validate_path};
 use probity_pki::x509::{
     Certificate, CertificateTemplate, Csr, Profile, Subject, sign_certificate,
@@ -73,7 +74,7 @@ impl Issuer {
         self.check_submission(&wanted).await?;
         // 4. The party's identity is verified (W1).
         let applicant = self.verified(&wanted).await?;
-        // 5. What will be signed is on record before the CA's key touches it.
+        // 5. What will be signed has passed the lint and is on record before the CA's key touches it.
         let serial = self.serial();
         let to_be_signed = self.to_be_signed(&wanted, &applicant, &serial, now)?;
         let mut history = self.intend(&wanted, &serial, &to_be_signed).await?;
@@ -143,7 +144,7 @@ impl Issuer {
         applicant: &PartyApplicationDocument,
         serial: &[u8; 20],
         now: Timestamp,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<ToBeSigned> {
         let settings = &self.authority.settings;
         let template = CertificateTemplate {
             profile: Profile::Event,
@@ -151,10 +152,12 @@ impl Issuer {
             subject: subject(applicant, &wanted.party),
             spki_der: wanted.csr.spki_der(),
             not_before: now.plus_ms(-BACKDATED_MS),
-            not_after: now.plus_ms(settings.event_validity_ms),
+            not_after: now
+                .plus_ms(settings.event_validity_ms)
+                .min(self.authority.certificate.not_after()),
             issuer: Some(&self.authority.certificate),
             crl_url: Some(settings.crl_url.clone()),
-            ocsp_url: None,
+            ocsp_url: settings.ocsp_url.clone(),
             cps_url: settings.cps_url.clone(),
             reliance_limit: settings.reliance_limit.clone(),
             instruction: Some(wanted.submission.to_string()),
@@ -166,7 +169,7 @@ impl Issuer {
         &self,
         wanted: &Wanted,
         serial: &[u8; 20],
-        to_be_signed: &[u8],
+        to_be_signed: &ToBeSigned,
     ) -> Result<History<CertificateEvent>> {
         let mut history = History {
             id: hex::encode(serial),
@@ -176,7 +179,7 @@ impl Issuer {
             profile: "event".to_owned(),
             party: wanted.party.to_string(),
             submission: wanted.submission.to_string(),
-            tbs_certificate: STANDARD.encode(to_be_signed),
+            tbs_certificate: STANDARD.encode(to_be_signed.as_bytes()),
         };
         self.append(&mut history, wanted, intended).await?;
         Ok(history)

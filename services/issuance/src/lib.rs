@@ -2,19 +2,21 @@
 //!
 //! | | |
 //! |---|---|
-//! | does | issues event certificates for one instruction each, revokes, publishes the CRL and the CA's repository |
+//! | does | issues event certificates for one instruction each, revokes, publishes the CRL and the CA's repository, answers OCSP |
 //! | wakes on | questions on `issuance.event_certificate`; HTTP requests; the CRL period |
 //! | needs | ledger (parties, certificates), submissions in `truth` |
 //! | makes | ledger `certificate/<serial>`, `repository/revocations/<serial>.json`, `repository/crl/issuing/<number>.crl` |
 //! | asks | nobody |
-//! | holds | the issuing CA's key |
+//! | holds | the issuing CA's key, the OCSP responder's |
 //! | refuses when | the party is not verified (W1), the submission is another party's, possession of the key is not proved, the root CRL or the own CRL is out of date |
 //!
-//! The order of issuing is a story told in [`issue`]; revocation and its publication in [`revoke`] and [`crl`].
+//! The order of issuing is a story told in [`issue`]; revocation and its publication in [`revoke`],
+//! [`crl`] and [`ocsp`]. No key touches bytes that `probity_pki::lint` did not pass.
 
 mod authority;
 mod crl;
 mod issue;
+mod ocsp;
 mod revoke;
 mod router;
 mod serve;
@@ -29,6 +31,7 @@ use serde::Deserialize;
 pub use authority::{Authority, Settings};
 pub use crl::CrlPublisher;
 pub use issue::Issuer;
+pub use ocsp::{Answer, Cacheable, OcspConfig, OcspResponder};
 pub use revoke::{Revocation, revoke};
 pub use router::router;
 pub use serve::serve;
@@ -44,6 +47,9 @@ pub struct Config {
     pub issuing_certificate_file: PathBuf,
     pub root_certificate_file: PathBuf,
     pub root_crl_file: PathBuf,
+    /// Certificates the issuing CA signed in the ceremony: they have a status though no ledger names them.
+    #[serde(default)]
+    pub ceremony_certificate_files: Vec<PathBuf>,
     /// Where relying parties fetch the issuing CA's CRL; stands in every certificate.
     pub crl_url: String,
     /// Where the practice statement is published, if anywhere yet.
@@ -57,6 +63,8 @@ pub struct Config {
     /// A new CRL is made this often, revocations or not.
     #[serde(default = "hour_s")]
     pub crl_period_s: u32,
+    /// Without it no status is given online, and no certificate names an address for it.
+    pub ocsp: Option<OcspConfig>,
 }
 
 const fn hours_24() -> u32 {

@@ -112,17 +112,27 @@ pub(crate) fn is_serial(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-pub(crate) async fn read_revocation(truth: &dyn Objects, serial: &str) -> Result<Revocation> {
+/// The decision on a serial number, if there is one.
+pub(crate) async fn find_revocation(
+    truth: &dyn Objects,
+    serial: &str,
+) -> Result<Option<Revocation>> {
     let key = format!("{REVOCATIONS}{serial}.json");
     let object = truth.get(&key, NOTICE_BYTES_MAX).await?;
-    let object = object.ok_or_else(|| Error::unavailable(format!("{key} is listed and gone")))?;
-    Revocation::read(serial, &object.bytes)
+    object
+        .map(|object| Revocation::read(serial, &object.bytes))
+        .transpose()
+}
+
+pub(crate) async fn read_revocation(truth: &dyn Objects, serial: &str) -> Result<Revocation> {
+    let found = find_revocation(truth, serial).await?;
+    found.ok_or_else(|| Error::unavailable(format!("revocation {serial} is listed and gone")))
 }
 
 /// Revokes a certificate and publishes a CRL that says so. Again is the same as once: the first reason and time stay.
 ///
 /// # Errors
-/// `NotFound` for a serial never intended; those of the store. After an error the revocation may stand; repeating
+/// `NotFound` for a serial never intended, nor issued in the ceremony; those of the store. After an error the revocation may stand; repeating
 /// the request completes it.
 pub async fn revoke(
     issuer: &Issuer,
@@ -134,7 +144,7 @@ pub async fn revoke(
         return Err(Error::not_found("no certificate has this serial number"));
     }
     let history = issuer.ledger.read::<CertificateEvent>(serial).await?;
-    if history.is_empty() {
+    if history.is_empty() && !issuer.authority.made_in_ceremony(serial) {
         return Err(Error::not_found("no certificate has this serial number"));
     }
     let wanted = Revocation {

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::revoke::{is_serial, parse_reason, reason_word, revoke};
 use crate::status::CertificateStatusDocument;
-use crate::{CertificateState, Issuer};
+use crate::{CertificateState, Issuer, OcspResponder};
 
 /// No request body here is longer.
 const BODY_BYTES_MAX: usize = 4 * 1024;
@@ -36,7 +36,8 @@ impl FromRef<Edge> for Access {
 }
 
 /// The routes.
-pub fn router(issuer: Arc<Issuer>, access: Access) -> Router {
+pub fn router(issuer: Arc<Issuer>, access: Access, ocsp: Option<Arc<OcspResponder>>) -> Router {
+    let ocsp = ocsp.map_or_else(Router::new, crate::ocsp::routes);
     Router::new()
         .route("/crl/issuing.crl", get(issuing_crl))
         .route("/crl/root.crl", get(root_crl))
@@ -46,6 +47,7 @@ pub fn router(issuer: Arc<Issuer>, access: Access) -> Router {
         .route("/v1/certificates/{serial}/revocation", post(revocation))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Edge { issuer, access })
+        .merge(ocsp)
 }
 
 async fn issuing_crl(State(edge): State<Edge>) -> Result<Response, Problem> {

@@ -11,7 +11,7 @@ use probity_proto::v1::issue_event_certificate_reply::Outcome;
 use probity_proto::v1::{IssueEventCertificateReply, IssueEventCertificateRequest};
 
 use crate::revoke::record;
-use crate::{Authority, Config, CrlPublisher, Issuer, router};
+use crate::{Authority, Config, CrlPublisher, Issuer, OcspResponder, router};
 
 /// While the store cannot be reached, the list is tried again this often.
 const RETRY: Duration = Duration::from_secs(5);
@@ -36,7 +36,11 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         clock: ctx.clock.clone(),
         random: ctx.random.clone(),
     });
-    let routes = router(issuer.clone(), ctx.access.clone());
+    let ocsp = match &config.ocsp {
+        Some(ocsp) => Some(Arc::new(OcspResponder::open(ocsp, issuer.clone())?)),
+        None => None,
+    };
+    let routes = router(issuer.clone(), ctx.access.clone(), ocsp);
     let listener = edge::listen(config.listen).await?;
     ctx.readiness.expect("crl");
     ctx.started();

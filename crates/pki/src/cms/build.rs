@@ -13,6 +13,7 @@ use super::structures::{
 use crate::crl::Crl;
 use crate::digest::HashAlgorithm;
 use crate::keys::Signer;
+use crate::lint::{Artifact, AttributesContext, SignedAs, ToBeSigned};
 use crate::x509::Certificate;
 use crate::{Error, Result, oid};
 
@@ -40,8 +41,20 @@ pub(crate) fn build(parts: Parts<'_>, key: &dyn Signer) -> Result<Vec<u8>> {
     let content_digest = hash.digest(parts.content);
     let bad = |e: der::Error| Error::malformed(WHAT, e);
     let attributes = signed_attributes(&parts, &content_digest).map_err(bad)?;
+    let context = AttributesContext {
+        signed_as: if parts.is_detached {
+            SignedAs::Cades
+        } else {
+            SignedAs::TimeStampToken
+        },
+        content_type: parts.content_type,
+        content_digest: &content_digest,
+        signer: parts.signer,
+    };
     // RFC 5652 5.4: signed as a SET OF, sent under an implicit tag.
-    let signature = key.sign(&attributes.to_der().map_err(bad)?)?;
+    let encoded = attributes.to_der().map_err(bad)?;
+    let to_be_signed = ToBeSigned::new(encoded, &Artifact::SignedAttributes(context))?;
+    let signature = to_be_signed.sign(key)?;
     let signer = || {
         Ok(SignerInfo {
             version: 1,

@@ -43,6 +43,15 @@ pub fn sign_detached(request: &SignRequest<'_>, key: &dyn Signer) -> Result<Vec<
     Ok(der)
 }
 
+/// [`sign_detached`] for an `ASiCManifest`, which is linted first.
+///
+/// # Errors
+/// [`Error::Lint`] naming the rules, else as [`sign_detached`].
+pub fn sign_manifest(request: &SignRequest<'_>, key: &dyn Signer) -> Result<Vec<u8>> {
+    crate::lint::require(request.content, &crate::lint::Artifact::Manifest)?;
+    sign_detached(request, key)
+}
+
 fn cades_attributes(request: &SignRequest<'_>) -> Result<Vec<Attribute>> {
     let signing_time = to_time(request.signing_time)?;
     let encode = || {

@@ -51,6 +51,15 @@ pub fn verify_with_identifier(
     )
 }
 
+/// Whether `point` is an uncompressed point (SEC 1 2.3.3) on the algorithm's curve.
+pub(crate) fn is_on_curve(algorithm: SignatureAlgorithm, point: &[u8]) -> bool {
+    let algorithm = match algorithm {
+        SignatureAlgorithm::EcdsaP384Sha384 => &lc::ECDSA_P384_SHA384_ASN1,
+        SignatureAlgorithm::EcdsaP256Sha256 => &lc::ECDSA_P256_SHA256_ASN1,
+    };
+    point.first() == Some(&0x04) && lc::ParsedPublicKey::new(algorithm, point).is_ok()
+}
+
 fn parse_key(spki_der: &[u8]) -> Result<SubjectPublicKeyInfoRef<'_>> {
     SubjectPublicKeyInfoRef::try_from(spki_der).map_err(|e| Error::malformed("public key", e))
 }

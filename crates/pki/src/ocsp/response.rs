@@ -5,7 +5,7 @@ use der::{Any, Decode, Encode};
 use probity_domain::Timestamp;
 
 use super::CertStatus;
-use super::request::{OcspRequest, nonce, nonce_extension, public_key_bits, sha1};
+use super::request::{OcspRequest, key_hash, nonce, nonce_extension};
 use super::structures::{
     BasicOcspResponse, CertStatusChoice, OcspResponseValue, ResponderId, ResponseBytes,
     ResponseData, ResponseStatus, RevokedInfo, SingleResponse,
@@ -13,6 +13,7 @@ use super::structures::{
 use crate::asn1_time::{from_generalized, to_generalized};
 use crate::crl::{RevocationReason, crl_reason, revocation_reason};
 use crate::keys::{Signer, verify_with_identifier};
+use crate::lint::{Artifact, OcspContext, ToBeSigned};
 use crate::x509::Certificate;
 use crate::{Error, Result, oid};
 
@@ -46,7 +47,7 @@ impl Responder {
     /// answered "unknown".
     ///
     /// # Errors
-    /// [`Error::Key`] if the key is not the responder's or signing fails.
+    /// [`Error::Key`] if the key is not the responder's or signing fails, [`Error::Lint`] naming the rules.
     pub fn respond(
         &self,
         request: &OcspRequest,
@@ -76,9 +77,10 @@ impl Responder {
         }
         let produced_at = to_generalized(times.produced_at)?;
         let bad = |e: der::Error| Error::malformed(WHAT, e);
+        let key_hash = OctetString::new(key_hash(&self.certificate)?).map_err(bad)?;
         let data = ResponseData {
             version: 0,
-            responder_id: ResponderId::ByName(self.certificate.subject_name().clone()),
+            responder_id: ResponderId::ByKey(key_hash),
             produced_at,
             responses,
             response_extensions: request
@@ -89,7 +91,22 @@ impl Responder {
         }
         .to_der()
         .map_err(bad)?;
-        self.wrap(&data, &key.sign(&data)?, key).map_err(bad)
+        let context = OcspContext {
+            request,
+            responder: &self.certificate,
+            issuer: &self.issuer,
+        };
+        let data = ToBeSigned::new(data, &Artifact::OcspResponse(context))?;
+        let der = self
+            .wrap(data.as_bytes(), &data.sign(key)?, key)
+            .map_err(bad)?;
+        // Read back: the bytes inside are the bytes that were linted, under the responder's signature.
+        let read = OcspResponse::from_der(&der)?;
+        read.verify_signature(&self.issuer, times.produced_at)?;
+        if read.basic.response_data.to_der().map_err(bad)? != data.as_bytes() {
+            return Err(Error::not_verified(WHAT, "other bytes than were linted"));
+        }
+        Ok(der)
     }
 
     fn wrap(&self, data: &[u8], signature: &[u8], key: &dyn Signer) -> der::Result<Vec<u8>> {
@@ -206,6 +223,12 @@ impl OcspResponse {
         })
     }
 
+    /// ResponseData, the bytes the responder signed.
+    #[cfg(test)]
+    pub(crate) fn response_data(&self) -> Vec<u8> {
+        self.basic.response_data.to_der().unwrap()
+    }
+
     /// When it was signed.
     #[must_use]
     pub fn produced_at(&self) -> Timestamp {
@@ -289,7 +312,7 @@ impl OcspResponse {
     fn is_signed_by(&self, certificate: &Certificate) -> Result<bool> {
         Ok(match &self.data.responder_id {
             ResponderId::ByName(name) => name == certificate.subject_name(),
-            ResponderId::ByKey(hash) => hash.as_bytes() == sha1(&public_key_bits(certificate)?),
+            ResponderId::ByKey(hash) => hash.as_bytes() == key_hash(certificate)?,
         })
     }
 }

@@ -11,53 +11,53 @@ use x509_cert::serial_number::SerialNumber;
 
 /// RFC 6960 4.1.1. The optional signature is read over.
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-pub(super) struct OcspRequestValue {
-    pub(super) tbs_request: TbsRequest,
+pub(crate) struct OcspRequestValue {
+    pub(crate) tbs_request: TbsRequest,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) optional_signature: Option<Any>,
+    pub(crate) optional_signature: Option<Any>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-pub(super) struct TbsRequest {
+pub(crate) struct TbsRequest {
     #[asn1(
         context_specific = "0",
         tag_mode = "EXPLICIT",
         default = "Default::default"
     )]
-    pub(super) version: u8,
+    pub(crate) version: u8,
     #[asn1(context_specific = "1", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) requestor_name: Option<Any>,
-    pub(super) request_list: Vec<SingleRequest>,
+    pub(crate) requestor_name: Option<Any>,
+    pub(crate) request_list: Vec<SingleRequest>,
     #[asn1(context_specific = "2", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) request_extensions: Option<Vec<Extension>>,
+    pub(crate) request_extensions: Option<Vec<Extension>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-pub(super) struct SingleRequest {
-    pub(super) cert_id: CertId,
+pub(crate) struct SingleRequest {
+    pub(crate) cert_id: CertId,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) extensions: Option<Vec<Extension>>,
+    pub(crate) extensions: Option<Vec<Extension>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-pub(super) struct CertId {
-    pub(super) hash_algorithm: AlgorithmIdentifierOwned,
-    pub(super) issuer_name_hash: OctetString,
-    pub(super) issuer_key_hash: OctetString,
-    pub(super) serial_number: SerialNumber,
+pub(crate) struct CertId {
+    pub(crate) hash_algorithm: AlgorithmIdentifierOwned,
+    pub(crate) issuer_name_hash: OctetString,
+    pub(crate) issuer_key_hash: OctetString,
+    pub(crate) serial_number: SerialNumber,
 }
 
 /// RFC 6960 4.2.1.
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-pub(super) struct OcspResponseValue {
-    pub(super) response_status: ResponseStatus,
+pub(crate) struct OcspResponseValue {
+    pub(crate) response_status: ResponseStatus,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) response_bytes: Option<ResponseBytes>,
+    pub(crate) response_bytes: Option<ResponseBytes>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enumerated)]
 #[repr(u8)]
-pub(super) enum ResponseStatus {
+pub(crate) enum ResponseStatus {
     Successful = 0,
     MalformedRequest = 1,
     InternalError = 2,
@@ -67,38 +67,38 @@ pub(super) enum ResponseStatus {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-pub(super) struct ResponseBytes {
-    pub(super) response_type: ObjectIdentifier,
-    pub(super) response: OctetString,
+pub(crate) struct ResponseBytes {
+    pub(crate) response_type: ObjectIdentifier,
+    pub(crate) response: OctetString,
 }
 
 /// RFC 6960 4.2.1; what is signed stays undecoded.
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-pub(super) struct BasicOcspResponse {
-    pub(super) response_data: Any,
-    pub(super) signature_algorithm: AlgorithmIdentifierOwned,
-    pub(super) signature: BitString,
+pub(crate) struct BasicOcspResponse {
+    pub(crate) response_data: Any,
+    pub(crate) signature_algorithm: AlgorithmIdentifierOwned,
+    pub(crate) signature: BitString,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) certificates: Option<Vec<Any>>,
+    pub(crate) certificates: Option<Vec<Any>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-pub(super) struct ResponseData {
+pub(crate) struct ResponseData {
     #[asn1(
         context_specific = "0",
         tag_mode = "EXPLICIT",
         default = "Default::default"
     )]
-    pub(super) version: u8,
-    pub(super) responder_id: ResponderId,
-    pub(super) produced_at: GeneralizedTime,
-    pub(super) responses: Vec<SingleResponse>,
+    pub(crate) version: u8,
+    pub(crate) responder_id: ResponderId,
+    pub(crate) produced_at: GeneralizedTime,
+    pub(crate) responses: Vec<SingleResponse>,
     #[asn1(context_specific = "1", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) response_extensions: Option<Vec<Extension>>,
+    pub(crate) response_extensions: Option<Vec<Extension>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Choice)]
-pub(super) enum ResponderId {
+pub(crate) enum ResponderId {
     #[asn1(context_specific = "1", tag_mode = "EXPLICIT", constructed = "true")]
     ByName(Name),
     /// SHA-1 of the responder's public key.
@@ -107,18 +107,18 @@ pub(super) enum ResponderId {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-pub(super) struct SingleResponse {
-    pub(super) cert_id: CertId,
-    pub(super) cert_status: CertStatusChoice,
-    pub(super) this_update: GeneralizedTime,
+pub(crate) struct SingleResponse {
+    pub(crate) cert_id: CertId,
+    pub(crate) cert_status: CertStatusChoice,
+    pub(crate) this_update: GeneralizedTime,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) next_update: Option<GeneralizedTime>,
+    pub(crate) next_update: Option<GeneralizedTime>,
     #[asn1(context_specific = "1", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) single_extensions: Option<Vec<Extension>>,
+    pub(crate) single_extensions: Option<Vec<Extension>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Choice)]
-pub(super) enum CertStatusChoice {
+pub(crate) enum CertStatusChoice {
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
     Good(Null),
     #[asn1(context_specific = "1", tag_mode = "IMPLICIT", constructed = "true")]
@@ -128,8 +128,8 @@ pub(super) enum CertStatusChoice {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-pub(super) struct RevokedInfo {
-    pub(super) revocation_time: GeneralizedTime,
+pub(crate) struct RevokedInfo {
+    pub(crate) revocation_time: GeneralizedTime,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) revocation_reason: Option<CrlReason>,
+    pub(crate) revocation_reason: Option<CrlReason>,
 }

@@ -11,6 +11,7 @@ use super::{ClockEvidence, GenTime, TimeStampReq};
 use crate::asn1_time::PreciseTime;
 use crate::cms::{Parts, build};
 use crate::keys::Signer;
+use crate::lint::{self, Artifact, TokenContext};
 use crate::x509::{Certificate, magnitude};
 use crate::{Error, Result, oid};
 
@@ -75,6 +76,14 @@ impl TimeStampAuthority {
             ));
         }
         let content = self.tst_info(request, &gen_time, accuracy_ms, serial)?;
+        let context = TokenContext {
+            unit: &self.certificate,
+            policy: self.policy,
+            imprint: &request.imprint,
+            nonce: request.nonce.as_deref(),
+            gen_time: gen_time.at,
+        };
+        lint::require(&content, &Artifact::TstInfo(context))?;
         // RFC 3161 2.4.1: no certificates unless asked for.
         let certificates = if request.cert_req {
             core::iter::once(&self.certificate)

@@ -43,9 +43,11 @@ impl PkiFailureInfo {
             Error::Unsupported { what, .. } if *what == WHAT_EXTENSION => Self::UnacceptedExtension,
             Error::Malformed { .. } => Self::BadDataFormat,
             Error::Unsupported { .. } | Error::TooLarge { .. } => Self::BadRequest,
-            Error::NotVerified { .. } | Error::Key(_) | Error::Path(_) | Error::Io(_) => {
-                Self::SystemFailure
-            }
+            Error::NotVerified { .. }
+            | Error::Lint { .. }
+            | Error::Key(_)
+            | Error::Path(_)
+            | Error::Io(_) => Self::SystemFailure,
         }
     }
 

@@ -8,6 +8,7 @@ use x509_cert::name::Name;
 
 use super::Subject;
 use crate::keys::Signer;
+use crate::lint::{Artifact, ToBeSigned};
 use crate::signed::Signed;
 use crate::{Error, Result};
 
@@ -16,10 +17,10 @@ const BYTES_MAX: usize = 16 * 1024;
 
 /// RFC 2986 4.1.
 #[derive(Sequence)]
-struct CertificationRequestInfo {
-    version: u8,
+pub(crate) struct CertificationRequestInfo {
+    pub(crate) version: u8,
     subject: Name,
-    subject_public_key_info: SubjectPublicKeyInfoOwned,
+    pub(crate) subject_public_key_info: SubjectPublicKeyInfoOwned,
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
     attributes: Attributes,
 }
@@ -95,5 +96,6 @@ pub fn make_csr(key: &dyn Signer, subject: &Subject) -> Result<Vec<u8>> {
         .to_der()
     };
     let info = encode().map_err(|e: der::Error| Error::malformed(WHAT, e))?;
-    Signed::sign(WHAT, &info, key)
+    let artifact = Artifact::CertificationRequest(key.public_key_der());
+    Signed::sign(WHAT, &ToBeSigned::new(info, &artifact)?, key)
 }

@@ -14,6 +14,7 @@ use x509_cert::time::Time;
 use super::{Certificate, extensions};
 use crate::asn1_time::to_time;
 use crate::keys::{SignatureAlgorithm, Signer};
+use crate::lint::{Artifact, CertificateContext, ToBeSigned};
 use crate::signed::Signed;
 use crate::{Error, Result, oid};
 
@@ -112,11 +113,23 @@ struct Validity {
 const VERSION_3: u8 = 2;
 
 impl CertificateTemplate<'_> {
-    /// TBSCertificate in DER, to be recorded before it is signed.
+    /// TBSCertificate in DER, linted, to be recorded before it is signed.
     ///
     /// # Errors
-    /// [`Error::Malformed`] naming the field that breaks the profile.
-    pub fn to_be_signed(&self) -> Result<Vec<u8>> {
+    /// [`Error::Malformed`] naming the field that breaks the profile, [`Error::Lint`] naming the rules.
+    pub fn to_be_signed(&self) -> Result<ToBeSigned> {
+        let context = CertificateContext {
+            profile: self.profile,
+            issuer: self.issuer,
+            crl_url: self.crl_url.as_deref(),
+            ocsp_url: self.ocsp_url.as_deref(),
+            cps_url: self.cps_url.as_deref(),
+            instruction: self.instruction.as_deref(),
+        };
+        ToBeSigned::new(self.encode()?, &Artifact::Certificate(context))
+    }
+
+    fn encode(&self) -> Result<Vec<u8>> {
         let bad = |e: der::Error| Error::malformed(WHAT, e);
         self.check()?;
         let spki = SubjectPublicKeyInfoOwned::from_der(self.spki_der).map_err(bad)?;
@@ -186,16 +199,13 @@ impl CertificateTemplate<'_> {
     }
 }
 
-/// Signs a TBSCertificate and returns the certificate, re-parsed and, if self-signed, verified.
+/// Signs a linted TBSCertificate and returns the certificate, re-parsed and verified.
 ///
 /// # Errors
-/// [`Error::Malformed`] if `to_be_signed` is not a TBSCertificate or names another algorithm than the
-/// key's, [`Error::Key`] if signing fails.
-pub fn sign_certificate(to_be_signed: &[u8], issuer_key: &dyn Signer) -> Result<Certificate> {
-    let der = Signed::sign(WHAT, to_be_signed, issuer_key)?;
-    let certificate = Certificate::from_der(&der)?;
-    Signed::from_der(WHAT, &der, der.len())?.verify(WHAT, issuer_key.public_key_der())?;
-    Ok(certificate)
+/// [`Error::Malformed`] if `to_be_signed` is not a TBSCertificate, [`Error::Key`] if it names another
+/// algorithm than the key's or signing fails.
+pub fn sign_certificate(to_be_signed: &ToBeSigned, issuer_key: &dyn Signer) -> Result<Certificate> {
+    Certificate::from_der(&Signed::sign(WHAT, to_be_signed, issuer_key)?)
 }
 
 /// The algorithm a key signs with here.

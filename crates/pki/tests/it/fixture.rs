@@ -180,7 +180,13 @@ pub fn issue(
 }
 
 pub fn crl(now: Timestamp, issuer: &Holder, revoked: &[RevokedEntry]) -> Crl {
-    let (this, next) = (now.plus_ms(-HOUR_MS), now.plus_ms(HOUR_MS));
+    // No list knows what comes after it.
+    let made = now.plus_ms(-HOUR_MS);
+    let this = revoked
+        .iter()
+        .map(|entry| entry.at)
+        .fold(made, Timestamp::max);
+    let next = now.plus_ms(HOUR_MS);
     let der = build_crl(&issuer.certificate, &issuer.key, 300, this, next, revoked).unwrap();
     Crl::from_der(&der).unwrap()
 }

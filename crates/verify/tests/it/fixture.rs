@@ -154,7 +154,10 @@ impl World {
 
     fn crls(&self, scenario: &Scenario) -> Vec<Crl> {
         let make = |issuer: &Holder, revoked: &[RevokedEntry]| {
-            let (this, next) = (NOW.plus_ms(-HOUR_MS), scenario.crl_next_update);
+            // No list knows what comes after it.
+            let made = NOW.plus_ms(-HOUR_MS);
+            let this = revoked.iter().map(|e| e.at).fold(made, Timestamp::max);
+            let next = scenario.crl_next_update;
             let der = build_crl(&issuer.certificate, &issuer.key, 3, this, next, revoked).unwrap();
             Crl::from_der(&der).unwrap()
         };

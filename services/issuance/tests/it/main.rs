@@ -1,6 +1,8 @@
 //! Issuing and revoking against a store in memory.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod ocsp;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -32,18 +34,26 @@ struct World {
     truth: Arc<MemoryObjects>,
     clock: Arc<ManualClock>,
     ledger: Ledger,
-    issuer: Issuer,
+    issuer: Arc<Issuer>,
+    /// The responder's and the seal's, as the ceremony makes them.
+    responder: (Certificate, MemoryKey),
+    seal: Certificate,
+    root: Certificate,
 }
 
-fn ca(profile: Profile, issuer: Option<(&Certificate, &MemoryKey)>) -> (Certificate, MemoryKey) {
+fn made(
+    now: Timestamp,
+    profile: Profile,
+    issuer: Option<(&Certificate, &MemoryKey)>,
+) -> (Certificate, MemoryKey) {
     let key = MemoryKey::generate().unwrap();
     let template = CertificateTemplate {
         profile,
-        serial: &[0x41; 16],
+        serial: &[0x40 + profile as u8; 20],
         subject: Subject::new(format!("{profile:?}")),
         spki_der: key.public_key_der(),
-        not_before: NOW.plus_ms(-HOUR_MS),
-        not_after: NOW.plus_ms(9_000 * HOUR_MS),
+        not_before: now.plus_ms(-HOUR_MS),
+        not_after: now.plus_ms(9_000 * HOUR_MS),
         issuer: issuer.map(|(certificate, _)| certificate),
         crl_url: None,
         ocsp_url: None,
@@ -58,42 +68,55 @@ fn ca(profile: Profile, issuer: Option<(&Certificate, &MemoryKey)>) -> (Certific
 
 impl World {
     async fn new() -> Self {
+        Self::at(NOW)
+    }
+
+    fn at(now: Timestamp) -> Self {
         let truth = Arc::new(MemoryObjects::new());
-        let clock = Arc::new(ManualClock::at(NOW));
+        let clock = Arc::new(ManualClock::at(now));
         let ledger = Ledger::new(truth.clone(), clock.clone(), Arc::new(SystemRandom));
-        let (root, root_key) = ca(Profile::RootCa, None);
-        let (certificate, key) = ca(Profile::IssuingCa, Some((&root, &root_key)));
+        let (root, root_key) = made(now, Profile::RootCa, None);
+        let (certificate, key) = made(now, Profile::IssuingCa, Some((&root, &root_key)));
+        let below = |profile| made(now, profile, Some((&certificate, &key)));
+        let (responder, (seal, _)) = (below(Profile::OcspResponder), below(Profile::Seal));
         let root_crl =
-            build_crl(&root, &root_key, 1, NOW, NOW.plus_ms(2_000 * HOUR_MS), &[]).unwrap();
+            build_crl(&root, &root_key, 1, now, now.plus_ms(2_000 * HOUR_MS), &[]).unwrap();
         let root_crl = Crl::from_der(&root_crl).unwrap();
         let settings = Settings {
             crl_url: "http://crl.example/".to_owned(),
+            ocsp_url: Some("http://ocsp.example/".to_owned()),
             cps_url: None,
             reliance_limit: None,
             event_validity_ms: 24 * HOUR_MS,
             crl_validity_ms: 24 * HOUR_MS,
             crl_period_ms: HOUR_MS,
         };
-        let authority = Authority::new(Box::new(key), certificate, root, root_crl, settings);
+        let authority =
+            Authority::new(Box::new(key), certificate, root.clone(), root_crl, settings);
+        let ceremony = vec![responder.0.clone(), seal.clone()];
+        let authority = authority.unwrap().with_ceremony_certificates(ceremony);
         let authority = Arc::new(authority.unwrap());
         let crls = Arc::new(CrlPublisher::new(
             authority.clone(),
             truth.clone(),
             clock.clone(),
         ));
-        let issuer = Issuer {
+        let issuer = Arc::new(Issuer {
             authority,
             crls,
             truth: truth.clone(),
             ledger: ledger.clone(),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
-        };
+        });
         Self {
             truth,
             clock,
             ledger,
             issuer,
+            responder,
+            seal,
+            root,
         }
     }
 
@@ -142,7 +165,8 @@ impl World {
             },
         };
         let item = Item::new("t".into(), Purpose::Neutral, None, None, vec![artifact]).unwrap();
-        let id = SubmissionId::new(NOW, [party.len() as u8; 10]);
+        let now = self.issuer.clock.now();
+        let id = SubmissionId::new(now, [party.len() as u8; 10]);
         let submission = Submission::new(SubmissionDraft {
             id,
             tenant: TenantId::parse("acme").unwrap(),

@@ -129,6 +129,8 @@ impl Platform {
             &self.path("secret/passphrase"),
             "--crl-url",
             &format!("{}/crl/issuing.crl", self.url("ISSUANCE")),
+            "--ocsp-url",
+            &format!("{}/ocsp", self.url("ISSUANCE")),
         ]));
         let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/local");
         let common = fs::read_to_string(local.join("common.toml.in")).unwrap();

@@ -75,6 +75,10 @@ struct Evidence {
     taken_us: i64,
 }
 
+fn refusal(doubt: Doubt) -> Error {
+    Error::unavailable(format!("{doubt}; nothing is stamped"))
+}
+
 impl ClockLease {
     /// For sources of these names; not trusted yet.
     #[must_use]
@@ -209,7 +213,17 @@ impl ClockLease {
             Ok(_) => state.period.times_given += 1,
             Err(doubt) => state.period.refused(*doubt),
         }
-        given.map_err(|doubt| Error::unavailable(format!("{doubt}; nothing is stamped")))
+        given.map_err(refusal)
+    }
+
+    /// Whether the lease holds, for those who do not want the time: leaves no trace in the clock log.
+    ///
+    /// # Errors
+    /// `Unavailable`, with the [`Doubt`].
+    pub fn holds(&self) -> Result<()> {
+        let mut state = self.state();
+        let reading = self.reader.read();
+        self.give(&mut state, &reading).map(drop).map_err(refusal)
     }
 
     /// What happened since the last call, to be written down.

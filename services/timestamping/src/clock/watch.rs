@@ -56,7 +56,7 @@ async fn ask(ctx: &Context, lease: &ClockLease, place: usize, mut source: Source
 async fn renew(ctx: &Context, lease: &ClockLease) {
     while !ctx.shutdown.is_requested() {
         lease.renew();
-        ctx.readiness.set(CLOCK_LEASE, lease.now().map(drop));
+        ctx.readiness.set(CLOCK_LEASE, lease.holds());
         pause(ctx, TICK).await;
     }
 }
