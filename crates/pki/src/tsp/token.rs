@@ -7,6 +7,7 @@ use probity_domain::Timestamp;
 use super::Imprint;
 use super::structures::{Accuracy, TstInfoValue};
 use crate::cms::{Encoding, Parsed};
+use crate::crl::Crl;
 use crate::digest::HashAlgorithm;
 use crate::x509::{Certificate, magnitude};
 use crate::{Error, Result, oid};
@@ -27,6 +28,8 @@ pub struct TstInfo {
     pub ordering: bool,
     /// Contents octets of the INTEGER, as in [`super::TimeStampReq::nonce`].
     pub nonce: Option<Vec<u8>>,
+    /// Contents of the extension [`oid::CLOCK_EVIDENCE`], undecoded.
+    pub clock_evidence: Option<Vec<u8>>,
 }
 
 /// A parsed time-stamp token. Nothing is verified by parsing.
@@ -75,6 +78,18 @@ impl TimeStampToken {
     #[must_use]
     pub fn certificates(&self) -> &[Certificate] {
         &self.parsed.certificates
+    }
+
+    /// All revocation lists inside. Untrusted until verified.
+    #[must_use]
+    pub fn crls(&self) -> &[Crl] {
+        &self.parsed.crls
+    }
+
+    /// The hash function inside the token's signature.
+    #[must_use]
+    pub fn digest_algorithm(&self) -> HashAlgorithm {
+        self.parsed.hash
     }
 
     /// Verifies imprint, signature, ESS binding and that the signer is a time-stamping unit valid at
@@ -147,6 +162,12 @@ impl TstInfo {
                 .transpose()?,
             ordering: value.ordering,
             nonce: value.nonce.as_ref().map(|nonce| nonce.as_bytes().to_vec()),
+            clock_evidence: value
+                .extensions
+                .iter()
+                .flatten()
+                .find(|extension| extension.extn_id == oid::CLOCK_EVIDENCE)
+                .map(|extension| extension.extn_value.as_bytes().to_vec()),
         })
     }
 }
