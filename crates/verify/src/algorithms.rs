@@ -87,7 +87,13 @@ fn uses(parts: &Parts, paths: &Paths<'_>, policy: &Policy) -> Vec<Use> {
     }
     if let Some(event) = parts.event.read() {
         let signed_at = event.proven_time(policy).unwrap_or(now);
-        signature(event, paths.signer, ("signature", "签名"), signed_at, &mut add);
+        signature(
+            event,
+            paths.signer,
+            ("signature", "签名"),
+            signed_at,
+            &mut add,
+        );
         if let Some(stamp) = &event.stamp {
             let imprint = stamp.token.tst_info().imprint.algorithm.name().to_owned();
             let what = ("time-stamp", "时间戳");
@@ -140,7 +146,8 @@ fn path(
         if !is_root {
             let hash = signature_hash(certificate.der());
             add(
-                hash.map(|hash| hash.name().to_owned()).unwrap_or_else(unknown),
+                hash.map(|hash| hash.name().to_owned())
+                    .unwrap_or_else(unknown),
                 what,
                 at,
             );

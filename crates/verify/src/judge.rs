@@ -64,8 +64,16 @@ fn check_container(diagnostic: &Diagnostic, policy: &Policy) -> Outcome {
         member.size_bytes > limits.ratio_free_bytes && member.size_bytes > allowed
     });
     let broken = [
-        (count as u64 > limits.members_max, "number of members", limits.members_max),
-        (total > limits.total_bytes_max, "unpacked size", limits.total_bytes_max),
+        (
+            count as u64 > limits.members_max,
+            "number of members",
+            limits.members_max,
+        ),
+        (
+            total > limits.total_bytes_max,
+            "unpacked size",
+            limits.total_bytes_max,
+        ),
         (inflated, "compression ratio", limits.ratio_max),
     ];
     if let Some((_, what, limit)) = broken.into_iter().find(|(broken, ..)| *broken) {
@@ -295,9 +303,9 @@ impl Findings {
             .into_iter()
             .map(|name| self.settle(name, required(name)))
             .collect();
-        let undecided = checks.iter().filter(|check| {
-            check.result == CheckResult::Indeterminate && required(check.name)
-        });
+        let undecided = checks
+            .iter()
+            .filter(|check| check.result == CheckResult::Indeterminate && required(check.name));
         let missing: Vec<Missing> = undecided
             .map(|check| Missing {
                 check: check.name,

@@ -35,8 +35,7 @@ pub fn check(
         let words = Text::new("it does not say when it was made", "未说明封签时间");
         return (CheckResult::Indeterminate, words);
     };
-    let too_early =
-        event_time.is_some_and(|time| at.plus_ms(policy.clock_tolerance_ms) < time);
+    let too_early = event_time.is_some_and(|time| at.plus_ms(policy.clock_tolerance_ms) < time);
     if too_early || at > policy.latest() {
         let words = Text::new(
             format!("sealed at {at}{en}, before the evidence or after the verification"),
@@ -45,7 +44,14 @@ pub fn check(
         return (CheckResult::Failed, words);
     }
     let (leaf, others) = (&signer.certificate, signed.data.certificates());
-    let path = validate(leaf, others, &policy.roots, by_lists(crls), at, Purpose::Seal);
+    let path = validate(
+        leaf,
+        others,
+        &policy.roots,
+        by_lists(crls),
+        at,
+        Purpose::Seal,
+    );
     match path {
         Ok(path) => {
             let (subject, root) = (leaf.subject(), root_name(&path));

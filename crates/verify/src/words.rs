@@ -105,16 +105,15 @@ pub const fn check(name: CheckName, lang: Lang) -> &'static str {
         ),
         CheckName::LogInclusion => lang.pick("Deposited in the public log", "已存入公开日志"),
         CheckName::DeliverySeal => lang.pick("Delivery seal on the package", "送达封签"),
-        CheckName::Algorithms => {
-            lang.pick("Cryptographic methods are strong enough", "密码算法强度足够")
-        }
+        CheckName::Algorithms => lang.pick(
+            "Cryptographic methods are strong enough",
+            "密码算法强度足够",
+        ),
         CheckName::Identity => lang.pick("Identity of the submitter", "提交人身份核验"),
         CheckName::Agreement => lang.pick("Agreement on the electronic form", "电子形式的约定"),
         CheckName::Intent => lang.pick("Intent behind this instruction", "本次指令的真实意愿"),
         CheckName::ProcessLog => lang.pick("Record of how it was captured", "取证过程记录"),
-        CheckName::SubmitterSignature => {
-            lang.pick("Submitter's own signature", "提交人自有签名")
-        }
+        CheckName::SubmitterSignature => lang.pick("Submitter's own signature", "提交人自有签名"),
         CheckName::ClockEvidence => {
             lang.pick("Record of the time-stamp's clock", "时间戳的时钟记录")
         }

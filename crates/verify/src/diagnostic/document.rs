@@ -151,7 +151,11 @@ impl Diagnostic {
             (ContainerResult::Opened, None) => Container::Opened,
             (ContainerResult::Refused, Some(reason)) => Container::Refused(reason),
             (ContainerResult::Unreadable, Some(reason)) => Container::Unreadable(reason),
-            _ => return Err(bad("a container that opened has no reason, others have one")),
+            _ => {
+                return Err(bad(
+                    "a container that opened has no reason, others have one",
+                ));
+            }
         };
         let diagnostic = Self {
             source: Source::Diagnostic,

@@ -33,7 +33,10 @@ impl Verdict {
         for check in &self.checks {
             let (result, name) = (check.result.as_str(), check.name.as_str());
             let (reason, clause) = (check.reason.get(lang), check.name.clause());
-            put(&mut out, &format!("{result:<13} {name:<22} {reason} [{clause}]"));
+            put(
+                &mut out,
+                &format!("{result:<13} {name:<22} {reason} [{clause}]"),
+            );
         }
         for missing in &self.missing {
             let (name, reason) = (missing.check.as_str(), missing.reason.get(lang));

@@ -41,7 +41,10 @@ impl Verdict {
         let terms = glossary::of(&page, lang);
         put(&mut page, lang.pick("Terms used", "用语说明"));
         for (term, means) in terms {
-            put(&mut page, &format!("  {term}{}{means}", lang.pick(": ", "：")));
+            put(
+                &mut page,
+                &format!("  {term}{}{means}", lang.pick(": ", "：")),
+            );
         }
         page
     }
@@ -73,7 +76,10 @@ impl Verdict {
         fact(lang.pick("Who submitted it", "提交人"), who);
         fact(lang.pick("What it is", "标题"), self.title.clone());
         fact(
-            lang.pick("Since when it has existed unchanged", "自何时起存在且未改动"),
+            lang.pick(
+                "Since when it has existed unchanged",
+                "自何时起存在且未改动",
+            ),
             when,
         );
         fact(lang.pick("Where it is deposited", "存证于"), place);
@@ -97,7 +103,10 @@ impl Verdict {
     fn put_files(&self, page: &mut String, lang: Lang) {
         put(
             page,
-            lang.pick("Files, with their SHA3-256 digests", "文件及其 SHA3-256 摘要"),
+            lang.pick(
+                "Files, with their SHA3-256 digests",
+                "文件及其 SHA3-256 摘要",
+            ),
         );
         for what in self.what.iter().take(FILES_SHOWN) {
             let bytes = lang.pick("bytes", "字节");
@@ -143,7 +152,10 @@ impl Verdict {
             for missing in &self.missing {
                 let colon = lang.pick(": ", "：");
                 let name = words::check(missing.check, lang);
-                put(page, &format!("  - {name}{colon}{}", missing.reason.get(lang)));
+                put(
+                    page,
+                    &format!("  - {name}{colon}{}", missing.reason.get(lang)),
+                );
             }
         }
         put(page, "");

@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    fn crls(&self, scenario: &Scenario) -> Vec<Crl> {
+    pub fn crls(&self, scenario: &Scenario) -> Vec<Crl> {
         let make = |issuer: &Holder, revoked: &[RevokedEntry]| {
             let (this, next) = (NOW.plus_ms(-HOUR_MS), scenario.crl_next_update);
             let der = build_crl(&issuer.certificate, &issuer.key, 3, this, next, revoked).unwrap();
@@ -397,7 +397,7 @@ pub fn stated(name: &str, bytes: &[u8]) -> StatedArtifact {
     }
 }
 
-fn issue(
+pub fn issue(
     profile: Profile,
     subject: Subject,
     serial: &[u8],

@@ -1,0 +1,205 @@
+//! What stands beside the evidence: the submitter's own signature and the court's receipt.
+
+use std::io::Cursor;
+
+use probity_domain::{Sha3_256, Timestamp};
+use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
+use probity_pki::digest::HashAlgorithm;
+use probity_pki::package::EVENT_MANIFEST;
+use probity_pki::x509::{Profile, Subject};
+use probity_verify::{
+    CheckName, CheckResult, Diagnostic, Limits, Overall, Policy, SignedReceipt, Verdict, examine,
+    judge, measure_file, verify_package,
+};
+
+use crate::fixture::{HOUR_MS, Holder, NOW, World, check, container, failed, issue, result};
+
+const SUBMITTER_SIGNATURE: &str = "META-INF/submitter-signature001.p7s";
+
+/// Somebody with an authority of its own.
+struct Other {
+    world: World,
+    signing: Holder,
+}
+
+impl Other {
+    fn new(name: &str) -> Self {
+        let world = World::new();
+        let (subject, issuer) = (Subject::new(name), Some(&world.issuing));
+        let signing = issue(Profile::CourtSigning, subject, &[0x51; 16], issuer, None);
+        Self { world, signing }
+    }
+
+    fn sign(&self, content: &[u8], signing_time: Timestamp) -> Vec<u8> {
+        let request = SignRequest {
+            content,
+            signer: &self.signing.certificate,
+            extra_certificates: std::slice::from_ref(&self.world.issuing.certificate),
+            crls: &self.world.crls(&self.world.scenario()),
+            signing_time,
+            commitment: CommitmentType::ProofOfOrigin,
+            instruction_digest: None,
+        };
+        sign_detached(&request, &self.signing.key).unwrap()
+    }
+
+    fn roots(&self) -> Vec<probity_pki::x509::Certificate> {
+        vec![self.world.root.certificate.clone()]
+    }
+}
+
+fn with_submitter_signature(world: &World, make: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let mut scenario = world.scenario();
+    scenario.sealed = false;
+    let mut members = world.members(&scenario);
+    let manifest = members.iter().find(|(name, _)| name == EVENT_MANIFEST);
+    let signature = make(&manifest.unwrap().1);
+    members.push((SUBMITTER_SIGNATURE.to_owned(), signature));
+    world.seal(&scenario, &mut members);
+    container(&members)
+}
+
+#[test]
+fn a_submitters_own_signature_counts_by_its_own_roots() {
+    let (world, vendor) = (World::new(), Other::new("Vendor"));
+    let bytes = with_submitter_signature(&world, |manifest| vendor.sign(manifest, NOW));
+    let mut policy = world.policy();
+    let verdict = verify_package(Cursor::new(&bytes), &policy);
+    // Not required: undecided without spoiling the rest.
+    assert_eq!(
+        result(&verdict, CheckName::SubmitterSignature),
+        CheckResult::Indeterminate
+    );
+    assert_eq!(verdict.overall, Overall::Valid);
+    policy.submitter_roots = vendor.roots();
+    let verdict = verify_package(Cursor::new(&bytes), &policy);
+    let found = check(&verdict, CheckName::SubmitterSignature);
+    assert_eq!(found.result, CheckResult::Passed);
+    assert!(found.reason.en.contains("Vendor"), "{found:?}");
+    policy.submitter_roots = Other::new("Vendor").roots();
+    let verdict = verify_package(Cursor::new(&bytes), &policy);
+    assert_eq!(failed(&verdict), [CheckName::SubmitterSignature]);
+}
+
+#[test]
+fn a_submitters_bad_signature_makes_the_package_invalid() {
+    let (world, vendor) = (World::new(), Other::new("Vendor"));
+    let mut policy = world.policy();
+    policy.submitter_roots = vendor.roots();
+    let cases: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 5] = [
+        ("digest differs", &|_| vendor.sign(b"something else", NOW)),
+        ("expired", &|m| vendor.sign(m, NOW.plus_ms(-2 * HOUR_MS))),
+        ("after the verification", &|m| {
+            vendor.sign(m, NOW.plus_ms(2 * HOUR_MS))
+        }),
+        ("malformed", &|m| [vendor.sign(m, NOW), vec![0]].concat()),
+        ("malformed", &|_| Vec::new()),
+    ];
+    for (said, make) in cases {
+        let bytes = with_submitter_signature(&world, make);
+        let verdict = verify_package(Cursor::new(&bytes), &policy);
+        assert_eq!(failed(&verdict), [CheckName::SubmitterSignature], "{said}");
+        let reason = &check(&verdict, CheckName::SubmitterSignature).reason.en;
+        let not_yet = said == "expired" && reason.contains("not valid yet");
+        assert!(reason.contains(said) || not_yet, "{said}: {reason}");
+    }
+}
+
+/// A receipt as a court writes it, for this package.
+fn receipt(world: &World, bytes: &[u8]) -> serde_json::Value {
+    let digest = HashAlgorithm::Sha3_256.digest(bytes);
+    serde_json::json!({
+        "format": "probity.receipt/1",
+        "delivery": "0192d7a4-5b1e-7c3a-8f00-0123456789ab",
+        "recipient": "hangzhou",
+        "evidence": world.scenario().statement.evidence_number.to_string(),
+        "package_sha256": "ab".repeat(32),
+        "content_sha3_256": Sha3_256(digest.try_into().unwrap()).to_hex(),
+        "scope": "technical_conformity_confirmed",
+        "received_at": NOW.plus_ms(HOUR_MS / 2).to_rfc3339(),
+        "place": "Hangzhou",
+    })
+}
+
+fn judged(bytes: &[u8], receipt: Option<SignedReceipt>, policy: &Policy) -> Verdict {
+    let mut measured = examine(Cursor::new(bytes), Limits::default());
+    measured.file = Some(measure_file(Cursor::new(bytes)).unwrap());
+    measured.receipt = receipt;
+    let kept = Diagnostic::parse(measured.to_json().as_bytes()).unwrap();
+    let verdict = judge(&measured, policy);
+    assert_eq!(judge(&kept, policy).checks, verdict.checks);
+    verdict
+}
+
+fn signed(court: &Other, receipt: &serde_json::Value) -> Option<SignedReceipt> {
+    let document = receipt.to_string().into_bytes();
+    let signature = court.sign(&document, NOW.plus_ms(HOUR_MS / 2));
+    Some(SignedReceipt {
+        document,
+        signature,
+    })
+}
+
+#[test]
+fn a_courts_receipt_is_for_this_very_package() {
+    let (world, court) = (World::new(), Other::new("Court"));
+    let bytes = container(&world.members(&world.scenario()));
+    let good = receipt(&world, &bytes);
+    let mut policy = world.policy();
+    let verdict = judged(&bytes, signed(&court, &good), &policy);
+    assert_eq!(
+        result(&verdict, CheckName::Receipt),
+        CheckResult::Indeterminate
+    );
+    policy.recipient_roots = court.roots();
+    let verdict = judged(&bytes, signed(&court, &good), &policy);
+    let found = check(&verdict, CheckName::Receipt);
+    assert_eq!(found.result, CheckResult::Passed, "{found:?}");
+    assert!(found.reason.en.contains("hangzhou received it at"));
+    let verdict = judged(&bytes, None, &policy);
+    assert_eq!(
+        result(&verdict, CheckName::Receipt),
+        CheckResult::NotPresent
+    );
+}
+
+#[test]
+fn a_receipt_for_something_else_fails() {
+    let (world, court) = (World::new(), Other::new("Court"));
+    let bytes = container(&world.members(&world.scenario()));
+    let good = receipt(&world, &bytes);
+    let mut policy = world.policy();
+    policy.recipient_roots = court.roots();
+    for (field, value, said) in [
+        ("evidence", "PB1-00000", "other evidence"),
+        ("content_sha3_256", &"00".repeat(32), "another digest"),
+        ("content_sha3_256", "00", "not readable"),
+        ("format", "probity.receipt/2", "format"),
+        ("scope", "everything", "scope"),
+        ("received_at", "yesterday", "not readable"),
+        ("package_sha256", "none", "not readable"),
+        ("extra", "field", "unknown field"),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = value.into();
+        let verdict = judged(&bytes, signed(&court, &bad), &policy);
+        assert_eq!(failed(&verdict), [CheckName::Receipt], "{field}");
+        let reason = &check(&verdict, CheckName::Receipt).reason.en;
+        assert!(reason.contains(said), "{field}: {reason}");
+    }
+    // A signature of another court, or over another document.
+    let verdict = judged(&bytes, signed(&Other::new("Court"), &good), &policy);
+    assert_eq!(failed(&verdict), [CheckName::Receipt]);
+    let mut changed = signed(&court, &good).unwrap();
+    changed.document.push(b' ');
+    let verdict = judged(&bytes, Some(changed), &policy);
+    assert_eq!(failed(&verdict), [CheckName::Receipt]);
+    // Arrival alone says nothing about the contents (ETA s.14).
+    let mut arrival = good;
+    arrival.as_object_mut().unwrap().remove("content_sha3_256");
+    let verdict = judged(&bytes, signed(&court, &arrival), &policy);
+    assert_eq!(
+        result(&verdict, CheckName::Receipt),
+        CheckResult::Indeterminate
+    );
+}
