@@ -82,6 +82,7 @@ impl TimeStampAuthority {
             signer: &self.certificate,
             certificates,
             crls: &[],
+            ocsp: &[],
             attributes: vec![],
         };
         let der = build(parts, key)?;
