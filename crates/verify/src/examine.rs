@@ -15,14 +15,23 @@ use crate::verdict::Source;
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// Small members whose bytes the judgement needs.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 9] = [
     package::STATEMENT,
     package::EVENT_MANIFEST,
     package::EVENT_SIGNATURE,
     package::SEAL_MANIFEST,
     package::SEAL_SIGNATURE,
+    package::SUBMITTER_MANIFEST,
+    package::SUBMITTER_SIGNATURE,
     package::CHECKPOINT,
     package::INCLUSION,
+];
+
+/// Whose digests must be computed.
+const MANIFESTS: [&str; 3] = [
+    package::EVENT_MANIFEST,
+    package::SEAL_MANIFEST,
+    package::SUBMITTER_MANIFEST,
 ];
 
 /// What every file is hashed with, whatever the manifests name.
@@ -36,7 +45,7 @@ pub fn examine<R: Read + Seek>(reader: R, limits: Limits) -> Diagnostic {
         Err(e) => return nothing(Container::Refused(Text::error(&e))),
     };
     let (documents, unread) = read_documents(&mut container);
-    let manifests: Vec<Manifest> = [package::EVENT_MANIFEST, package::SEAL_MANIFEST]
+    let manifests: Vec<Manifest> = MANIFESTS
         .into_iter()
         .filter_map(|name| documents.iter().find(|document| document.name == name))
         .filter_map(|document| Manifest::parse(&document.bytes).ok())
@@ -96,10 +105,6 @@ fn nothing(container: Container) -> Diagnostic {
     }
 }
 
-fn is_document(name: &str) -> bool {
-    DOCUMENTS.contains(&name) || crate::submitter::is_member(name)
-}
-
 /// The documents, and why one could not be read.
 fn read_documents<R: Read + Seek>(
     container: &mut ContainerReader<R>,
@@ -108,7 +113,7 @@ fn read_documents<R: Read + Seek>(
         .members()
         .iter()
         .map(|member| member.name.clone())
-        .filter(|name| is_document(name))
+        .filter(|name| DOCUMENTS.contains(&name.as_str()))
         .collect();
     let (mut documents, mut unread) = (Vec::new(), BTreeMap::new());
     for name in names {

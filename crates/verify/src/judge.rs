@@ -114,10 +114,6 @@ impl Case<'_> {
         findings.note(CheckName::DeliverySeal, self.check_seal());
         self.check_statement(findings);
         findings.note(
-            CheckName::SubmitterSignature,
-            submitter::check(self.diagnostic, policy),
-        );
-        findings.note(
             CheckName::ClockEvidence,
             clock::check(event.and_then(|event| event.stamp.as_ref())),
         );
@@ -139,9 +135,9 @@ impl Case<'_> {
         findings: &mut Findings,
     ) -> (Vec<Certificate>, Vec<Certificate>) {
         let policy = self.policy;
-        // Lists made later know of more revocations, dated back to before the signature.
-        let mut crls = signed.crls();
-        crls.extend(self.parts.seal.read().iter().flat_map(|seal| seal.crls()));
+        let kept = signed
+            .status()
+            .and(self.parts.seal.read().map(Signed::status));
         let (path, unit_path) = (signed.path(policy), signed.unit_path(policy));
         for (name, outcome) in [
             (CheckName::Signature, signature::check_signature(signed)),
@@ -155,7 +151,7 @@ impl Case<'_> {
             ),
             (
                 CheckName::TimeStampStatus,
-                signature::check_unit_status(signed, &crls, policy),
+                signature::check_unit_status(signed, &kept, policy),
             ),
             (
                 CheckName::SigningCertificate,
@@ -163,7 +159,7 @@ impl Case<'_> {
             ),
             (
                 CheckName::CertificateStatus,
-                signature::check_status(signed, &crls, policy),
+                signature::check_status(signed, &kept, policy),
             ),
             (CheckName::KeyUsage, signature::check_usage(signed, policy)),
         ] {
@@ -185,10 +181,9 @@ impl Case<'_> {
             }
             (Part::Read(seal), Part::Read(_)) => {
                 let event = parts.event.read();
-                let mut crls = seal.crls();
-                crls.extend(event.iter().flat_map(|event| event.crls()));
+                let kept = seal.status().and(event.map(Signed::status));
                 let time = event.and_then(|event| event.proven_time(self.policy));
-                seal::check(seal, &crls, time, self.policy)
+                seal::check(seal, &kept, time, self.policy)
             }
             _ if parts.seal.is_absent() && parts.seal_manifest.is_absent() => {
                 let words = Text::new("the package is not sealed", "证据包未加封签");
@@ -232,6 +227,10 @@ impl Case<'_> {
             (CheckName::Agreement, stated::agreement(statement)),
             (CheckName::Intent, stated::intent(statement, when, policy)),
             (CheckName::ProcessLog, stated::process_log(statement)),
+            (
+                CheckName::SubmitterSignature,
+                submitter::check(statement, &self.members, self.parts, policy),
+            ),
             (
                 CheckName::Receipt,
                 receipt::check(self.diagnostic, statement.evidence_number, policy),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use probity_pki::asic::{MIMETYPE_MEMBER, Manifest};
 use probity_pki::package::{
     ARTIFACTS, CHECKPOINT, EVENT_MANIFEST, EVENT_SIGNATURE, INCLUSION, SEAL_MANIFEST,
-    SEAL_SIGNATURE, STATEMENT,
+    SEAL_SIGNATURE, STATEMENT, SUBMITTER_INSTRUCTION, SUBMITTER_MANIFEST, SUBMITTER_SIGNATURE,
 };
 
 use crate::check::CheckResult;
@@ -38,6 +38,11 @@ pub fn check(members: &Members<'_>, parts: &Parts) -> Outcome {
     let manifests = [
         (&parts.event_manifest, EVENT_MANIFEST, EVENT_SIGNATURE),
         (&parts.seal_manifest, SEAL_MANIFEST, SEAL_SIGNATURE),
+        (
+            &parts.submitter_manifest,
+            SUBMITTER_MANIFEST,
+            SUBMITTER_SIGNATURE,
+        ),
     ];
     for (part, name, signature) in manifests {
         match part {
@@ -110,9 +115,18 @@ fn is_covered(name: &str, event: &Manifest, seal: Option<&Manifest>) -> bool {
     if name == STATEMENT || name.starts_with(ARTIFACTS) {
         return event.reference(name).is_some();
     }
-    // The log signs its own checkpoint, and the proof is checked against that; a signature signs itself.
-    let own = [EVENT_MANIFEST, EVENT_SIGNATURE, CHECKPOINT, INCLUSION].contains(&name)
-        || crate::submitter::is_signature(name);
+    // The log signs its own checkpoint, and the proof is checked against that; the statement names the
+    // submitter's own signature and what it covers by their digests.
+    let own = [
+        EVENT_MANIFEST,
+        EVENT_SIGNATURE,
+        CHECKPOINT,
+        INCLUSION,
+        SUBMITTER_INSTRUCTION,
+        SUBMITTER_MANIFEST,
+        SUBMITTER_SIGNATURE,
+    ]
+    .contains(&name);
     match seal {
         Some(seal) => seal.reference(name).is_some(),
         None => own || event.reference(name).is_some(),

@@ -2,7 +2,8 @@
 
 use probity_pki::asic::Manifest;
 use probity_pki::package::{
-    EVENT_MANIFEST, EVENT_SIGNATURE, SEAL_MANIFEST, SEAL_SIGNATURE, STATEMENT,
+    EVENT_MANIFEST, EVENT_SIGNATURE, SEAL_MANIFEST, SEAL_SIGNATURE, STATEMENT, SUBMITTER_MANIFEST,
+    SUBMITTER_SIGNATURE,
 };
 use probity_pki::statement::Statement;
 
@@ -24,6 +25,8 @@ pub struct Parts {
     pub event: Part<Signed>,
     pub seal_manifest: Part<Manifest>,
     pub seal: Part<Signed>,
+    pub submitter_manifest: Part<Manifest>,
+    pub submitter: Part<Signed>,
     pub statement: Part<Statement>,
 }
 
@@ -40,6 +43,8 @@ impl Parts {
             event: signed(EVENT_SIGNATURE, EVENT_MANIFEST),
             seal_manifest: manifest(SEAL_MANIFEST),
             seal: signed(SEAL_SIGNATURE, SEAL_MANIFEST),
+            submitter_manifest: manifest(SUBMITTER_MANIFEST),
+            submitter: signed(SUBMITTER_SIGNATURE, SUBMITTER_MANIFEST),
             statement: Part::of(diagnostic, STATEMENT, Statement::parse),
         }
     }

@@ -2,13 +2,13 @@
 
 use probity_domain::{EvidenceId, ReceiptScope, Sha3_256, Sha256, Timestamp};
 use probity_pki::digest::HashAlgorithm;
-use probity_pki::path::Purpose;
+use probity_pki::path::{Purpose, Revocation};
 use serde::Deserialize;
 
 use crate::check::CheckResult;
 use crate::diagnostic::Diagnostic;
 use crate::policy::Policy;
-use crate::signature::{Outcome, Signed, by_lists, path_failure, root_name, validate};
+use crate::signature::{Outcome, Signed, path_failure, root_name, validate};
 use crate::text::Text;
 
 /// The only accepted value of `format`.
@@ -158,12 +158,12 @@ fn signed_by(signed: &Signed, policy: &Policy) -> Result<(String, String), Outco
         );
         return Err((CheckResult::Failed, words));
     }
-    let crls = signed.crls();
-    // A court's own authority need not publish lists; if lists travel with the receipt they count.
-    let revocation = if crls.is_empty() {
-        probity_pki::path::Revocation::NotChecked
+    let kept = signed.status();
+    // A court's own authority need not publish status; what travels with the receipt counts.
+    let revocation = if kept.is_empty() {
+        Revocation::NotChecked
     } else {
-        by_lists(&crls)
+        kept.revocation()
     };
     let leaf = &signer.certificate;
     let others = signed.data.certificates();

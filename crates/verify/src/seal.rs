@@ -1,13 +1,12 @@
 //! The delivery seal over the whole package.
 
 use probity_domain::Timestamp;
-use probity_pki::crl::Crl;
 use probity_pki::path::Purpose;
 
 use crate::check::CheckResult;
 use crate::policy::Policy;
 use crate::signature::{
-    Outcome, Signed, by_lists, check_time_stamp, path_failure, root_name, validate,
+    Outcome, Signed, Status, check_time_stamp, path_failure, root_name, validate,
 };
 use crate::text::Text;
 
@@ -16,7 +15,7 @@ use crate::text::Text;
 /// evidence's own time or after the verification.
 pub fn check(
     signed: &Signed,
-    crls: &[Crl],
+    kept: &Status,
     event_time: Option<Timestamp>,
     policy: &Policy,
 ) -> Outcome {
@@ -25,7 +24,7 @@ pub fn check(
         Err(words) => return (CheckResult::Failed, words.clone()),
     };
     let (at, en, zh) = if signed.stamp.is_some() {
-        match sealed_at(signed, crls, policy) {
+        match sealed_at(signed, kept, policy) {
             Ok(time) => (time, "", ""),
             Err(outcome) => return outcome,
         }
@@ -48,7 +47,7 @@ pub fn check(
         leaf,
         others,
         &policy.roots,
-        by_lists(crls),
+        kept.revocation(),
         at,
         Purpose::Seal,
     );
@@ -66,12 +65,12 @@ pub fn check(
 }
 
 /// The time a seal's own time-stamp proves; its unit is held to the same as the evidence's.
-fn sealed_at(signed: &Signed, crls: &[Crl], policy: &Policy) -> Result<Timestamp, Outcome> {
+fn sealed_at(signed: &Signed, kept: &Status, policy: &Policy) -> Result<Timestamp, Outcome> {
     let Some((_, unit, at)) = signed.proven(policy) else {
         return Err(check_time_stamp(signed, policy));
     };
     let (others, purpose) = (signed.certificates(), Purpose::TimeStamping);
-    validate(unit, &others, &policy.roots, by_lists(crls), at, purpose)
+    validate(unit, &others, &policy.roots, kept.revocation(), at, purpose)
         .map(|_| at)
         .map_err(|e| path_failure(&e, &policy.roots))
 }

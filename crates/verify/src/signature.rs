@@ -4,6 +4,7 @@ use probity_domain::Timestamp;
 use probity_pki::Error;
 use probity_pki::cms::{SignedData, VerifiedSigner, verify_detached_content};
 use probity_pki::crl::Crl;
+use probity_pki::ocsp::OcspResponse;
 use probity_pki::path::{PathError, Purpose, Revocation, validate_path};
 use probity_pki::tsp::TimeStampToken;
 use probity_pki::x509::Certificate;
@@ -20,6 +21,36 @@ pub struct Signed {
     /// Whether signature value, message digest and binding of the certificate hold (RFC 5652 5.6).
     pub signer: Result<VerifiedSigner, Text>,
     pub stamp: Option<Stamp>,
+}
+
+/// Revocation lists and OCSP responses. Untrusted until a path is validated with them.
+#[derive(Default)]
+pub struct Status {
+    pub crls: Vec<Crl>,
+    pub ocsp: Vec<OcspResponse>,
+}
+
+impl Status {
+    /// Responses or lists made later know of more revocations, dated back to before the signature.
+    pub fn and(mut self, other: Option<Self>) -> Self {
+        if let Some(other) = other {
+            self.crls.extend(other.crls);
+            self.ocsp.extend(other.ocsp);
+        }
+        self
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.crls.is_empty() && self.ocsp.is_empty()
+    }
+
+    pub fn revocation(&self) -> Revocation<'_> {
+        Revocation::Kept {
+            crls: &self.crls,
+            ocsp: &self.ocsp,
+            tolerance_ms: 0,
+        }
+    }
 }
 
 /// The signature time-stamp.
@@ -73,10 +104,21 @@ impl Signed {
         all.cloned().collect()
     }
 
-    /// Every revocation list that travels with the signature, the token's included.
-    pub fn crls(&self) -> Vec<Crl> {
-        let stamped = self.stamp.iter().flat_map(|s| s.token.crls());
-        self.data.crls().iter().chain(stamped).cloned().collect()
+    /// What travels with the signature about revocation, the token's included.
+    pub fn status(&self) -> Status {
+        let tokens = || self.stamp.iter().map(|stamp| &stamp.token);
+        let crls = tokens().flat_map(|token| token.crls());
+        let ocsp = tokens().flat_map(|token| token.ocsp_responses());
+        Status {
+            crls: self.data.crls().iter().chain(crls).cloned().collect(),
+            ocsp: self
+                .data
+                .ocsp_responses()
+                .iter()
+                .chain(ocsp)
+                .cloned()
+                .collect(),
+        }
     }
 
     /// The signer's path to a root, at the proven time. What its key may be used for, and whether one
@@ -183,23 +225,23 @@ pub fn check_certificate(
     }
 }
 
-/// No revocation, by the lists that travel with the evidence.
-pub fn check_status(signed: &Signed, crls: &[Crl], policy: &Policy) -> Outcome {
+/// No revocation, by what travels with the evidence.
+pub fn check_status(signed: &Signed, kept: &Status, policy: &Policy) -> Outcome {
     let at = signed.judged_at(policy);
     let path = signed.data.signer_certificate().and_then(|leaf| {
         let (others, purpose) = (signed.data.certificates(), Purpose::ReceiptSigning);
-        validate(leaf, others, &policy.roots, by_lists(crls), at, purpose)
+        validate(leaf, others, &policy.roots, kept.revocation(), at, purpose)
     });
     status(path, at)
 }
 
 /// The same for the time-stamping unit, at genTime.
-pub fn check_unit_status(signed: &Signed, crls: &[Crl], policy: &Policy) -> Outcome {
+pub fn check_unit_status(signed: &Signed, kept: &Status, policy: &Policy) -> Outcome {
     let Some((_, unit, at)) = signed.proven(policy) else {
         return without_time_stamp();
     };
     let (others, purpose) = (signed.certificates(), Purpose::TimeStamping);
-    let path = validate(unit, &others, &policy.roots, by_lists(crls), at, purpose);
+    let path = validate(unit, &others, &policy.roots, kept.revocation(), at, purpose);
     status(path, at)
 }
 
@@ -282,13 +324,6 @@ pub fn check_authority(
 fn without_time_stamp() -> Outcome {
     let words = Text::new("no time-stamp that holds", "没有成立的时间戳");
     (CheckResult::Indeterminate, words)
-}
-
-pub fn by_lists(crls: &[Crl]) -> Revocation<'_> {
-    Revocation::Crls {
-        crls,
-        tolerance_ms: 0,
-    }
 }
 
 /// Validates a path; from the leaf to the root.

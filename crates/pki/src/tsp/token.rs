@@ -9,6 +9,7 @@ use super::structures::{Accuracy, TstInfoValue};
 use crate::cms::{Encoding, Parsed};
 use crate::crl::Crl;
 use crate::digest::HashAlgorithm;
+use crate::ocsp::OcspResponse;
 use crate::x509::{Certificate, magnitude};
 use crate::{Error, Result, oid};
 
@@ -84,6 +85,12 @@ impl TimeStampToken {
     #[must_use]
     pub fn crls(&self) -> &[Crl] {
         &self.parsed.crls
+    }
+
+    /// All OCSP responses inside. Untrusted until verified.
+    #[must_use]
+    pub fn ocsp_responses(&self) -> &[OcspResponse] {
+        &self.parsed.ocsp
     }
 
     /// The hash function inside the token's signature.

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use probity_pki::algorithm::{key_name, signature_hash};
 use probity_pki::asic::Manifest;
 use probity_pki::crl::Crl;
+use probity_pki::ocsp::OcspResponse;
 use probity_pki::package::{CHECKPOINT, INCLUSION, Inclusion};
 use probity_pki::x509::Certificate;
 use serde_json::{Value, json};
@@ -23,6 +24,8 @@ pub fn view(diagnostic: &Diagnostic) -> Value {
         "event_signature": part(&parts.event, signed),
         "seal_manifest": part(&parts.seal_manifest, manifest),
         "seal_signature": part(&parts.seal, signed),
+        "submitter_manifest": part(&parts.submitter_manifest, manifest),
+        "submitter_signature": part(&parts.submitter, signed),
         "statement": part(&parts.statement, |s| serde_json::to_value(s).unwrap_or_default()),
         "checkpoint": checkpoint.map(String::from_utf8_lossy),
         "inclusion": inclusion.map(|parsed| match parsed {
@@ -74,6 +77,7 @@ fn signed(signed: &Signed) -> Value {
         "signature_value": hex::encode(data.signature_value()),
         "certificates": certificates(data.certificates()),
         "revocation_lists": lists(data.crls()),
+        "ocsp_responses": responses(data.ocsp_responses()),
         "time_stamp": signed.stamp.as_ref().map(stamp),
     })
 }
@@ -93,6 +97,7 @@ fn stamp(stamp: &Stamp) -> Value {
         "clock_evidence": info.clock_evidence.as_ref().map(hex::encode),
         "certificates": certificates(token.certificates()),
         "revocation_lists": lists(token.crls()),
+        "ocsp_responses": responses(token.ocsp_responses()),
     })
 }
 
@@ -133,4 +138,15 @@ fn lists(lists: &[Crl]) -> Vec<Value> {
         })
     };
     lists.iter().map(view).collect()
+}
+
+fn responses(responses: &[OcspResponse]) -> Vec<Value> {
+    let view = |response: &OcspResponse| {
+        json!({
+            "produced_at": response.produced_at().to_rfc3339(),
+            "next_update": response.next_update().map(|at| at.to_rfc3339()),
+            "der": STANDARD.encode(response.der()),
+        })
+    };
+    responses.iter().map(view).collect()
 }

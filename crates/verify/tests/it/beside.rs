@@ -2,19 +2,20 @@
 
 use std::io::Cursor;
 
-use probity_domain::{Sha3_256, Timestamp};
+use probity_domain::{Sha3_256, Sha256, Timestamp};
 use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
 use probity_pki::digest::HashAlgorithm;
-use probity_pki::package::EVENT_MANIFEST;
+use probity_pki::package;
+use probity_pki::statement::SubmitterSignature;
 use probity_pki::x509::{Profile, Subject};
 use probity_verify::{
     CheckName, CheckResult, Diagnostic, Limits, Overall, Policy, SignedReceipt, Verdict, examine,
     judge, measure_file, verify_package,
 };
 
-use crate::fixture::{HOUR_MS, Holder, NOW, World, check, container, failed, issue, result};
-
-const SUBMITTER_SIGNATURE: &str = "META-INF/submitter-signature001.p7s";
+use crate::fixture::{
+    HOUR_MS, Holder, Members, NOW, Scenario, World, check, container, failed, issue, result,
+};
 
 /// Somebody with an authority of its own.
 struct Other {
@@ -48,13 +49,49 @@ impl Other {
     }
 }
 
-fn with_submitter_signature(world: &World, make: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+const INSTRUCTION: &[u8] = b"{\"items\":[]}";
+
+/// A package whose instruction the submitter signed; logged, and honestly sealed around it.
+fn with_submitter_signature(
+    world: &World,
+    make: impl FnOnce(&[u8]) -> Vec<u8>,
+    alter: impl FnOnce(&mut Scenario, &mut Members),
+) -> Vec<u8> {
+    let sha3_256 = |bytes| Sha3_256(HashAlgorithm::Sha3_256.digest(bytes).try_into().unwrap());
+    let sha256 = Sha256(
+        HashAlgorithm::Sha256
+            .digest(INSTRUCTION)
+            .try_into()
+            .unwrap(),
+    );
+    let manifest = package::submitter_manifest(&sha3_256(INSTRUCTION)).unwrap();
+    let signature = make(&manifest);
     let mut scenario = world.scenario();
     scenario.sealed = false;
+    scenario.signed_instruction = sha256.0;
+    scenario.statement.instruction_sha256 = sha256;
+    scenario
+        .statement
+        .intent
+        .as_mut()
+        .unwrap()
+        .instruction_sha256 = sha256;
+    scenario.statement.submitter_signature = Some(SubmitterSignature {
+        sha3_256: sha3_256(&signature),
+        instruction_sha3_256: sha3_256(INSTRUCTION),
+        signer: "CN=Vendor".to_owned(),
+    });
+    let mut beside = vec![
+        (
+            package::SUBMITTER_INSTRUCTION.to_owned(),
+            INSTRUCTION.to_vec(),
+        ),
+        (package::SUBMITTER_MANIFEST.to_owned(), manifest),
+        (package::SUBMITTER_SIGNATURE.to_owned(), signature),
+    ];
+    alter(&mut scenario, &mut beside);
     let mut members = world.members(&scenario);
-    let manifest = members.iter().find(|(name, _)| name == EVENT_MANIFEST);
-    let signature = make(&manifest.unwrap().1);
-    members.push((SUBMITTER_SIGNATURE.to_owned(), signature));
+    members.extend(beside);
     world.seal(&scenario, &mut members);
     container(&members)
 }
@@ -62,7 +99,7 @@ fn with_submitter_signature(world: &World, make: impl FnOnce(&[u8]) -> Vec<u8>) 
 #[test]
 fn a_submitters_own_signature_counts_by_its_own_roots() {
     let (world, vendor) = (World::new(), Other::new("Vendor"));
-    let bytes = with_submitter_signature(&world, |manifest| vendor.sign(manifest, NOW));
+    let bytes = with_submitter_signature(&world, |m| vendor.sign(m, NOW), |_, _| {});
     let mut policy = world.policy();
     let verdict = verify_package(Cursor::new(&bytes), &policy);
     // Not required: undecided without spoiling the rest.
@@ -70,39 +107,82 @@ fn a_submitters_own_signature_counts_by_its_own_roots() {
         result(&verdict, CheckName::SubmitterSignature),
         CheckResult::Indeterminate
     );
-    assert_eq!(verdict.overall, Overall::Valid);
+    assert_eq!(verdict.overall, Overall::Valid, "{:?}", failed(&verdict));
     policy.submitter_roots = vendor.roots();
     let verdict = verify_package(Cursor::new(&bytes), &policy);
     let found = check(&verdict, CheckName::SubmitterSignature);
-    assert_eq!(found.result, CheckResult::Passed);
-    assert!(found.reason.en.contains("Vendor"), "{found:?}");
+    assert_eq!(found.result, CheckResult::Passed, "{found:?}");
+    assert!(found.reason.en.contains("by CN=Vendor"), "{found:?}");
     policy.submitter_roots = Other::new("Vendor").roots();
     let verdict = verify_package(Cursor::new(&bytes), &policy);
     assert_eq!(failed(&verdict), [CheckName::SubmitterSignature]);
 }
+
+type Make<'m> = &'m dyn Fn(&[u8]) -> Vec<u8>;
+type Alter<'a> = &'a dyn Fn(&mut Scenario, &mut Members);
 
 #[test]
 fn a_submitters_bad_signature_makes_the_package_invalid() {
     let (world, vendor) = (World::new(), Other::new("Vendor"));
     let mut policy = world.policy();
     policy.submitter_roots = vendor.roots();
-    let cases: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 5] = [
-        ("digest differs", &|_| vendor.sign(b"something else", NOW)),
-        ("expired", &|m| vendor.sign(m, NOW.plus_ms(-2 * HOUR_MS))),
-        ("after the verification", &|m| {
-            vendor.sign(m, NOW.plus_ms(2 * HOUR_MS))
+    let good: Make<'_> = &|manifest| vendor.sign(manifest, NOW);
+    let nothing: Alter<'_> = &|_, _| {};
+    let own = |s: &mut Scenario| s.statement.submitter_signature.clone().unwrap();
+    let rows: [(&str, Make<'_>, Alter<'_>); 9] = [
+        (
+            "digest differs",
+            &|_| vendor.sign(b"something else", NOW),
+            nothing,
+        ),
+        (
+            "after the evidence was time-stamped",
+            &|m| vendor.sign(m, NOW.plus_ms(HOUR_MS)),
+            nothing,
+        ),
+        (
+            "malformed",
+            &|m| [vendor.sign(m, NOW), vec![0]].concat(),
+            nothing,
+        ),
+        ("malformed", &|_| Vec::new(), nothing),
+        ("not in the package", good, &|_, beside| {
+            beside.retain(|(name, _)| name != package::SUBMITTER_SIGNATURE);
         }),
-        ("malformed", &|m| [vendor.sign(m, NOW), vec![0]].concat()),
-        ("malformed", &|_| Vec::new()),
+        ("knows nothing of a signature", good, &|s, _| {
+            s.statement.submitter_signature = None;
+        }),
+        ("another signature than", good, &|s, _| {
+            let mut stated = own(s);
+            stated.sha3_256 = Sha3_256([0; 32]);
+            s.statement.submitter_signature = Some(stated);
+        }),
+        ("another instruction than", good, &|s, _| {
+            let mut stated = own(s);
+            stated.instruction_sha3_256 = Sha3_256([0; 32]);
+            s.statement.submitter_signature = Some(stated);
+        }),
+        ("signer is not the one", good, &|s, _| {
+            let mut stated = own(s);
+            stated.signer = "CN=Somebody else".to_owned();
+            s.statement.submitter_signature = Some(stated);
+        }),
     ];
-    for (said, make) in cases {
-        let bytes = with_submitter_signature(&world, make);
+    for (said, make, alter) in rows {
+        let bytes = with_submitter_signature(&world, make, alter);
         let verdict = verify_package(Cursor::new(&bytes), &policy);
         assert_eq!(failed(&verdict), [CheckName::SubmitterSignature], "{said}");
         let reason = &check(&verdict, CheckName::SubmitterSignature).reason.en;
-        let not_yet = said == "expired" && reason.contains("not valid yet");
-        assert!(reason.contains(said) || not_yet, "{said}: {reason}");
+        assert!(reason.contains(said), "{said}: {reason}");
     }
+    // A changed instruction also differs from its manifest.
+    let bytes = with_submitter_signature(&world, good, |_, beside| beside[0].1.push(b' '));
+    let verdict = verify_package(Cursor::new(&bytes), &policy);
+    let expected = [
+        CheckName::MembersMatchManifest,
+        CheckName::SubmitterSignature,
+    ];
+    assert_eq!(failed(&verdict), expected);
 }
 
 /// A receipt as a court writes it, for this package.

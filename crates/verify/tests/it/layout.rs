@@ -77,7 +77,7 @@ fn no_trick_with_the_layout_is_let_pass() {
             b.splice(0..0, *b"MZ");
         }),
         ("where the directory says", &|b| insert(b, 0, b"MZ")),
-        ("gap", &|b| {
+        ("something else than a descriptor", &|b| {
             let at = directory_at(b);
             insert(b, at, b"between");
         }),

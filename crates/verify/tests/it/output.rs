@@ -153,6 +153,18 @@ fn the_schema_does_not_drift() {
     );
 }
 
+/// The page for people lists every check.
+#[test]
+fn the_documentation_names_every_check() {
+    let page = include_str!("../../../../docs/verdict.md");
+    for name in CheckName::ALL {
+        assert!(
+            page.contains(&format!("| `{}` |", name.as_str())),
+            "{name:?}"
+        );
+    }
+}
+
 /// A11: no term of the trade stands on the page without its line.
 #[test]
 fn no_term_is_left_unexplained() {
