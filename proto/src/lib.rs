@@ -1,6 +1,7 @@
 //! The wire: protobuf contracts, the table of subjects, the JSON documents at the edges and in object storage, and
 //! their conversions into domain types. The only crate that knows serialised shapes.
 
+pub mod clock;
 pub mod http;
 pub mod ledger;
 pub mod registry;

@@ -98,8 +98,7 @@ pub const POLICY_OCSP: Oid = oid("1.3.6.1.4.1.32473.20.3.4");
 pub const POLICY_COURT: Oid = oid("1.3.6.1.4.1.32473.20.3.5");
 /// Signature on the record of a key ceremony.
 pub const POLICY_CEREMONY: Oid = oid("1.3.6.1.4.1.32473.20.3.6");
-/// TSTInfo extension: the newest durable record of the authority's clock log, OCTET STRING of 32 bytes
-/// (SHA-256).
-pub const CLOCK_EVIDENCE: Oid = oid("1.3.6.1.4.1.32473.20.5");
 /// Policy under which time-stamp tokens are issued (RFC 3161 TSAPolicyId), the default one.
 pub const POLICY_TIME_STAMP: Oid = oid("1.3.6.1.4.1.32473.20.4.1");
+/// TSTInfo extension: the clock-log record under which the token was issued, [`crate::tsp::ClockEvidence`].
+pub const CLOCK_EVIDENCE: Oid = oid("1.3.6.1.4.1.32473.20.5");

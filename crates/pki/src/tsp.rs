@@ -1,12 +1,14 @@
 //! Time-stamp protocol: requests, responses, tokens (RFC 3161, RFC 5816).
 
 mod authority;
+mod gen_time;
 mod request;
 mod response;
 mod structures;
 mod token;
 
 pub use authority::TimeStampAuthority;
+pub use gen_time::{ClockEvidence, GenTime};
 pub use request::TimeStampReq;
 pub use response::{PkiFailureInfo, TimeStampResp, refusal};
 pub use token::{TimeStampToken, TstInfo};

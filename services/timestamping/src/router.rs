@@ -1,56 +1,111 @@
-//! RFC 3161 3.4 over HTTP, for anybody.
+//! RFC 3161 3.4 over HTTP, and what the clock log says, for anybody.
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
-use probity_platform::Error;
+use probity_pki::tsp::{TimeStampResp, TimeStampToken};
 use probity_platform::edge::Problem;
+use probity_platform::objects::Objects;
+use probity_platform::{Error, Result};
+use tokio::sync::Semaphore;
 
 use crate::TimeStamper;
+use crate::clock::audit::{RecordAudit, TokenAudit, audit_hour, audit_token};
 
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// A request has 4 KiB at most (RFC 3161 knows no larger ones), a token brought for audit its certificates as well.
+const QUERY_BYTES_MAX: usize = 4 * 1024;
+const TOKEN_BYTES_MAX: usize = 64 * 1024;
 const QUERY: &str = "application/timestamp-query";
 const REPLY: &str = "application/timestamp-reply";
+/// Audits read the store and are for anybody: this many at a time.
+const AUDITS_MAX: usize = 2;
 
-/// The route.
-pub fn router(stamper: Arc<TimeStamper>) -> Router {
+#[derive(Clone)]
+struct Edge {
+    stamper: Arc<TimeStamper>,
+    truth: Arc<dyn Objects>,
+    audits: Arc<Semaphore>,
+}
+
+/// The routes; `truth` is where the clock log is.
+pub fn router(stamper: Arc<TimeStamper>, truth: Arc<dyn Objects>) -> Router {
+    let edge = Edge {
+        stamper,
+        truth,
+        audits: Arc::new(Semaphore::new(AUDITS_MAX)),
+    };
+    let limit = DefaultBodyLimit::max;
     Router::new()
-        .route("/tsa", post(tsa))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(stamper)
+        .route("/tsa", post(tsa).layer(limit(QUERY_BYTES_MAX)))
+        .route("/tsa/clock", post(clock_of).layer(limit(TOKEN_BYTES_MAX)))
+        .route("/tsa/clock/{unit}/{hour}", get(clock_hour))
+        .with_state(edge)
 }
 
 async fn tsa(
-    State(stamper): State<Arc<TimeStamper>>,
+    State(edge): State<Edge>,
     headers: HeaderMap,
     query: Bytes,
-) -> Result<Response, Problem> {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
-    if !kind
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case(QUERY)
-    {
-        return Ok((
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("send {QUERY}\n"),
-        )
-            .into_response());
+) -> core::result::Result<Response, Problem> {
+    if media_type(&headers) != QUERY {
+        let said = format!("send {QUERY}\n");
+        return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, said).into_response());
     }
-    let reply = tokio::task::spawn_blocking(move || stamper.respond(&query)).await;
-    let reply = reply
-        .map_err(|e| Problem(Error::internal(e)))?
-        .map_err(Problem)?;
+    let reply = tokio::task::spawn_blocking(move || edge.stamper.respond(&query)).await;
+    let reply = reply.map_err(Error::internal)??;
     Ok(([(CONTENT_TYPE, REPLY)], reply).into_response())
+}
+
+/// Takes a TimeStampResp, or the token alone.
+async fn clock_of(
+    State(edge): State<Edge>,
+    token: Bytes,
+) -> core::result::Result<Json<TokenAudit>, Problem> {
+    let _permit = edge.permit()?;
+    let certificate = edge.stamper.certificate().clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let token = match TimeStampResp::from_der(&token) {
+            Ok(TimeStampResp::Granted(token)) => *token,
+            Ok(TimeStampResp::Refused { .. }) => {
+                return Err(Error::malformed("this response holds no token"));
+            }
+            Err(_) => TimeStampToken::from_der(&token).map_err(Error::malformed)?,
+        };
+        // What an altered token says about its record is nobody's word.
+        let imprint = token.tst_info().imprint.clone();
+        token
+            .verify_with(imprint.algorithm, &imprint.digest, &[certificate])
+            .map_err(Error::malformed)?;
+        Ok(token)
+    });
+    let token = read.await.map_err(Error::internal)??;
+    Ok(Json(audit_token(&*edge.truth, &token).await?))
+}
+
+async fn clock_hour(
+    State(edge): State<Edge>,
+    Path((unit, hour)): Path<(String, String)>,
+) -> core::result::Result<Json<Vec<RecordAudit>>, Problem> {
+    let _permit = edge.permit()?;
+    Ok(Json(audit_hour(&*edge.truth, &unit, &hour).await?))
+}
+
+impl Edge {
+    fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        let busy = |_| Error::too_many("other audits are under way");
+        self.audits.try_acquire().map_err(busy)
+    }
+}
+
+/// In lower case, without parameters.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let essence = value.unwrap_or_default().split(';').next();
+    essence.unwrap_or_default().trim().to_ascii_lowercase()
 }

@@ -1,53 +1,40 @@
 //! Wiring.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::join_all;
 use probity_pki::digest::HashAlgorithm;
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
 use probity_platform::{Error, Result, edge};
-use probity_proto::subjects::{SIGNED, STAMPED};
-use probity_proto::v1::{Signed, Stamped};
+use probity_proto::subjects::{SIGNED, STAMP, STAMPED};
+use probity_proto::v1::{
+    Signed, StampReply, StampRequest, Stamped, Stamps, stamp_reply::Outcome as StampOutcome,
+};
 
-use crate::clock::Chrony;
-use crate::{ClockConfig, ClockLease, Config, SystemReader, TimeStamper, router};
-
-/// The lease is renewed this often.
-const TICK: Duration = Duration::from_millis(200);
+use crate::clock::{ClockLog, Source, SystemReader, watch};
+use crate::{ClockLease, Config, TimeStamper, router};
 
 /// Messages of one batch, worked on side by side.
 const MESSAGES_TOGETHER: usize = 4;
+
+/// Requests in one question.
+const REQUESTS_MAX: usize = 256;
 
 /// Runs the role until shutdown.
 ///
 /// # Errors
 /// `Malformed` for wrong configuration or key files, before a socket opens.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
-    let (max_offset_ms, chrony) = match &config.clock {
-        ClockConfig::System { max_offset_ms } => (*max_offset_ms, None),
-        ClockConfig::Chrony {
-            max_offset_ms,
-            command,
-        } => {
-            let accuracy_ms = config.accuracy_ms;
-            (
-                *max_offset_ms,
-                Some(Chrony {
-                    command: command.clone(),
-                    accuracy_ms,
-                }),
-            )
-        }
-    };
+    let rules = config.rules()?;
+    let sources: Vec<Source> = config.clock.sources.iter().map(Source::new).collect();
+    let names: Vec<String> = sources.iter().map(|s| s.name().to_owned()).collect();
     let reader = Box::new(SystemReader::new(ctx.clock.clone()));
-    let lease = Arc::new(ClockLease::new(reader, max_offset_ms));
-    let stamper = Arc::new(TimeStamper::open(
-        &config,
-        lease.clone(),
-        ctx.random.clone(),
-    )?);
+    let lease = Arc::new(ClockLease::new(reader, rules, &names));
+    let stamper = TimeStamper::open(&config, lease.clone(), ctx.random.clone())?;
+    let stamper = Arc::new(stamper);
+    let truth = ctx.buckets.truth.clone();
+    let log = ClockLog::new(truth.clone(), rules, stamper.certificate(), &*ctx.random);
     let stage = StageConfig {
         batch_max: MESSAGES_TOGETHER,
         concurrency: config.concurrency,
@@ -66,12 +53,34 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             }
         }
     };
+    let answer = {
+        let stamper = stamper.clone();
+        move |question: StampRequest| answer(stamper.clone(), question)
+    };
     tokio::try_join!(
-        edge::serve_http(config.listen, router(stamper), &ctx, "timestamping"),
+        edge::serve_http(config.listen, router(stamper, truth), &ctx, "timestamping"),
         stage::run(&ctx, &SIGNED, stage, handler),
-        keep_lease(&ctx, &lease, chrony),
+        ctx.bus.answer(&STAMP, ctx.shutdown.clone(), answer),
+        watch(&ctx, &lease, sources, log),
     )?;
     Ok(())
+}
+
+/// Answers each request for itself, as over HTTP.
+async fn answer(stamper: Arc<TimeStamper>, question: StampRequest) -> Result<StampReply> {
+    if question.requests.len() > REQUESTS_MAX {
+        let said = format!("more than {REQUESTS_MAX} requests in one question");
+        return Err(Error::malformed(said));
+    }
+    let work = tokio::task::spawn_blocking(move || {
+        let requests = question.requests.iter();
+        let responses = requests.map(|request| Ok(stamper.respond(request)?.into()));
+        responses.collect::<Result<Vec<_>>>()
+    });
+    let responses = work.await.map_err(Error::internal)??;
+    Ok(StampReply {
+        outcome: Some(StampOutcome::Stamps(Stamps { responses })),
+    })
 }
 
 async fn handle(ctx: &Context, stamper: Arc<TimeStamper>, message: Signed) -> Result<()> {
@@ -121,32 +130,6 @@ async fn handle(ctx: &Context, stamper: Arc<TimeStamper>, message: Signed) -> Re
             .await?;
     }
     failed.map_or(Ok(()), Err)
-}
-
-async fn keep_lease(ctx: &Context, lease: &ClockLease, chrony: Option<Chrony>) -> Result<()> {
-    let mut said = false;
-    while !ctx.shutdown.is_requested() {
-        let confirmed = match &chrony {
-            Some(chrony) => chrony.confirm().await,
-            None => Ok(()),
-        };
-        match confirmed {
-            Ok(()) => {
-                lease.renew();
-                said = false;
-            }
-            Err(e) if !said => {
-                tracing::error!(error = %e, "the clock is not confirmed: time-stamping stops");
-                said = true;
-            }
-            Err(_) => {}
-        }
-        tokio::select! {
-            () = ctx.shutdown.requested() => {}
-            () = tokio::time::sleep(TICK) => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

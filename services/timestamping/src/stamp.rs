@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use const_oid::ObjectIdentifier;
-use probity_domain::Timestamp;
 use probity_pki::cms::{SignedData, add_signature_time_stamp};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::keys::Signer;
-use probity_pki::tsp::{Imprint, PkiFailureInfo, TimeStampAuthority, TimeStampReq, refusal};
+use probity_pki::tsp::{
+    GenTime, Imprint, PkiFailureInfo, TimeStampAuthority, TimeStampReq, refusal,
+};
+use probity_pki::x509::Certificate;
 use probity_platform::{Error, Random, Result, keys};
 use probity_proto::v1::EvidenceRecord;
 
@@ -71,6 +73,12 @@ impl TimeStamper {
         })
     }
 
+    /// The unit's certificate.
+    #[must_use]
+    pub const fn certificate(&self) -> &Certificate {
+        &self.authority.certificate
+    }
+
     /// Puts a token over the record's signature. CPU work.
     ///
     /// # Errors
@@ -101,13 +109,11 @@ impl TimeStamper {
         let refused = |failure, text: &str| refusal(failure, text).map_err(Error::internal);
         let request = match TimeStampReq::from_der(request) {
             Ok(request) => request,
-            Err(e) => return refused(PkiFailureInfo::of(&e), "the request is not accepted"),
+            Err(e) => return refused(PkiFailureInfo::of(&e), &e.to_string()),
         };
-        let Ok(at) = self.now() else {
-            return refused(
-                PkiFailureInfo::TimeNotAvailable,
-                "the time source is not available",
-            );
+        let at = match self.now() {
+            Ok(at) => at,
+            Err(e) => return refused(PkiFailureInfo::TimeNotAvailable, &e.detail),
         };
         match self
             .authority
@@ -118,15 +124,16 @@ impl TimeStamper {
                 let failure = PkiFailureInfo::of(&e);
                 if failure == PkiFailureInfo::SystemFailure {
                     tracing::error!(error = %e, "a token could not be made");
+                    return refused(failure, "the token could not be made");
                 }
-                refused(failure, "the request is not accepted")
+                refused(failure, &e.to_string())
             }
         }
     }
 
-    fn now(&self) -> Result<Timestamp> {
+    fn now(&self) -> Result<GenTime> {
         let at = self.lease.now()?;
-        if !self.authority.certificate.is_valid_at(at) {
+        if !self.authority.certificate.is_valid_at(at.at) {
             return Err(Error::unavailable(
                 "the time-stamping certificate is not valid now",
             ));
@@ -134,7 +141,9 @@ impl TimeStamper {
         Ok(at)
     }
 
-    /// 159 random bits: positive, and never the same twice.
+    /// 159 random bits, positive: unique for ever without anything to remember (RFC 3161 2.4.2 demands it even after a
+    /// crash). Among 2^40 tokens two are the same with a chance of 2^-80; a counter would have to survive every crash,
+    /// restored backup and second process of the unit to be as good.
     fn serial(&self) -> [u8; 20] {
         let mut serial = self.random.bytes::<20>();
         if let Some(first) = serial.first_mut() {

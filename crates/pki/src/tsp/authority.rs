@@ -3,16 +3,15 @@
 use const_oid::ObjectIdentifier;
 use der::asn1::{Int, Uint};
 use der::{Encode, Error as DerError};
-use probity_domain::Timestamp;
 
-use super::TimeStampReq;
 use super::response::{WHAT_POLICY, granted};
 use super::structures::{Accuracy, MessageImprint, TstInfoValue};
 use super::token::TimeStampToken;
+use super::{ClockEvidence, GenTime, TimeStampReq};
 use crate::asn1_time::PreciseTime;
 use crate::cms::{Parts, build};
 use crate::keys::Signer;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, magnitude};
 use crate::{Error, Result, oid};
 
 const WHAT: &str = "time-stamp token";
@@ -26,7 +25,8 @@ pub struct TimeStampAuthority {
     pub chain: Vec<Certificate>,
     /// Policy tokens are issued under.
     pub policy: ObjectIdentifier,
-    /// What the clock is good for; part of every token. 0 makes no claim.
+    /// What the clock is good for: stated in tokens whose [`GenTime`] does not know better, and no token states
+    /// more. 0 makes no claim.
     pub accuracy_ms: u32,
 }
 
@@ -40,7 +40,7 @@ impl TimeStampAuthority {
         &self,
         request: &TimeStampReq,
         key: &dyn Signer,
-        gen_time: Timestamp,
+        gen_time: impl Into<GenTime>,
         serial: &[u8],
     ) -> Result<Vec<u8>> {
         granted(&self.token(request, key, gen_time, serial)?)
@@ -54,9 +54,10 @@ impl TimeStampAuthority {
         &self,
         request: &TimeStampReq,
         key: &dyn Signer,
-        gen_time: Timestamp,
+        gen_time: impl Into<GenTime>,
         serial: &[u8],
     ) -> Result<Vec<u8>> {
+        let gen_time = gen_time.into();
         if request.policy.is_some_and(|policy| policy != self.policy) {
             return Err(Error::unsupported(WHAT_POLICY, "not issued here"));
         }
@@ -66,7 +67,14 @@ impl TimeStampAuthority {
                 "serial must be positive and of 1 to 20 bytes",
             ));
         }
-        let content = self.tst_info(request, gen_time, serial)?;
+        let accuracy_ms = gen_time.accuracy_ms.unwrap_or(self.accuracy_ms);
+        if accuracy_ms > self.accuracy_ms {
+            return Err(Error::not_verified(
+                WHAT,
+                format!("{accuracy_ms} ms is worse than the unit's claim"),
+            ));
+        }
+        let content = self.tst_info(request, &gen_time, accuracy_ms, serial)?;
         // RFC 3161 2.4.1: no certificates unless asked for.
         let certificates = if request.cert_req {
             core::iter::once(&self.certificate)
@@ -86,28 +94,31 @@ impl TimeStampAuthority {
             attributes: vec![],
         };
         let der = build(parts, key)?;
-        self.check(&der, request, gen_time)?;
+        self.check(&der, request, &gen_time, serial)?;
         Ok(der)
     }
 
     fn tst_info(
         &self,
         request: &TimeStampReq,
-        gen_time: Timestamp,
+        gen_time: &GenTime,
+        accuracy_ms: u32,
         serial: &[u8],
     ) -> Result<Vec<u8>> {
         let encode = || {
+            let evidence = gen_time.evidence.as_ref();
+            let extension = evidence.map(ClockEvidence::to_extension).transpose()?;
             TstInfoValue {
                 version: 1,
                 policy: self.policy,
                 message_imprint: MessageImprint::of(&request.imprint, request.has_null_parameters)?,
                 serial_number: Int::from(Uint::new(serial)?),
-                gen_time: PreciseTime { at: gen_time },
-                accuracy: Accuracy::of_ms(self.accuracy_ms),
+                gen_time: PreciseTime { at: gen_time.at },
+                accuracy: Accuracy::of_ms(accuracy_ms),
                 ordering: false,
                 nonce: request.nonce.as_deref().map(Int::new).transpose()?,
                 tsa: None,
-                extensions: None,
+                extensions: extension.map(|extension| vec![extension]),
             }
             .to_der()
         };
@@ -115,12 +126,23 @@ impl TimeStampAuthority {
     }
 
     /// No token leaves that does not read back as what was asked for.
-    fn check(&self, der: &[u8], request: &TimeStampReq, gen_time: Timestamp) -> Result<()> {
+    fn check(
+        &self,
+        der: &[u8],
+        request: &TimeStampReq,
+        gen_time: &GenTime,
+        serial: &[u8],
+    ) -> Result<()> {
         let token = TimeStampToken::from_der(der)?;
         let unit = core::slice::from_ref(&self.certificate);
         token.verify_with(request.imprint.algorithm, &request.imprint.digest, unit)?;
         let info = token.tst_info();
-        if info.gen_time != gen_time || info.nonce != request.nonce || info.policy != self.policy {
+        let as_asked = info.gen_time == gen_time.at
+            && info.nonce == request.nonce
+            && info.policy == self.policy
+            && info.serial == magnitude(serial)
+            && info.clock_evidence == gen_time.evidence;
+        if !as_asked {
             return Err(Error::not_verified(WHAT, "differs from what was asked for"));
         }
         Ok(())

@@ -13,6 +13,12 @@ pub(super) const WHAT_EXTENSION: &str = "time-stamp request extension";
 const BYTES_MAX: usize = 4 * 1024;
 /// RFC 3161 2.4.1 suggests 64 bits; clients are known to send up to 20 bytes.
 const NONCE_BYTES_MAX: usize = 33;
+const NONCE_TOO_LARGE: Error = Error::TooLarge {
+    what: "nonce",
+    limit: NONCE_BYTES_MAX as u64,
+};
+/// Contents octets of `version v1(1)`.
+const VERSION_1: &[u8] = &[1];
 
 /// TimeStampReq (RFC 3161 2.4.1). Requests with extensions are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +38,7 @@ impl TimeStampReq {
     /// A request. `nonce` is a big-endian magnitude of at most 32 bytes.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if the digest's length is wrong or the nonce too long.
+    /// [`Error::Malformed`] if the digest's length is wrong, [`Error::TooLarge`] for a longer nonce.
     pub fn make(
         imprint: Imprint,
         nonce: Option<&[u8]>,
@@ -48,7 +54,7 @@ impl TimeStampReq {
             .as_ref()
             .is_some_and(|nonce| nonce.len() > NONCE_BYTES_MAX)
         {
-            return Err(Error::malformed(WHAT, "nonce of more than 32 bytes"));
+            return Err(NONCE_TOO_LARGE);
         }
         Ok(Self {
             imprint,
@@ -59,7 +65,7 @@ impl TimeStampReq {
         })
     }
 
-    /// Parses DER.
+    /// Parses DER, and nothing but DER (RFC 3161 3.4).
     ///
     /// # Errors
     /// What [`super::PkiFailureInfo::of`] turns into the answer to the requester.
@@ -71,21 +77,24 @@ impl TimeStampReq {
             });
         }
         let value = TimeStampReqValue::from_der(der).map_err(|e| Error::malformed(WHAT, e))?;
-        if value.version != 1 {
+        if value.version.as_bytes() != VERSION_1 {
             return Err(Error::unsupported(WHAT, "version other than 1"));
         }
-        if value
-            .extensions
-            .is_some_and(|extensions| !extensions.is_empty())
-        {
-            return Err(Error::unsupported(WHAT_EXTENSION, "none is known"));
+        if value.to_der().map_err(|e| Error::malformed(WHAT, e))? != der {
+            return Err(Error::malformed(WHAT, "not DER: a default encoded"));
+        }
+        // RFC 3161 2.4.1: critical or not, what is not recognised is refused.
+        match value.extensions.as_deref() {
+            None => {}
+            Some([]) => return Err(Error::malformed(WHAT, "no extension among extensions")),
+            Some([first, ..]) => return Err(Error::unsupported(WHAT_EXTENSION, first.extn_id)),
         }
         let nonce = value.nonce.map(|nonce| nonce.as_bytes().to_vec());
         if nonce
             .as_ref()
             .is_some_and(|nonce| nonce.len() > NONCE_BYTES_MAX)
         {
-            return Err(Error::malformed(WHAT, "nonce of more than 32 bytes"));
+            return Err(NONCE_TOO_LARGE);
         }
         Ok(Self {
             imprint: value.message_imprint.parsed()?,
@@ -103,7 +112,7 @@ impl TimeStampReq {
     pub fn to_der(&self) -> Result<Vec<u8>> {
         let encode = || {
             TimeStampReqValue {
-                version: 1,
+                version: Int::new(VERSION_1)?,
                 message_imprint: MessageImprint::of(&self.imprint, self.has_null_parameters)?,
                 policy: self.policy,
                 nonce: self.nonce.as_deref().map(Int::new).transpose()?,

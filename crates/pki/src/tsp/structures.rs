@@ -14,7 +14,8 @@ use crate::{Error, Result};
 /// RFC 3161 2.4.1.
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
 pub(super) struct TimeStampReqValue {
-    pub(super) version: u8,
+    /// Not a small integer: another version is a request we do not serve, whatever its number.
+    pub(super) version: Int,
     pub(super) message_imprint: MessageImprint,
     #[asn1(optional = "true")]
     pub(super) policy: Option<ObjectIdentifier>,

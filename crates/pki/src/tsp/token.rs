@@ -4,8 +4,8 @@ use const_oid::ObjectIdentifier;
 use der::Decode;
 use probity_domain::Timestamp;
 
-use super::Imprint;
 use super::structures::{Accuracy, TstInfoValue};
+use super::{ClockEvidence, Imprint};
 use crate::cms::{Encoding, Parsed};
 use crate::crl::Crl;
 use crate::digest::HashAlgorithm;
@@ -29,8 +29,8 @@ pub struct TstInfo {
     pub ordering: bool,
     /// Contents octets of the INTEGER, as in [`super::TimeStampReq::nonce`].
     pub nonce: Option<Vec<u8>>,
-    /// Contents of the extension [`oid::CLOCK_EVIDENCE`], undecoded.
-    pub clock_evidence: Option<Vec<u8>>,
+    /// Why the clock was believed, in tokens of our own.
+    pub clock_evidence: Option<ClockEvidence>,
 }
 
 /// A parsed time-stamp token. Nothing is verified by parsing.
@@ -169,12 +169,7 @@ impl TstInfo {
                 .transpose()?,
             ordering: value.ordering,
             nonce: value.nonce.as_ref().map(|nonce| nonce.as_bytes().to_vec()),
-            clock_evidence: value
-                .extensions
-                .iter()
-                .flatten()
-                .find(|extension| extension.extn_id == oid::CLOCK_EVIDENCE)
-                .map(|extension| extension.extn_value.as_bytes().to_vec()),
+            clock_evidence: ClockEvidence::find(value.extensions.as_deref().unwrap_or_default())?,
         })
     }
 }

@@ -15,4 +15,5 @@ mod negative;
 mod openssl;
 mod path;
 mod tlog;
+mod tsp_requests;
 mod tsp_vectors;

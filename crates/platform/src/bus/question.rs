@@ -13,8 +13,8 @@ use tracing::Instrument as _;
 
 use probity_proto::subjects::Ask;
 use probity_proto::v1::{
-    IssueEventCertificateReply, LocateReply, ProveReply, Refusal, issue_event_certificate_reply,
-    locate_reply, prove_reply,
+    IssueEventCertificateReply, LocateReply, ProveReply, Refusal, StampReply,
+    issue_event_certificate_reply, locate_reply, prove_reply, stamp_reply,
 };
 
 use super::{Bus, encode, headers};
@@ -66,6 +66,7 @@ macro_rules! replies {
 
 replies!(
     IssueEventCertificateReply => issue_event_certificate_reply::Outcome,
+    StampReply => stamp_reply::Outcome,
     ProveReply => prove_reply::Outcome,
     LocateReply => locate_reply::Outcome
 );

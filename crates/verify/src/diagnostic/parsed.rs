@@ -94,7 +94,9 @@ fn stamp(stamp: &Stamp) -> Value {
         "imprint_algorithm": info.imprint.algorithm.name(),
         "imprint": hex::encode(&info.imprint.digest),
         "digest_algorithm": token.digest_algorithm().name(),
-        "clock_evidence": info.clock_evidence.as_ref().map(hex::encode),
+        "clock_evidence": info.clock_evidence.as_ref().map(|evidence| {
+            json!({ "record": evidence.record, "sha256": hex::encode(evidence.digest) })
+        }),
         "certificates": certificates(token.certificates()),
         "revocation_lists": lists(token.crls()),
         "ocsp_responses": responses(token.ocsp_responses()),

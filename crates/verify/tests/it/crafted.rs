@@ -4,6 +4,7 @@
 use probity_pki::cms::{
     CommitmentType, SignRequest, SignedData, add_signature_time_stamp, sign_detached,
 };
+use probity_pki::crl::{RevocationReason, RevokedEntry, build_crl};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::keys::MemoryKey;
 use probity_pki::package::{EVENT_MANIFEST, EVENT_SIGNATURE};
@@ -12,7 +13,7 @@ use probity_verify::{CheckName, CheckResult, Overall, Policy, Verdict, verify_pa
 
 use crate::asn1::{self, CONTEXT_0, INTEGER, Node, OCTET_STRING, SEQUENCE, SET};
 use crate::fixture::{
-    EVENT_SERIAL, Holder, NAME, NOW, Scenario, World, change, check, container, failed, issue,
+    EVENT_SERIAL, HOUR_MS, Holder, NAME, NOW, Scenario, World, change, check, container, failed, issue,
     result,
 };
 
@@ -504,4 +505,52 @@ fn numbers_without_end_in_a_token() {
         });
     });
     refused(&verdict, &[CheckName::TimeStamp], "valid at genTime");
+}
+
+/// T5: the unit's own certificate, revoked before it issued the token.
+#[test]
+fn a_revoked_time_stamping_unit_does_not_count() {
+    let world = World::new();
+    let entry = RevokedEntry {
+        serial: world.tsa.certificate.serial().to_vec(),
+        at: NOW.plus_ms(-60_000),
+        reason: RevocationReason::KeyCompromise,
+    };
+    let (this, next) = (NOW.plus_ms(-HOUR_MS), NOW.plus_ms(HOUR_MS));
+    let root = &world.root;
+    let list = build_crl(&root.certificate, &root.key, 4, this, next, &[entry]).unwrap();
+    let verdict = with_token(&world, |token| {
+        // Lists that travel with the token count as well.
+        let lists = Node::Constructed(0xa1, vec![Node::parse(&list)]);
+        token.at(&[1, 0]).inside().insert(4, lists);
+    });
+    refused(&verdict, &[CheckName::TimeStampStatus], "was revoked at");
+}
+
+/// T2: what the token says about its clock is shown.
+#[test]
+fn clock_evidence_is_shown() {
+    const CLOCK_EVIDENCE: [u8; 10] = [0x2b, 6, 1, 4, 1, 0x81, 0xfd, 0x59, 20, 5];
+    let world = World::new();
+    let with_evidence = |value: Node| {
+        with_token(&world, |token| {
+            reissue(&world, token, &world.tsa.certificate, |info| {
+                let one = extension(&CLOCK_EVIDENCE, false, &value);
+                info.inside().push(Node::Constructed(0xa1, vec![one]));
+            });
+        })
+    };
+    let (record, digest) = (b"clock/unit-1/7".to_vec(), vec![0xab; 32]);
+    let evidence = |digest| {
+        let record = Node::Primitive(0x0c, record.clone());
+        Node::Constructed(SEQUENCE, vec![record, Node::Primitive(OCTET_STRING, digest)])
+    };
+    let verdict = with_evidence(evidence(digest));
+    assert_eq!(verdict.overall, Overall::Valid, "{:?}", failed(&verdict));
+    let found = check(&verdict, CheckName::ClockEvidence);
+    assert_eq!(found.result, CheckResult::Passed);
+    assert!(found.reason.en.contains("clock/unit-1/7"), "{found:?}");
+    assert!(found.reason.en.contains(&"ab".repeat(32)), "{found:?}");
+    let verdict = with_evidence(evidence(vec![0xab; 31]));
+    refused(&verdict, &[CheckName::Signature, CheckName::Statement], "clock evidence");
 }

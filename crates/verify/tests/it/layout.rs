@@ -89,8 +89,8 @@ fn no_trick_with_the_layout_is_let_pass() {
             let at = in_local(b, 8);
             b[at] ^= 8;
         }),
-        ("local header", &|b| {
-            // Sizes that only one of the two headers has.
+        ("something else than a descriptor", &|b| {
+            // A size that only the directory has; the local header defers to a descriptor.
             let at = in_central(b, 24);
             b[at] ^= 1;
         }),

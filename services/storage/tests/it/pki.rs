@@ -59,7 +59,8 @@ impl ClockReader for Standing {
         let wall = self.0.now();
         Reading {
             wall,
-            monotonic_ms: wall.unix_ms(),
+            monotonic_us: wall.unix_ms() * 1_000,
+            gap_us: 0,
         }
     }
 }
@@ -90,8 +91,7 @@ impl Pki {
         ));
         crls.refresh().await.unwrap();
         let random = Arc::new(SystemRandom);
-        let lease = Arc::new(ClockLease::new(Box::new(Standing(clock.clone())), 100));
-        lease.renew();
+        let lease = Arc::new(ClockLease::for_tests(Box::new(Standing(clock.clone()))));
         let unit = TimeStampAuthority {
             certificate: tsa.certificate,
             chain: vec![],

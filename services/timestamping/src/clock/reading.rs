@@ -1,0 +1,79 @@
+//! Wall and monotonic clock, read together.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use probity_domain::Timestamp;
+use probity_platform::Clock;
+
+/// One look at both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    pub wall: Timestamp,
+    /// From any fixed point.
+    pub monotonic_us: i64,
+    /// How much later than `monotonic_us` the wall clock may have been read: whoever is interrupted between the two
+    /// must not take it for a moved clock.
+    pub gap_us: i64,
+}
+
+impl Reading {
+    pub(super) const fn wall_us(&self) -> i64 {
+        self.wall.unix_ms() * 1_000
+    }
+}
+
+/// Reads both clocks.
+pub trait ClockReader: Send + Sync + 'static {
+    fn read(&self) -> Reading;
+}
+
+/// A pair of readings further apart than this is tried again.
+const GAP_US_MAX: i64 = 500;
+const TRIES: usize = 4;
+
+/// The machine's two clocks.
+pub struct SystemReader {
+    wall: Arc<dyn Clock>,
+    started: Instant,
+}
+
+impl SystemReader {
+    #[must_use]
+    pub fn new(wall: Arc<dyn Clock>) -> Self {
+        Self {
+            wall,
+            started: Instant::now(),
+        }
+    }
+
+    fn monotonic_us(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    fn once(&self) -> Reading {
+        let monotonic_us = self.monotonic_us();
+        let wall = self.wall.now();
+        Reading {
+            wall,
+            monotonic_us,
+            gap_us: self.monotonic_us() - monotonic_us,
+        }
+    }
+}
+
+impl ClockReader for SystemReader {
+    fn read(&self) -> Reading {
+        let mut reading = self.once();
+        for _ in 1..TRIES {
+            if reading.gap_us <= GAP_US_MAX {
+                break;
+            }
+            let again = self.once();
+            if again.gap_us < reading.gap_us {
+                reading = again;
+            }
+        }
+        reading
+    }
+}
