@@ -22,8 +22,19 @@ pub struct SubmissionDocument {
     pub intent: Option<String>,
     pub idempotency_key: String,
     pub instruction_sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitter_signature: Option<StoredSignature>,
     pub received_at: String,
     pub items: Vec<StoredItem>,
+}
+
+/// The submitter's own signature: its bytes and the instruction's lie under `blobs/`, by these digests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredSignature {
+    pub sha3_256: String,
+    pub instruction_sha3_256: String,
+    pub signer: String,
 }
 
 /// One line of the instruction: accepted with its content, or refused with the reason.
@@ -49,6 +60,28 @@ pub fn blob_key(tenant: &domain::TenantId, digest: &domain::Sha3_256) -> String 
     format!("blobs/{tenant}/{digest}")
 }
 
+impl From<&domain::SubmitterSignature> for StoredSignature {
+    fn from(s: &domain::SubmitterSignature) -> Self {
+        Self {
+            sha3_256: s.sha3_256.to_hex(),
+            instruction_sha3_256: s.instruction_sha3_256.to_hex(),
+            signer: s.signer.clone(),
+        }
+    }
+}
+
+impl TryFrom<StoredSignature> for domain::SubmitterSignature {
+    type Error = Malformed;
+
+    fn try_from(d: StoredSignature) -> Result<Self, Malformed> {
+        Ok(Self {
+            sha3_256: domain::Sha3_256::parse_hex(&d.sha3_256)?,
+            instruction_sha3_256: domain::Sha3_256::parse_hex(&d.instruction_sha3_256)?,
+            signer: d.signer,
+        })
+    }
+}
+
 impl From<&domain::Submission> for SubmissionDocument {
     fn from(s: &domain::Submission) -> Self {
         let items = s.items.iter().map(|item| match item {
@@ -70,6 +103,7 @@ impl From<&domain::Submission> for SubmissionDocument {
             intent: s.intent.map(|i| i.to_string()),
             idempotency_key: s.idempotency_key.to_string(),
             instruction_sha256: s.instruction_sha256.to_hex(),
+            submitter_signature: s.submitter_signature.as_ref().map(Into::into),
             received_at: s.received_at.to_rfc3339(),
             items: items.collect(),
         }
@@ -114,6 +148,7 @@ impl TryFrom<SubmissionDocument> for domain::Submission {
                 .transpose()?,
             idempotency_key: domain::IdempotencyKey::parse(&d.idempotency_key)?,
             instruction_sha256: domain::Sha256::parse_hex(&d.instruction_sha256)?,
+            submitter_signature: d.submitter_signature.map(TryInto::try_into).transpose()?,
             received_at: domain::Timestamp::parse_rfc3339(&d.received_at)?,
             items,
         })

@@ -30,6 +30,6 @@ pub use record::{RECORD_BYTES_MAX, Record};
 pub use retry::RetrySchedule;
 pub use submission::{
     ARTIFACTS_PER_ITEM_MAX, ITEMS_PER_SUBMISSION_MAX, Item, ItemOutcome, Purpose, Submission,
-    SubmissionDraft,
+    SubmissionDraft, SubmitterSignature,
 };
 pub use time::Timestamp;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::{
     Artifact, CaseId, CredentialId, Digests, EvidenceId, IdempotencyKey, IntentId, Malformed,
-    PartyId, SubmissionId, TenantId, Timestamp,
+    PartyId, Sha3_256, SubmissionId, TenantId, Timestamp,
 };
 
 /// Most items in one submission.
@@ -169,6 +169,17 @@ pub enum ItemOutcome {
     Refused(Malformed),
 }
 
+/// The submitter's own signature on its instruction, as it was verified before the submission was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmitterSignature {
+    /// Of the CMS signature's bytes, which are kept under this digest.
+    pub sha3_256: Sha3_256,
+    /// Of the instruction's bytes, which are kept under this digest.
+    pub instruction_sha3_256: Sha3_256,
+    /// Subject of the signer's certificate, RFC 4514 text.
+    pub signer: String,
+}
+
 /// Everything a submission is made of, before the checks that hold over the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionDraft {
@@ -185,6 +196,8 @@ pub struct SubmissionDraft {
     pub idempotency_key: IdempotencyKey,
     /// SHA-256 of the instruction as the vendor sent it; what the intent's one-time code was bound to.
     pub instruction_sha256: crate::Sha256,
+    /// `None` when the submitter did not sign for itself.
+    pub submitter_signature: Option<SubmitterSignature>,
     pub received_at: Timestamp,
     /// One outcome per line of the manifest, in its order: an item's place is its number.
     pub items: Vec<ItemOutcome>,
@@ -252,7 +265,7 @@ impl core::ops::Deref for Submission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ArtifactName, ArtifactRole, MediaType, Sha3_256, Sha256};
+    use crate::{ArtifactName, ArtifactRole, MediaType, Sha256};
 
     fn artifact(name: &str) -> Artifact {
         Artifact {
@@ -289,6 +302,7 @@ mod tests {
             intent: None,
             idempotency_key: IdempotencyKey::parse("k").unwrap(),
             instruction_sha256: Sha256([0; 32]),
+            submitter_signature: None,
             received_at: Timestamp::from_unix_ms(1),
             items,
         }

@@ -1,8 +1,10 @@
 //! CMS SignedData with CAdES attributes: detached signatures on manifests (RFC 5652, ETSI EN 319 122-1).
 //!
-//! [`sign_detached`] makes CAdES-B; [`add_signature_time_stamp`] makes it CAdES-T. [`verify_detached`]
-//! checks signature, digest and binding of the certificate; whether the certificate is trusted is
-//! [`crate::path::validate_path`]'s to say.
+//! [`sign_detached`] makes CAdES-B; [`add_signature_time_stamp`] makes it CAdES-T. With every certificate
+//! of the path, root included, and a status of each (lists, or OCSP responses by
+//! [`sign_detached_with_status`]) it is CAdES-LT: it verifies decades later from its own bytes.
+//! [`verify_detached`] checks signature, digest and binding of the certificate; whether the certificate
+//! is trusted is [`crate::path::validate_path`]'s to say.
 
 mod build;
 mod parsed;
@@ -15,8 +17,8 @@ use probity_domain::Timestamp;
 pub(crate) use build::{Parts, build};
 pub(crate) use parsed::{Encoding, Parsed};
 pub use signed_data::{
-    SignedData, add_signature_time_stamp, sign_detached, sign_manifest, verify_detached,
-    verify_detached_content,
+    SignedData, add_signature_time_stamp, sign_detached, sign_detached_with_status, sign_manifest,
+    verify_detached, verify_detached_content,
 };
 
 use crate::crl::Crl;
@@ -72,7 +74,8 @@ pub struct SignRequest<'a> {
     pub content: &'a [u8],
     /// The signer's certificate; its key must be the one that signs.
     pub signer: &'a Certificate,
-    /// Further certificates a verifier will need (issuing CA), without the root.
+    /// Further certificates a verifier will need: the issuing CA, and for CAdES-LT the root as well
+    /// (ETSI EN 319 122-1 6.3: trust anchors too, where they are certificates).
     pub extra_certificates: &'a [Certificate],
     /// Revocation lists to keep with the signature.
     pub crls: &'a [Crl],

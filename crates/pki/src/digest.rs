@@ -51,6 +51,19 @@ impl HashAlgorithm {
             .ok_or_else(|| Error::unsupported("hash algorithm", oid))
     }
 
+    /// The name its standard gives it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "SHA-256",
+            Self::Sha384 => "SHA-384",
+            Self::Sha512 => "SHA-512",
+            Self::Sha3_256 => "SHA3-256",
+            Self::Sha3_384 => "SHA3-384",
+            Self::Sha3_512 => "SHA3-512",
+        }
+    }
+
     /// Length of a digest in bytes.
     #[must_use]
     pub const fn digest_bytes(self) -> usize {

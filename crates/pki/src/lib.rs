@@ -4,6 +4,7 @@
 //! Pure: bytes, time and keys are parameters. Nothing here opens a socket, reads a clock or knows what a
 //! bucket is. Chance comes in through the cryptographic backend alone: for new keys, and for signatures.
 
+pub mod algorithm;
 pub mod asic;
 mod asn1_time;
 pub mod cms;

@@ -58,18 +58,20 @@ pub const QUALIFIER_CPS: Oid = oid("1.3.6.1.5.5.7.2.1");
 pub const QUALIFIER_USER_NOTICE: Oid = oid("1.3.6.1.5.5.7.2.2");
 
 // Extended key usages: RFC 5280, RFC 9336 (documentSigning).
+pub const ANY_EXTENDED_KEY_USAGE: Oid = oid("2.5.29.37.0");
 pub const KP_EMAIL_PROTECTION: Oid = oid("1.3.6.1.5.5.7.3.4");
 pub const KP_TIME_STAMPING: Oid = oid("1.3.6.1.5.5.7.3.8");
 pub const KP_OCSP_SIGNING: Oid = oid("1.3.6.1.5.5.7.3.9");
 pub const KP_DOCUMENT_SIGNING: Oid = oid("1.3.6.1.5.5.7.3.36");
 
-// CMS and its attributes: RFC 5652, RFC 5035, RFC 3161, ETSI EN 319 122-1.
+// CMS and its attributes: RFC 5652, RFC 5035, RFC 3161, RFC 5940, ETSI EN 319 122-1.
 pub const DATA: Oid = oid("1.2.840.113549.1.7.1");
 pub const SIGNED_DATA: Oid = oid("1.2.840.113549.1.7.2");
 pub const CONTENT_TYPE: Oid = oid("1.2.840.113549.1.9.3");
 pub const MESSAGE_DIGEST: Oid = oid("1.2.840.113549.1.9.4");
 pub const SIGNING_TIME: Oid = oid("1.2.840.113549.1.9.5");
 pub const CT_TST_INFO: Oid = oid("1.2.840.113549.1.9.16.1.4");
+pub const RI_OCSP_RESPONSE: Oid = oid("1.3.6.1.5.5.7.16.2");
 pub const AA_SIGNING_CERTIFICATE: Oid = oid("1.2.840.113549.1.9.16.2.12");
 pub const AA_TIME_STAMP_TOKEN: Oid = oid("1.2.840.113549.1.9.16.2.14");
 pub const AA_COMMITMENT_TYPE: Oid = oid("1.2.840.113549.1.9.16.2.16");

@@ -2,7 +2,8 @@
 //!
 //! A package is an ASiC-E container: what was signed for the submitter under manifest 001, the
 //! platform's additions (log proof, readable certificate), and delivery's seal over all of it under
-//! manifest 002.
+//! manifest 002. Where the submitter signed its instruction with a certificate of its own, the
+//! instruction and that signature travel along under manifest 003.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +34,21 @@ pub const EVENT_SIGNATURE: &str = "META-INF/signature001.p7s";
 pub const SEAL_MANIFEST: &str = "META-INF/ASiCManifest002.xml";
 /// The delivery seal.
 pub const SEAL_SIGNATURE: &str = "META-INF/signature002.p7s";
+/// The instruction as the submitter sent it, byte for byte; only where the submitter signed it.
+pub const SUBMITTER_INSTRUCTION: &str = "submitter/instruction.json";
+/// What the submitter's own signature covers: the instruction. The same from anybody's hand.
+pub const SUBMITTER_MANIFEST: &str = "META-INF/ASiCManifest003.xml";
+/// The submitter's own signature (detached CAdES).
+pub const SUBMITTER_SIGNATURE: &str = "META-INF/submitter-signature.p7s";
+/// Longest signature of a submitter in bytes: room for a chain with its status.
+pub const SUBMITTER_SIGNATURE_BYTES_MAX: usize = 64 * 1024;
+
+/// Members a package has besides where the submitter signed, with their media types.
+pub const SUBMITTER_MEMBERS: [(&str, &str); 3] = [
+    (SUBMITTER_INSTRUCTION, JSON),
+    (SUBMITTER_MANIFEST, XML),
+    (SUBMITTER_SIGNATURE, SIGNATURE_MIME_TYPE),
+];
 
 const JSON: &str = "application/json";
 const XML: &str = "text/xml";
@@ -70,6 +86,18 @@ pub fn event_manifest(statement: &Statement, statement_bytes: &[u8]) -> Result<V
         )
     }));
     manifest(EVENT_SIGNATURE, references).to_xml()
+}
+
+/// Manifest 003, which the submitter's own signature covers: the instruction and nothing else. It follows
+/// from the instruction's digest, so that it need not be sent, and a submitter signs before it submits:
+/// the statement, which manifest 001 covers, is made later.
+///
+/// # Errors
+/// [`Error::Malformed`] when the manifest cannot be written.
+pub fn submitter_manifest(instruction_sha3_256: &Sha3_256) -> Result<Vec<u8>> {
+    let digest = instruction_sha3_256.0.to_vec();
+    let instruction = reference(SUBMITTER_INSTRUCTION.to_owned(), JSON, digest);
+    manifest(SUBMITTER_SIGNATURE, vec![instruction]).to_xml()
 }
 
 /// One member as the seal lists it.
@@ -263,6 +291,16 @@ mod tests {
                 "{from} -> {to}"
             );
         }
+    }
+
+    #[test]
+    fn the_submitters_manifest_names_the_instruction_alone() {
+        let xml = submitter_manifest(&Sha3_256([7; 32])).unwrap();
+        let read = Manifest::parse(&xml).unwrap();
+        assert_eq!(read.signature, SUBMITTER_SIGNATURE);
+        assert_eq!(read.references.len(), 1);
+        let digest = &read.reference(SUBMITTER_INSTRUCTION).unwrap().digest;
+        assert_eq!(digest, &[7; 32]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod webpki;
 use probity_domain::Timestamp;
 
 use crate::crl::{Crl, RevocationReason};
+use crate::ocsp::{CertStatus, OcspResponse};
 use crate::x509::Certificate;
 use crate::{Error, oid};
 
@@ -21,6 +22,9 @@ pub enum Purpose {
     Seal,
     /// Receipts, by certificates of a court's own CA: digitalSignature or contentCommitment suffices.
     ReceiptSigning,
+    /// A submitter's own signature on its instruction, by a certificate of its own CA: signatures
+    /// allowed and, where purposes are listed, one that documents are signed for.
+    SubmitterSigning,
     /// Recipient of an encrypted package: keyAgreement.
     Encryption,
     /// Delegated OCSP responder; its own revocation is not asked (RFC 6960 4.2.2.2.1).
@@ -34,6 +38,13 @@ pub enum Revocation<'a> {
     /// instant asked, give or take the tolerance. A list made later is as good, or better, provided the
     /// certificate had not expired by then: an entry counts if its date is not after the instant asked.
     Crls { crls: &'a [Crl], tolerance_ms: u64 },
+    /// What a CAdES-LT signature keeps: lists as above, or an OCSP response current at the instant asked.
+    /// Where both speak of a certificate, the one that says revoked is believed.
+    Kept {
+        crls: &'a [Crl],
+        ocsp: &'a [OcspResponse],
+        tolerance_ms: u64,
+    },
     /// Not decided here: the caller asks OCSP, or says so to its reader.
     NotChecked,
 }
@@ -101,12 +112,24 @@ pub fn validate_path(
         .into());
     }
     let path = webpki::build(leaf, intermediates, roots, at, purpose)?;
-    if let Revocation::Crls { crls, tolerance_ms } = revocation {
-        let skip = usize::from(purpose == Purpose::OcspSigning);
-        let tolerance_ms = i64::try_from(tolerance_ms).unwrap_or(i64::MAX);
-        let issuers = path.certificates.iter().skip(1);
-        for (certificate, issuer) in path.certificates.iter().zip(issuers).skip(skip) {
-            check_revocation(certificate, issuer, crls, at, tolerance_ms)?;
+    let (crls, ocsp, tolerance_ms) = match revocation {
+        Revocation::Crls { crls, tolerance_ms } => (crls, &[][..], tolerance_ms),
+        Revocation::Kept {
+            crls,
+            ocsp,
+            tolerance_ms,
+        } => (crls, ocsp, tolerance_ms),
+        Revocation::NotChecked => return Ok(path),
+    };
+    let skip = usize::from(purpose == Purpose::OcspSigning);
+    let tolerance_ms = i64::try_from(tolerance_ms).unwrap_or(i64::MAX);
+    let issuers = path.certificates.iter().skip(1);
+    for (certificate, issuer) in path.certificates.iter().zip(issuers).skip(skip) {
+        let listed = check_lists(certificate, issuer, crls, at, tolerance_ms)?;
+        let answered = check_responses(certificate, issuer, ocsp, at)?;
+        if !listed && !answered {
+            let subject = certificate.subject();
+            return Err(PathError::RevocationUnknown { subject }.into());
         }
     }
     Ok(path)
@@ -155,6 +178,18 @@ fn check_usage(leaf: &Certificate, purpose: Purpose) -> Result<(), &'static str>
         Purpose::EventSigning => profile(&oid::POLICY_EVENT),
         Purpose::Seal => profile(&oid::POLICY_SEAL),
         Purpose::ReceiptSigning => require(may_sign, "keyUsage does not allow signatures"),
+        Purpose::SubmitterSigning => {
+            let document = [
+                oid::KP_DOCUMENT_SIGNING,
+                oid::KP_EMAIL_PROTECTION,
+                oid::ANY_EXTENDED_KEY_USAGE,
+            ];
+            require(may_sign, "keyUsage does not allow signatures")?;
+            require(
+                purposes.is_empty() || purposes.iter().any(|p| document.contains(p)),
+                "extendedKeyUsage lists no purpose that documents are signed for",
+            )
+        }
         Purpose::Encryption => require(
             usage.is_some_and(|usage| usage.key_agreement()),
             "no keyAgreement",
@@ -166,13 +201,14 @@ fn check_usage(leaf: &Certificate, purpose: Purpose) -> Result<(), &'static str>
     }
 }
 
-fn check_revocation(
+/// Whether a list tells.
+fn check_lists(
     certificate: &Certificate,
     issuer: &Certificate,
     crls: &[Crl],
     at: Timestamp,
     tolerance_ms: i64,
-) -> Result<(), PathError> {
+) -> Result<bool, PathError> {
     let mut is_known = false;
     for crl in crls {
         // RFC 5280 3.3: an expired certificate's entry may be dropped from later lists.
@@ -194,11 +230,29 @@ fn check_revocation(
             _ => {}
         }
     }
-    if is_known {
-        Ok(())
-    } else {
-        Err(PathError::RevocationUnknown {
-            subject: certificate.subject(),
-        })
+    Ok(is_known)
+}
+
+/// Whether a response tells. "unknown" tells nothing.
+fn check_responses(
+    certificate: &Certificate,
+    issuer: &Certificate,
+    ocsp: &[OcspResponse],
+    at: Timestamp,
+) -> Result<bool, PathError> {
+    let mut is_known = false;
+    for response in ocsp {
+        match response.verify(issuer, certificate.serial(), None, at) {
+            Ok(CertStatus::Revoked { at: since, reason }) if since <= at => {
+                return Err(PathError::Revoked {
+                    subject: certificate.subject(),
+                    at: since,
+                    reason,
+                });
+            }
+            Ok(CertStatus::Unknown) | Err(_) => {}
+            Ok(_) => is_known = true,
+        }
     }
+    Ok(is_known)
 }

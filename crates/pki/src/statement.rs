@@ -42,6 +42,9 @@ pub struct Statement {
     pub agreement: Option<Agreement>,
     /// Confirmed intent of this instruction (I1, I2); `None` = not established.
     pub intent: Option<Intent>,
+    /// The submitter's own signature on the instruction, if it made one; absent if not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitter_signature: Option<SubmitterSignature>,
     /// The submitter's own case reference.
     #[serde(with = "written")]
     pub case: CaseId,
@@ -147,6 +150,31 @@ pub struct Intent {
     pub confirmed_at: Timestamp,
 }
 
+/// The submitter's own signature (detached CAdES) on the instruction, verified before the submission was
+/// accepted; the package carries it as [`crate::package::SUBMITTER_SIGNATURE`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitterSignature {
+    /// Of the signature's bytes.
+    #[serde(with = "written")]
+    pub sha3_256: Sha3_256,
+    /// Of the instruction's bytes, the member [`crate::package::SUBMITTER_INSTRUCTION`].
+    #[serde(with = "written")]
+    pub instruction_sha3_256: Sha3_256,
+    /// Subject of the signer's certificate, RFC 4514 text.
+    pub signer: String,
+}
+
+impl From<&probity_domain::SubmitterSignature> for SubmitterSignature {
+    fn from(signature: &probity_domain::SubmitterSignature) -> Self {
+        Self {
+            sha3_256: signature.sha3_256,
+            instruction_sha3_256: signature.instruction_sha3_256,
+            signer: signature.signer.clone(),
+        }
+    }
+}
+
 /// One artifact as the statement lists it; its bytes are the member `artifacts/<name>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -241,7 +269,8 @@ impl Statement {
         let texts = [&self.title, &self.submitter.name]
             .into_iter()
             .chain(&self.source_url);
-        for text in texts.chain(&self.submitter.identifier) {
+        let signer = self.submitter_signature.iter().map(|s| &s.signer);
+        for text in texts.chain(&self.submitter.identifier).chain(signer) {
             if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
                 let reason = format!("text over {TEXT_BYTES_MAX} bytes or with control characters");
                 return Err(Error::malformed("statement", reason));
@@ -397,6 +426,7 @@ mod tests {
             },
             agreement: None,
             intent: None,
+            submitter_signature: None,
             case: CaseId::parse("(2026)京0491民初12345号").unwrap(),
             title: "Shop page".to_owned(),
             purpose: Purpose::Infringement,
@@ -422,6 +452,17 @@ mod tests {
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains(r#""agreement":null,"intent":null"#), "{text}");
         assert!(text.contains(r#""received_at":"2026-11-18T"#), "{text}");
+        assert!(!text.contains("submitter_signature"), "{text}");
+        let signed = Statement {
+            submitter_signature: Some(SubmitterSignature {
+                sha3_256: Sha3_256([1; 32]),
+                instruction_sha3_256: Sha3_256([2; 32]),
+                signer: "CN=Acme".to_owned(),
+            }),
+            ..statement()
+        };
+        let bytes = signed.to_bytes().unwrap();
+        assert_eq!(Statement::parse(&bytes).unwrap(), signed);
     }
 
     #[test]

@@ -1,25 +1,53 @@
 //! The evidence in the log: the record is put together again from the members.
 
 use probity_domain::Record;
-use probity_pki::package::Inclusion;
+use probity_pki::package::{
+    CHECKPOINT, EVENT_MANIFEST, EVENT_SIGNATURE, INCLUSION, Inclusion, STATEMENT,
+};
+use probity_pki::statement::Statement;
 use probity_pki::tlog::{Checkpoint, LogVerifier, check_inclusion, leaf_hash};
 use probity_pki::{Error, Result};
 
+use crate::check::CheckResult;
+use crate::diagnostic::Diagnostic;
 use crate::policy::Policy;
-use crate::verdict::{CheckResult, Log, Text};
+use crate::signature::Outcome;
+use crate::text::Text;
+use crate::verdict::Log;
 
 /// Checks the checkpoint's signature by a pinned key and the audit path from the record to its root.
 pub fn check(
-    record: &Record,
-    checkpoint: &[u8],
-    inclusion: &[u8],
+    diagnostic: &Diagnostic,
+    statement: &Statement,
     policy: &Policy,
-) -> (CheckResult, Text, Option<Log>) {
+) -> (Outcome, Option<Log>) {
+    let documents = (
+        diagnostic.document(CHECKPOINT),
+        diagnostic.document(INCLUSION),
+    );
+    let (checkpoint, inclusion) = match documents {
+        (Some(checkpoint), Some(inclusion)) => (checkpoint, inclusion),
+        _ if [CHECKPOINT, INCLUSION].map(|name| diagnostic.member(name)) != [None, None] => {
+            let words = Text::new("half of the proof is missing", "日志证明不完整");
+            return ((CheckResult::Failed, words), None);
+        }
+        _ => {
+            let words = Text::new("there is no proof of the deposit", "没有存入日志的证明");
+            return ((CheckResult::NotPresent, words), None);
+        }
+    };
     if policy.log_verifier_keys.is_empty() {
         let words = Text::new("no log key is pinned", "未指定可信的日志公钥");
-        return (CheckResult::Indeterminate, words, None);
+        return ((CheckResult::Indeterminate, words), None);
     }
-    match proved(record, checkpoint, inclusion, policy) {
+    let part = |name| diagnostic.document(name).unwrap_or_default().to_vec();
+    let record = Record {
+        evidence: statement.evidence_number,
+        statement: part(STATEMENT),
+        manifest: part(EVENT_MANIFEST),
+        signature: part(EVENT_SIGNATURE),
+    };
+    match proved(&record, checkpoint, inclusion, policy) {
         Ok(log) => {
             let words = Text::new(
                 format!(
@@ -31,9 +59,9 @@ pub fn check(
                     log.origin, log.leaf_index, log.tree_size
                 ),
             );
-            (CheckResult::Passed, words, Some(log))
+            ((CheckResult::Passed, words), Some(log))
         }
-        Err(e) => (CheckResult::Failed, Text::technical(e), None),
+        Err(e) => ((CheckResult::Failed, Text::error(&e)), None),
     }
 }
 

@@ -1,22 +1,26 @@
 //! The statement against everything it speaks of.
 
-use probity_domain::{ArtifactRole, Purpose, Timestamp};
+use probity_domain::{ArtifactRole, Timestamp};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::package::{ARTIFACTS, artifact_member};
 use probity_pki::statement::{PartyKind, Statement};
 
-use crate::members::{Members, join};
+use crate::check::CheckResult;
+use crate::members::Members;
 use crate::policy::Policy;
-use crate::signature::Signed;
-use crate::verdict::{CheckResult, Text};
-
-type Outcome = (CheckResult, Text);
+use crate::signature::{Outcome, Signed};
+use crate::text::Text;
 
 /// A common name holds no more (X.520); the whole name stands in the statement.
 const COMMON_NAME_CHARS_MAX: usize = 64;
 
 /// Files, signer and instruction are those the statement names.
-pub fn check(statement: &Statement, members: &Members, signed: Option<&Signed>) -> Outcome {
+pub fn check(
+    statement: &Statement,
+    members: &Members<'_>,
+    signed: Option<&Signed>,
+    policy: &Policy,
+) -> Outcome {
     let mut wrong = Vec::new();
     check_artifacts(statement, members, &mut wrong);
     let Some(signed) = signed else {
@@ -24,11 +28,11 @@ pub fn check(statement: &Statement, members: &Members, signed: Option<&Signed>) 
             "there is no signature to compare with",
             "没有可供比对的签名",
         ));
-        return (CheckResult::Failed, join(&wrong));
+        return (CheckResult::Failed, Text::join(&wrong));
     };
     check_signer(statement, signed, &mut wrong);
-    if let Some(time) = signed.time
-        && statement.received_at > time.plus_ms(Policy::CLOCK_TOLERANCE_MS)
+    if let Some(time) = signed.proven_time(policy)
+        && statement.received_at > time.plus_ms(policy.clock_tolerance_ms)
     {
         wrong.push(Text::new(
             format!(
@@ -46,13 +50,13 @@ pub fn check(statement: &Statement, members: &Members, signed: Option<&Signed>) 
         );
         return (CheckResult::Passed, words);
     }
-    (CheckResult::Failed, join(&wrong))
+    (CheckResult::Failed, Text::join(&wrong))
 }
 
-fn check_artifacts(statement: &Statement, members: &Members, wrong: &mut Vec<Text>) {
+fn check_artifacts(statement: &Statement, members: &Members<'_>, wrong: &mut Vec<Text>) {
     for artifact in &statement.artifacts {
         let member = artifact_member(&artifact.name);
-        let agrees = members.get(&member).is_some_and(|measured| {
+        let agrees = members.get(member.as_str()).is_some_and(|measured| {
             measured.size_bytes == artifact.size_bytes
                 && measured.digest(HashAlgorithm::Sha3_256) == Some(&artifact.sha3_256.0)
                 && measured.digest(HashAlgorithm::Sha256) == Some(&artifact.sha256.0)
@@ -68,7 +72,7 @@ fn check_artifacts(statement: &Statement, members: &Members, wrong: &mut Vec<Tex
         if !statement
             .artifacts
             .iter()
-            .any(|artifact| artifact_member(&artifact.name) == *member)
+            .any(|artifact| artifact_member(&artifact.name) == **member)
         {
             wrong.push(Text::new(
                 format!("{member:?} was not stated"),
@@ -150,7 +154,7 @@ pub fn agreement(statement: &Statement) -> Outcome {
 }
 
 /// I1, I2: the code confirmed this instruction, before it was time-stamped.
-pub fn intent(statement: &Statement, time: Option<Timestamp>) -> Outcome {
+pub fn intent(statement: &Statement, time: Option<Timestamp>, policy: &Policy) -> Outcome {
     let Some(intent) = &statement.intent else {
         return absent(
             "no confirmation of this instruction is recorded: intent is not proven",
@@ -164,7 +168,7 @@ pub fn intent(statement: &Statement, time: Option<Timestamp>) -> Outcome {
         );
         return (CheckResult::Failed, words);
     }
-    let late = |at: Timestamp| time.is_some_and(|t| at > t.plus_ms(Policy::CLOCK_TOLERANCE_MS));
+    let late = |at: Timestamp| time.is_some_and(|t| at > t.plus_ms(policy.clock_tolerance_ms));
     if intent.confirmed_at < intent.issued_at || late(intent.confirmed_at) {
         let words = Text::new(
             "confirmed before the code was issued, or after the signature",
@@ -184,7 +188,7 @@ pub fn intent(statement: &Statement, time: Option<Timestamp>) -> Outcome {
     )
 }
 
-/// C3, C11: evidence against somebody else needs the course of the capture.
+/// C3, C11: the course of the capture, without which there is only its result.
 pub fn process_log(statement: &Statement) -> Outcome {
     let roles = || statement.artifacts.iter().map(|artifact| artifact.role);
     if roles().any(|role| role == ArtifactRole::ProcessLog) {
@@ -199,16 +203,9 @@ pub fn process_log(statement: &Statement) -> Outcome {
             format!("过程日志{zh}，已签名"),
         );
     }
-    if statement.purpose == Purpose::Infringement {
-        let words = Text::new(
-            "weak: infringement without the course of the capture shows the result alone",
-            "证明力弱：用于证明侵权而无取证过程，仅能反映结果",
-        );
-        return (CheckResult::Indeterminate, words);
-    }
     absent(
-        "the course of the capture is not recorded",
-        "未记录取证过程",
+        "weak: the course of the capture is not recorded, only its result",
+        "证明力弱：未记录取证过程，仅能反映结果",
     )
 }
 

@@ -1,6 +1,11 @@
 //! Fixed words of the report in both languages.
 
-use crate::verdict::{CheckName, CheckResult, Overall, Text};
+use probity_domain::Purpose;
+use probity_pki::statement::Statement;
+
+use crate::check::{Check, CheckName, CheckResult};
+use crate::text::Text;
+use crate::verdict::{Overall, Source};
 
 /// The languages a verdict can be read in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,29 @@ pub const fn overall(overall: Overall, lang: Lang) -> &'static str {
             "INDETERMINATE: nothing is wrong, but something necessary is not known",
             "无法判定：未发现错误，但缺少必要信息",
         ),
+    }
+}
+
+pub const fn from_diagnostic(lang: Lang) -> &'static str {
+    lang.pick(
+        "Re-evaluated from diagnostic data, the package itself was not read.",
+        "本结论系依据诊断数据重新评估得出，未读取证据包本身。",
+    )
+}
+
+pub const fn not_to_be_relied_on(lang: Lang) -> &'static str {
+    lang.pick(
+        "Nothing below may be relied on: it is what the package claims.",
+        "以下内容仅为证据包自称，不得采信。",
+    )
+}
+
+pub const fn purpose(purpose: Purpose, lang: Lang) -> &'static str {
+    match purpose {
+        Purpose::Ownership => lang.pick("ownership of a right", "权利归属"),
+        Purpose::Infringement => lang.pick("infringement by somebody else", "他人侵权"),
+        Purpose::Defence => lang.pick("a defence", "抗辩"),
+        Purpose::Neutral => lang.pick("not stated", "未说明"),
     }
 }
 
@@ -67,21 +95,66 @@ pub const fn check(name: CheckName, lang: Lang) -> &'static str {
         CheckName::TimeStampAuthority => {
             lang.pick("Time-stamp authority is trusted", "时间戳机构可信")
         }
+        CheckName::TimeStampStatus => lang.pick(
+            "Time-stamp authority's certificate was not revoked",
+            "时间戳机构的证书未被吊销",
+        ),
         CheckName::Statement => lang.pick(
             "Statement agrees with files and certificate",
             "声明与文件及证书一致",
         ),
         CheckName::LogInclusion => lang.pick("Deposited in the public log", "已存入公开日志"),
         CheckName::DeliverySeal => lang.pick("Delivery seal on the package", "送达封签"),
+        CheckName::Algorithms => lang.pick(
+            "Cryptographic methods are strong enough",
+            "密码算法强度足够",
+        ),
         CheckName::Identity => lang.pick("Identity of the submitter", "提交人身份核验"),
         CheckName::Agreement => lang.pick("Agreement on the electronic form", "电子形式的约定"),
         CheckName::Intent => lang.pick("Intent behind this instruction", "本次指令的真实意愿"),
         CheckName::ProcessLog => lang.pick("Record of how it was captured", "取证过程记录"),
+        CheckName::SubmitterSignature => lang.pick("Submitter's own signature", "提交人自有签名"),
+        CheckName::ClockEvidence => {
+            lang.pick("Record of the time-stamp's clock", "时间戳的时钟记录")
+        }
+        CheckName::Receipt => lang.pick("Receipt by the court", "法院回执"),
     }
 }
 
+/// What nobody may conclude: what no package proves, and what this one does not.
+pub fn not_proved(checks: &[Check], statement: Option<&Statement>, source: Source) -> Vec<Text> {
+    let mut texts = never_proved();
+    if source == Source::Diagnostic {
+        texts.push(Text::new(
+            "That the package is as the diagnostic data say. This verdict was re-evaluated from \
+             diagnostic data, the package itself was not read.",
+            "证据包与诊断数据相符。本结论系依据诊断数据重新评估得出，未读取证据包本身。",
+        ));
+    }
+    if statement.is_some_and(|s| s.declared_captured_at.is_some() || s.source_url.is_some()) {
+        texts.push(Text::new(
+            "Time and address of the capture: they are the submitter's declaration.",
+            "取证时间与网址：系提交人自行申报。",
+        ));
+    }
+    let absent = checks
+        .iter()
+        .filter(|check| check.result == CheckResult::NotPresent);
+    texts.extend(absent.map(|found| {
+        let (en, zh) = (
+            check(found.name, Lang::English),
+            check(found.name, Lang::Chinese),
+        );
+        Text::new(
+            format!("{en}: {}.", found.reason.en),
+            format!("{zh}：{}。", found.reason.zh),
+        )
+    }));
+    texts
+}
+
 /// What a package never proves, whoever made it (T4, A10, A15).
-pub fn never_proved() -> Vec<Text> {
+fn never_proved() -> Vec<Text> {
     vec![
         Text::new(
             "That what the files show is true, or who made them. The time-stamp proves that these \

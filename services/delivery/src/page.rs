@@ -178,6 +178,7 @@ pub(crate) mod tests {
             },
             agreement: None,
             intent: None,
+            submitter_signature: None,
             case: CaseId::parse("(2026)京0491民初12345号").unwrap(),
             title: title.to_owned(),
             purpose: Purpose::Infringement,

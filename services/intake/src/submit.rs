@@ -223,6 +223,7 @@ mod tests {
             intent: None,
             idempotency_key: IdempotencyKey::parse("k").unwrap(),
             instruction_sha256: Sha256([0; 32]),
+            submitter_signature: None,
             received_at: Timestamp::from_unix_ms(1),
             items: (0..count).map(outcome).collect(),
         })

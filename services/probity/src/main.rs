@@ -53,8 +53,8 @@ enum Command {
     Fetch(fetch::Fetch),
     /// Have evidence delivered to a court
     Deliver(deliver::Deliver),
-    /// Verify a package offline
-    Verify(verify::Verify),
+    Verify(Box<verify::Verify>),
+    Policy(verify::PrintPolicy),
     /// What a registration officer or operator does
     #[command(subcommand)]
     Officer(officer::OfficerCommand),
@@ -65,10 +65,14 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let wants_document = wants_document();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print();
+            if e.use_stderr() && wants_document {
+                print_error(&e.to_string());
+            }
             return ExitCode::from(if e.use_stderr() { 3 } else { 0 });
         }
     };
@@ -76,9 +80,25 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(e) => {
             eprintln!("probity: {e}");
+            if wants_document {
+                print_error(&e.sentence);
+            }
             ExitCode::from(e.exit_code)
         }
     }
+}
+
+/// Whether a program reads this: `verify --json` answers with a document even where arguments are wrong.
+fn wants_document() -> bool {
+    let mut arguments = std::env::args_os().skip(1);
+    arguments.next().is_some_and(|command| command == "verify")
+        && arguments.any(|argument| argument == "--json")
+}
+
+/// `probity.error/1`: there is no verdict.
+fn print_error(reason: &str) {
+    let document = serde_json::json!({ "format": "probity.error/1", "error": reason.trim() });
+    println!("{document:#}");
 }
 
 async fn run(command: Command) -> Result<ExitCode, Failure> {
@@ -90,6 +110,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Fetch(fetch) => fetch.run().await?,
         Command::Deliver(deliver) => deliver.run().await?,
         Command::Verify(verify) => return verify.run(),
+        Command::Policy(policy) => policy.run()?,
         Command::Officer(officer) => officer::run(officer).await?,
         Command::Court(court) => court::run(court).await?,
     }

@@ -1,37 +1,113 @@
-//! `probity verify`: offline, check by check.
+//! `probity verify` and `probity policy`: offline, check by check.
 
 use std::fs::File;
-use std::io::BufReader;
-use std::path::PathBuf;
+use std::io::{BufReader, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use probity_domain::Timestamp;
 use probity_pki::x509::Certificate;
-use probity_verify::{Lang, Policy, render, verify_package};
+use probity_verify::{
+    Diagnostic, Lang, Policy, SignedReceipt, Verdict, examine, judge, measure_file,
+};
 
 use crate::failure::{Failure, at};
+use crate::files;
 use crate::now::now;
 
+/// Diagnostic data, policies and receipts are read whole; no honest one is longer.
+const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Verify a package offline
+///
+/// Nothing is asked of any server. Signatures are judged at the time their time-stamp proves, by the
+/// certificates and revocation data inside the package, from the roots you trust.
+///
+/// Exit codes: 0 valid, 1 invalid, 2 indeterminate (nothing is wrong, but something necessary is
+/// missing; the verdict says what), 3 wrong use or unreadable input. With --json there is a document on
+/// standard output in every case: probity.verdict/1, or probity.error/1 with exit code 3.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub struct Verify {
     /// The package (.asice)
-    file: PathBuf,
-    /// PEM file with the root certificates that are trusted
-    #[arg(long, env = "PROBITY_ROOTS", value_name = "FILE")]
-    roots: PathBuf,
-    /// File with the log's public key (`name+id+key`); may be repeated
-    #[arg(long = "log-key", env = "PROBITY_LOG_KEY", value_name = "FILE")]
-    log_keys: Vec<PathBuf>,
+    #[arg(
+        required_unless_present = "from_diagnostic",
+        conflicts_with = "from_diagnostic"
+    )]
+    file: Option<PathBuf>,
+    /// Judges again what --diagnostic wrote, without the package; the verdict says so
+    #[arg(long, value_name = "FILE")]
+    from_diagnostic: Option<PathBuf>,
+    #[command(flatten)]
+    policy: PolicyFlags,
     /// Verifies as of this time (RFC 3339) instead of now
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    /// The court's receipt for this package (JSON)
+    #[arg(long, value_name = "FILE", requires_all = ["receipt_signature", "file"])]
+    receipt: Option<PathBuf>,
+    /// The detached signature on the receipt (DER)
+    #[arg(long, value_name = "FILE", requires = "receipt")]
+    receipt_signature: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Whom to trust and what to ask for. Flags add to the policy's lists.
+#[derive(Args)]
+pub struct PolicyFlags {
+    /// A policy (probity.policy/1) instead of the default one
+    #[arg(long, env = "PROBITY_POLICY", value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// PEM file with root certificates that are trusted
+    #[arg(
+        long,
+        env = "PROBITY_ROOTS",
+        value_name = "FILE",
+        required_unless_present = "policy"
+    )]
+    roots: Option<PathBuf>,
+    /// File with a log's public key (`name+id+key`); may be repeated
+    #[arg(long = "log-key", env = "PROBITY_LOG_KEY", value_name = "FILE")]
+    log_keys: Vec<PathBuf>,
+    /// PEM file with roots of submitters' own certificates
+    #[arg(long, value_name = "FILE")]
+    submitter_roots: Option<PathBuf>,
+    /// PEM file with roots of the courts' certificates, for receipts
+    #[arg(long, value_name = "FILE")]
+    recipient_roots: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[group(multiple = false)]
+struct Output {
     /// The verdict as JSON (probity.verdict/1)
-    #[arg(long, conflicts_with = "summary")]
+    #[arg(long)]
     json: bool,
-    /// One page in this language instead of check by check
+    /// One page in this language
     #[arg(long, value_enum)]
     summary: Option<Language>,
+    /// Check by check, in this language (without any of these flags: in English)
+    #[arg(long, value_enum)]
+    details: Option<Language>,
+    /// Everything that was measured (probity.diagnostic/1), to be judged again; the exit code is the verdict's
+    #[arg(long, conflicts_with = "from_diagnostic")]
+    diagnostic: bool,
+}
+
+/// Print the policy that `verify` goes by: the default one, unless flags say otherwise
+#[derive(Args)]
+pub struct PrintPolicy {
+    /// A policy to read, check and print
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// PEM file with root certificates to put into it
+    #[arg(long, value_name = "FILE")]
+    roots: Option<PathBuf>,
+    /// File with a log's public key to put into it; may be repeated
+    #[arg(long = "log-key", value_name = "FILE")]
+    log_keys: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -40,34 +116,126 @@ enum Language {
     Zh,
 }
 
+impl From<Language> for Lang {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::En => Self::English,
+            Language::Zh => Self::Chinese,
+        }
+    }
+}
+
 impl Verify {
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let pem = std::fs::read_to_string(&self.roots).map_err(at(&self.roots))?;
-        let roots = Certificate::chain_from_pem(&pem)
-            .map_err(|e| Failure::usage(format!("{}: {e}", self.roots.display())))?;
-        let log_key = |path: &PathBuf| {
-            std::fs::read_to_string(path)
-                .map(|k| k.trim().to_owned())
-                .map_err(at(path))
-        };
-        let log_keys = self
-            .log_keys
-            .iter()
-            .map(log_key)
-            .collect::<Result<_, _>>()?;
         let when = match &self.at {
             Some(text) => Timestamp::parse_rfc3339(text).map_err(Failure::usage)?,
             None => now(),
         };
-        let file = File::open(&self.file).map_err(at(&self.file))?;
-        let verdict = verify_package(BufReader::new(file), &Policy::new(roots, log_keys, when));
-        let text = match (self.json, self.summary) {
-            (true, _) => verdict.to_json(),
-            (false, Some(Language::En)) => verdict.summary_text(Lang::English),
-            (false, Some(Language::Zh)) => verdict.summary_text(Lang::Chinese),
-            (false, None) => render(&verdict),
-        };
-        println!("{text}");
+        let policy = self.policy.read(when)?;
+        let diagnostic = self.measure(&policy)?;
+        let verdict = judge(&diagnostic, &policy);
+        println!("{}", self.output.text(&diagnostic, &verdict));
         Ok(ExitCode::from(verdict.exit_code()))
     }
+
+    fn measure(&self, policy: &Policy) -> Result<Diagnostic, Failure> {
+        let Some(path) = &self.file else {
+            let path = self.from_diagnostic.as_deref().unwrap_or(Path::new(""));
+            return Diagnostic::parse(&read(path)?).map_err(|e| unreadable(path, e));
+        };
+        let open = || File::open(path).map(BufReader::new).map_err(at(path));
+        let mut diagnostic = examine(open()?, policy.limits);
+        if self.output.diagnostic || self.receipt.is_some() {
+            let measured = measure_file(open()?).map_err(|e| unreadable(path, e))?;
+            diagnostic.file = Some(measured);
+        }
+        if let (Some(receipt), Some(signature)) = (&self.receipt, &self.receipt_signature) {
+            diagnostic.receipt = Some(SignedReceipt {
+                document: read(receipt)?,
+                signature: read(signature)?,
+            });
+        }
+        Ok(diagnostic)
+    }
+}
+
+impl Output {
+    fn text(&self, diagnostic: &Diagnostic, verdict: &Verdict) -> String {
+        if self.json {
+            verdict.to_json()
+        } else if self.diagnostic {
+            diagnostic.to_json()
+        } else if let Some(language) = self.summary {
+            verdict.summary_text(language.into())
+        } else {
+            verdict.details_text(self.details.unwrap_or(Language::En).into())
+        }
+    }
+}
+
+impl PolicyFlags {
+    fn read(&self, when: Timestamp) -> Result<Policy, Failure> {
+        let mut policy = base(self.policy.as_deref(), when)?;
+        add_pins(&mut policy, self.roots.as_deref(), &self.log_keys)?;
+        let certificates = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), chain);
+        policy
+            .submitter_roots
+            .extend(certificates(&self.submitter_roots)?);
+        policy
+            .recipient_roots
+            .extend(certificates(&self.recipient_roots)?);
+        Ok(policy)
+    }
+}
+
+impl PrintPolicy {
+    pub fn run(self) -> Result<(), Failure> {
+        let mut policy = base(self.policy.as_deref(), now())?;
+        add_pins(&mut policy, self.roots.as_deref(), &self.log_keys)?;
+        println!("{}", policy.to_json());
+        Ok(())
+    }
+}
+
+fn base(path: Option<&Path>, when: Timestamp) -> Result<Policy, Failure> {
+    match path {
+        Some(path) => Policy::parse(&read(path)?, when).map_err(|e| unreadable(path, e)),
+        None => Ok(Policy::new(Vec::new(), Vec::new(), when)),
+    }
+}
+
+fn add_pins(
+    policy: &mut Policy,
+    roots: Option<&Path>,
+    log_keys: &[PathBuf],
+) -> Result<(), Failure> {
+    if let Some(roots) = roots {
+        policy.roots.extend(chain(roots)?);
+    }
+    for path in log_keys {
+        let key = files::read_text(path)?.trim().to_owned();
+        policy.log_verifier_keys.push(key);
+    }
+    Ok(())
+}
+
+fn chain(path: &Path) -> Result<Vec<Certificate>, Failure> {
+    Certificate::chain_from_pem(&files::read_text(path)?).map_err(|e| unreadable(path, e))
+}
+
+/// A small file, whole.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let file = File::open(path).map_err(at(path))?;
+    let mut bytes = Vec::new();
+    file.take(INPUT_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(at(path))?;
+    if bytes.len() as u64 > INPUT_BYTES_MAX {
+        return Err(unreadable(path, "longer than 64 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, reason: impl core::fmt::Display) -> Failure {
+    Failure::usage(format!("{}: {reason}", path.display()))
 }

@@ -23,6 +23,7 @@ pub fn state(instruction: &Instruction, evidence: EvidenceId, item: &Item) -> St
         agreement: facts.agreement.clone(),
         instruction_sha256: submission.instruction_sha256,
         intent: facts.intent.clone(),
+        submitter_signature: submission.submitter_signature.as_ref().map(Into::into),
         case: submission.case.clone(),
         title: item.title().to_owned(),
         purpose: item.purpose(),

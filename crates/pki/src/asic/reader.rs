@@ -44,7 +44,8 @@ pub struct Member {
     pub name: String,
     /// Unpacked size.
     pub size_bytes: u64,
-    pub(super) packed_bytes: u64,
+    /// Size inside the container.
+    pub packed_bytes: u64,
     pub(super) method: u16,
     pub(super) crc: u32,
     pub(super) data_offset: u64,

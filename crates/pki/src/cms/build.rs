@@ -2,18 +2,19 @@
 
 use const_oid::ObjectIdentifier;
 use der::asn1::{OctetString, SetOfVec};
-use der::{Any, Decode, Encode, EncodeValue, Tagged};
+use der::{Any, Decode, Encode, EncodeValue, Tag, TagNumber, Tagged};
 use x509_cert::attr::Attribute;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::structures::{
     ContentInfo, EncapsulatedContentInfo, EssCertIdV2, IssuerAndSerialNumber, IssuerSerial,
-    SignedDataValue, SignerInfo, SigningCertificateV2,
+    OtherRevocationInfoFormat, SignedDataValue, SignerInfo, SigningCertificateV2,
 };
 use crate::crl::Crl;
 use crate::digest::HashAlgorithm;
 use crate::keys::Signer;
 use crate::lint::{Artifact, AttributesContext, SignedAs, ToBeSigned};
+use crate::ocsp::OcspResponse;
 use crate::x509::Certificate;
 use crate::{Error, Result, oid};
 
@@ -28,6 +29,7 @@ pub(crate) struct Parts<'a> {
     /// What goes into `certificates`, the signer's among them or not.
     pub(crate) certificates: Vec<&'a Certificate>,
     pub(crate) crls: &'a [Crl],
+    pub(crate) ocsp: &'a [OcspResponse],
     /// Signed attributes besides content-type, message-digest and signing-certificate-v2.
     pub(crate) attributes: Vec<Attribute>,
 }
@@ -85,13 +87,16 @@ fn encode(parts: &Parts<'_>, hash: HashAlgorithm, signer: SignerInfo) -> der::Re
         .iter()
         .map(|crl| Any::from_der(crl.der()))
         .collect::<der::Result<Vec<_>>>()?;
+    for response in parts.ocsp {
+        crls.push(ocsp_info(response)?);
+    }
     crls.sort();
     crls.dedup();
     let content = (!parts.is_detached)
         .then(|| OctetString::new(parts.content))
         .transpose()?;
     let value = SignedDataValue {
-        version: version(parts.content_type),
+        version: version(parts.content_type, !parts.ocsp.is_empty()),
         digest_algorithms: SetOfVec::try_from(vec![hash.identifier()])?,
         encapsulated: EncapsulatedContentInfo {
             content_type: parts.content_type,
@@ -113,8 +118,29 @@ pub(super) fn encode_content_info(value: &SignedDataValue) -> der::Result<Vec<u8
 }
 
 /// RFC 5652 5.1, with X.509 certificates only and issuerAndSerialNumber.
-pub(super) fn version(content_type: ObjectIdentifier) -> u8 {
-    if content_type == oid::DATA { 1 } else { 3 }
+pub(super) fn version(content_type: ObjectIdentifier, has_other_status: bool) -> u8 {
+    match (has_other_status, content_type == oid::DATA) {
+        (true, _) => 5,
+        (false, true) => 1,
+        (false, false) => 3,
+    }
+}
+
+/// Tag of `RevocationInfoChoice.other` (RFC 5652 10.2.1).
+pub(super) const OTHER: Tag = Tag::ContextSpecific {
+    constructed: true,
+    number: TagNumber(1),
+};
+
+/// RFC 5940 2.1: the whole OCSPResponse.
+fn ocsp_info(response: &OcspResponse) -> der::Result<Any> {
+    let other = OtherRevocationInfoFormat {
+        format: oid::RI_OCSP_RESPONSE,
+        info: Any::from_der(response.der())?,
+    };
+    let mut value = Vec::new();
+    other.encode_value(&mut value)?;
+    Any::new(OTHER, value)
 }
 
 fn non_empty(values: Vec<Any>) -> der::Result<Option<SetOfVec<Any>>> {

@@ -7,14 +7,15 @@ use x509_cert::attr::Attribute;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 
-use super::build::version;
+use super::build::{OTHER, version};
 use super::structures::{
-    ContentInfo, EssCertIdV2, IssuerAndSerialNumber, SignedDataValue, SignerInfo,
-    SigningCertificateV2,
+    ContentInfo, EssCertIdV2, IssuerAndSerialNumber, OtherRevocationInfoFormat, SignedDataValue,
+    SignerInfo, SigningCertificateV2,
 };
 use crate::crl::Crl;
 use crate::digest::HashAlgorithm;
 use crate::keys::verify_with_identifier;
+use crate::ocsp::OcspResponse;
 use crate::x509::Certificate;
 use crate::{Error, Result, oid};
 
@@ -41,6 +42,7 @@ pub(crate) struct Parsed {
     pub(crate) signer: SignerInfo,
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) crls: Vec<Crl>,
+    pub(crate) ocsp: Vec<OcspResponse>,
     pub(crate) hash: HashAlgorithm,
     attributes: SetOfVec<Attribute>,
 }
@@ -89,18 +91,23 @@ impl Parsed {
         }
         let certificates = elements(what, value.certificates.as_ref(), CERTIFICATES_MAX)?
             .iter()
-            .map(|der| Certificate::from_der(der))
+            .map(|any| Certificate::from_der(&sequence(what, any)?))
             .collect::<Result<_>>()?;
-        let crls = elements(what, value.crls.as_ref(), CRLS_MAX)?
-            .iter()
-            .map(|der| Crl::from_der(der))
-            .collect::<Result<_>>()?;
+        let (mut crls, mut ocsp) = (Vec::new(), Vec::new());
+        for status in elements(what, value.crls.as_ref(), CRLS_MAX)? {
+            if status.tag() == OTHER {
+                ocsp.push(ocsp_response(what, status)?);
+            } else {
+                crls.push(Crl::from_der(&sequence(what, status)?)?);
+            }
+        }
         Ok(Self {
             what,
             value,
             signer,
             certificates,
             crls,
+            ocsp,
             hash,
             attributes,
         })
@@ -257,9 +264,14 @@ fn check_strict(
             "not DER: a set out of order or a default encoded",
         ));
     }
+    let has_other = value
+        .crls
+        .iter()
+        .flat_map(|crls| crls.iter())
+        .any(|c| c.tag() == OTHER);
     let expected = match signer.identifier.tag() {
-        Tag::Sequence => (version(value.encapsulated.content_type), 1),
-        _ => (3, 3),
+        Tag::Sequence => (version(value.encapsulated.content_type, has_other), 1),
+        _ => (if has_other { 5 } else { 3 }, 3),
     };
     if (value.version, signer.version) != expected {
         return Err(Error::malformed(what, "version numbers"));
@@ -273,11 +285,11 @@ fn check_strict(
     Ok(())
 }
 
-fn elements(
+fn elements<'a>(
     what: &'static str,
-    set: Option<&SetOfVec<Any>>,
+    set: Option<&'a SetOfVec<Any>>,
     count_max: usize,
-) -> Result<Vec<Vec<u8>>> {
+) -> Result<&'a [Any]> {
     let elements = set.map_or(&[][..], SetOfVec::as_slice);
     if elements.len() > count_max {
         return Err(Error::TooLarge {
@@ -285,19 +297,30 @@ fn elements(
             limit: count_max as u64,
         });
     }
-    if elements
-        .iter()
-        .any(|element| element.tag() != Tag::Sequence)
-    {
+    Ok(elements)
+}
+
+/// The DER of an X.509 certificate or list.
+fn sequence(what: &'static str, any: &Any) -> Result<Vec<u8>> {
+    if any.tag() != Tag::Sequence {
+        let reason = "other than X.509 certificates, lists and OCSP responses";
+        return Err(Error::unsupported(what, reason));
+    }
+    any.to_der().map_err(|e| Error::malformed(what, e))
+}
+
+/// RFC 5940 2.1.
+fn ocsp_response(what: &'static str, any: &Any) -> Result<OcspResponse> {
+    let bad = |e: der::Error| Error::malformed(what, e);
+    let other = Any::new(Tag::Sequence, any.value()).map_err(bad)?;
+    let other: OtherRevocationInfoFormat = other.decode_as().map_err(bad)?;
+    if other.format != oid::RI_OCSP_RESPONSE {
         return Err(Error::unsupported(
             what,
-            "other than X.509 certificates and lists",
+            format!("status in format {}", other.format),
         ));
     }
-    elements
-        .iter()
-        .map(|any| any.to_der().map_err(|e| Error::malformed(what, e)))
-        .collect()
+    OcspResponse::from_der(&other.info.to_der().map_err(bad)?)
 }
 
 fn single<'a>(

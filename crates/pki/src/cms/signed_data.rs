@@ -13,6 +13,7 @@ use crate::asn1_time::{from_time, to_time};
 use crate::crl::Crl;
 use crate::digest::HashAlgorithm;
 use crate::keys::Signer;
+use crate::ocsp::OcspResponse;
 use crate::tsp::TimeStampToken;
 use crate::x509::Certificate;
 use crate::{Error, Result, oid};
@@ -26,6 +27,19 @@ const BYTES_MAX: usize = 1024 * 1024;
 /// # Errors
 /// [`Error::Key`] if the key is not the certificate's or signing fails.
 pub fn sign_detached(request: &SignRequest<'_>, key: &dyn Signer) -> Result<Vec<u8>> {
+    sign_detached_with_status(request, &[], key)
+}
+
+/// [`sign_detached`] that keeps OCSP responses beside the lists (RFC 5940): a list grows with what its
+/// issuer revokes, a response about one certificate does not.
+///
+/// # Errors
+/// As [`sign_detached`].
+pub fn sign_detached_with_status(
+    request: &SignRequest<'_>,
+    ocsp: &[OcspResponse],
+    key: &dyn Signer,
+) -> Result<Vec<u8>> {
     let mut certificates = vec![request.signer];
     certificates.extend(request.extra_certificates);
     let parts = Parts {
@@ -35,6 +49,7 @@ pub fn sign_detached(request: &SignRequest<'_>, key: &dyn Signer) -> Result<Vec<
         signer: request.signer,
         certificates,
         crls: request.crls,
+        ocsp,
         attributes: cades_attributes(request)?,
     };
     let der = build(parts, key)?;
@@ -134,6 +149,12 @@ impl SignedData {
     #[must_use]
     pub fn crls(&self) -> &[Crl] {
         &self.parsed.crls
+    }
+
+    /// All OCSP responses inside. Untrusted until verified.
+    #[must_use]
+    pub fn ocsp_responses(&self) -> &[OcspResponse] {
+        &self.parsed.ocsp
     }
 
     /// The signer's certificate: the one that signing-certificate-v2 and the signer identifier name.

@@ -55,6 +55,13 @@ pub(crate) struct SignerInfo {
     pub(crate) unsigned_attributes: Option<SetOfVec<Attribute>>,
 }
 
+/// RFC 5652 10.2.1, under the tag `[1]` of RevocationInfoChoice; the format is RFC 5940 2.1's.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+pub(crate) struct OtherRevocationInfoFormat {
+    pub(crate) format: ObjectIdentifier,
+    pub(crate) info: Any,
+}
+
 /// RFC 5652 10.2.4.
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
 pub(crate) struct IssuerAndSerialNumber {

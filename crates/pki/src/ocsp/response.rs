@@ -22,10 +22,10 @@ const BYTES_MAX: usize = 64 * 1024;
 /// How far the responder's clock may be ahead of the verifier's.
 const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 
-/// A delegated responder: all but its key.
+/// A responder: all but its key.
 #[derive(Debug, Clone)]
 pub struct Responder {
-    /// With extendedKeyUsage OCSPSigning, issued by `issuer`.
+    /// With extendedKeyUsage OCSPSigning, issued by `issuer`; or `issuer` itself (RFC 6960 4.2.2.2).
     pub certificate: Certificate,
     /// The CA whose certificates are answered for.
     pub issuer: Certificate,
@@ -109,12 +109,19 @@ impl Responder {
         Ok(der)
     }
 
+    /// Whoever asks has the CA's own certificate.
+    fn certificates(&self) -> der::Result<Option<Vec<Any>>> {
+        (self.certificate != self.issuer)
+            .then(|| Ok(vec![Any::from_der(self.certificate.der())?]))
+            .transpose()
+    }
+
     fn wrap(&self, data: &[u8], signature: &[u8], key: &dyn Signer) -> der::Result<Vec<u8>> {
         let basic = BasicOcspResponse {
             response_data: Any::from_der(data)?,
             signature_algorithm: key.algorithm().identifier(),
             signature: BitString::from_bytes(signature)?,
-            certificates: Some(vec![Any::from_der(self.certificate.der())?]),
+            certificates: self.certificates()?,
         };
         OcspResponseValue {
             response_status: ResponseStatus::Successful,
@@ -171,6 +178,7 @@ pub fn failure(failure: OcspFailure) -> Result<Vec<u8>> {
 /// A parsed response. Nothing is verified by parsing.
 #[derive(Debug, Clone)]
 pub struct OcspResponse {
+    der: Vec<u8>,
     basic: BasicOcspResponse,
     data: ResponseData,
     certificates: Vec<Certificate>,
@@ -217,6 +225,7 @@ impl OcspResponse {
             .map(|any| Certificate::from_der(&any.to_der().map_err(bad)?))
             .collect::<Result<_>>()?;
         Ok(Self {
+            der: der.to_vec(),
             basic,
             data,
             certificates,
@@ -227,6 +236,19 @@ impl OcspResponse {
     #[cfg(test)]
     pub(crate) fn response_data(&self) -> Vec<u8> {
         self.basic.response_data.to_der().unwrap()
+    }
+
+    /// The bytes that were parsed.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// When the first status in it ends to be current; `None` when it does not say.
+    #[must_use]
+    pub fn next_update(&self) -> Option<Timestamp> {
+        let first = self.data.responses.first()?;
+        first.next_update.map(from_generalized)
     }
 
     /// When it was signed.

@@ -35,7 +35,9 @@ impl ExtendedKeyUsageValidator for Usage {
             Purpose::TimeStamping => TIME_STAMPING,
             Purpose::OcspSigning => OCSP_SIGNING,
             Purpose::EventSigning | Purpose::Seal => DOCUMENT_SIGNING,
-            Purpose::ReceiptSigning | Purpose::Encryption => return Ok(()),
+            Purpose::ReceiptSigning | Purpose::SubmitterSigning | Purpose::Encryption => {
+                return Ok(());
+            }
         };
         KeyUsage::required_if_present(id).validate(purposes)
     }

@@ -99,6 +99,7 @@ impl TimeStampAuthority {
             signer: &self.certificate,
             certificates,
             crls: &[],
+            ocsp: &[],
             attributes: vec![],
         };
         let der = build(parts, key)?;

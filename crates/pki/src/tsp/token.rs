@@ -7,7 +7,9 @@ use probity_domain::Timestamp;
 use super::structures::{Accuracy, TstInfoValue};
 use super::{ClockEvidence, Imprint};
 use crate::cms::{Encoding, Parsed};
+use crate::crl::Crl;
 use crate::digest::HashAlgorithm;
+use crate::ocsp::OcspResponse;
 use crate::x509::{Certificate, magnitude};
 use crate::{Error, Result, oid};
 
@@ -77,6 +79,24 @@ impl TimeStampToken {
     #[must_use]
     pub fn certificates(&self) -> &[Certificate] {
         &self.parsed.certificates
+    }
+
+    /// All revocation lists inside. Untrusted until verified.
+    #[must_use]
+    pub fn crls(&self) -> &[Crl] {
+        &self.parsed.crls
+    }
+
+    /// All OCSP responses inside. Untrusted until verified.
+    #[must_use]
+    pub fn ocsp_responses(&self) -> &[OcspResponse] {
+        &self.parsed.ocsp
+    }
+
+    /// The hash function inside the token's signature.
+    #[must_use]
+    pub fn digest_algorithm(&self) -> HashAlgorithm {
+        self.parsed.hash
     }
 
     /// Verifies imprint, signature, ESS binding and that the signer is a time-stamping unit valid at

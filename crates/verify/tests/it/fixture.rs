@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    fn crls(&self, scenario: &Scenario) -> Vec<Crl> {
+    pub fn crls(&self, scenario: &Scenario) -> Vec<Crl> {
         let make = |issuer: &Holder, revoked: &[RevokedEntry]| {
             // No list knows what comes after it.
             let made = NOW.plus_ms(-HOUR_MS);
@@ -372,6 +372,7 @@ pub fn statement(submission: SubmissionId, artifacts: &[(String, Vec<u8>)]) -> S
             issued_at: NOW.plus_ms(-120_000),
             confirmed_at: NOW.plus_ms(-60_000),
         }),
+        submitter_signature: None,
         case: CaseId::parse("(2026)京0491民初12345号").unwrap(),
         title: "Shop page".to_owned(),
         purpose: Purpose::Infringement,
@@ -400,7 +401,7 @@ pub fn stated(name: &str, bytes: &[u8]) -> StatedArtifact {
     }
 }
 
-fn issue(
+pub fn issue(
     profile: Profile,
     subject: Subject,
     serial: &[u8],

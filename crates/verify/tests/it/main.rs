@@ -6,10 +6,16 @@
     reason = "a test that cannot go on must stop"
 )]
 
+mod asn1;
+mod beside;
+mod crafted;
+mod diagnostic;
 mod fixture;
 mod forged;
 mod hostile;
-mod large;
+mod layout;
 mod mutation;
 mod output;
+mod policy;
 mod valid;
+mod years;

@@ -2,7 +2,12 @@
 
 use std::io::Cursor;
 
-use probity_verify::{CheckName, Lang, render, verify_package};
+use probity_domain::{ArtifactRole, Purpose};
+use probity_verify::{
+    CheckName, CheckResult, Diagnostic, Lang, Limits, Overall, Source, VERDICT_FORMAT, examine,
+    judge, render, verify_package,
+};
+use serde_json::Value;
 
 use crate::fixture::{World, container};
 
@@ -37,13 +42,18 @@ fn json_keeps_its_schema() {
         "key_usage",
         "time_stamp",
         "time_stamp_authority",
+        "time_stamp_status",
         "statement",
         "log_inclusion",
         "delivery_seal",
+        "algorithms",
         "identity",
         "agreement",
         "intent",
         "process_log",
+        "submitter_signature",
+        "clock_evidence",
+        "receipt",
     ];
     assert_eq!(names, expected);
     assert!(
@@ -52,6 +62,149 @@ fn json_keeps_its_schema() {
             .unwrap()
             .contains("时间戳")
     );
+}
+
+fn schema() -> Value {
+    serde_json::from_str(include_str!("../../schema/verdict.schema.json")).unwrap()
+}
+
+/// The published schema, judged by a validator that is not ours, on good, bad and hopeless packages.
+#[test]
+fn every_verdict_is_of_the_published_schema() {
+    let world = World::new();
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let good = world.scenario();
+    let mut verdicts = vec![
+        world.verify_scenario(&good),
+        verify_package(Cursor::new(b"no package"), &world.policy()),
+        world.verify(&[]),
+    ];
+    let mut bare = world.scenario();
+    (bare.sealed, bare.logged, bare.gen_time) = (false, false, None);
+    bare.statement.intent = None;
+    bare.statement.submitter.identifier = None;
+    verdicts.push(world.verify_scenario(&bare));
+    let measured = examine(
+        Cursor::new(container(&world.members(&good))),
+        Limits::default(),
+    );
+    let kept = Diagnostic::parse(measured.to_json().as_bytes()).unwrap();
+    verdicts.push(judge(&kept, &world.policy()));
+    for verdict in verdicts {
+        let json: Value = serde_json::from_str(&verdict.to_json()).unwrap();
+        let errors: Vec<String> = validator
+            .iter_errors(&json)
+            .map(|e| e.to_string())
+            .collect();
+        assert_eq!(errors, [""; 0], "{json:#}");
+        let mut other = json.clone();
+        other["overall"] = "probably".into();
+        assert!(!validator.is_valid(&other));
+        let mut more = json;
+        more["more"] = 1.into();
+        assert!(!validator.is_valid(&more));
+    }
+}
+
+/// Words of the schema are the words of the code, neither more nor fewer.
+#[test]
+fn the_schema_does_not_drift() {
+    let schema = schema();
+    let words = |pointer: &str| -> Vec<String> {
+        let found = schema.pointer(pointer).unwrap().as_array().unwrap();
+        let words = found.iter().filter_map(|word| word.as_str());
+        words.map(str::to_owned).collect()
+    };
+    let overall = Overall::ALL.map(Overall::as_str);
+    assert_eq!(words("/properties/overall/enum"), overall);
+    let sources = Source::ALL.map(Source::as_str);
+    assert_eq!(words("/properties/source/enum"), sources);
+    let results = CheckResult::ALL.map(CheckResult::as_str);
+    assert_eq!(
+        words("/properties/checks/items/properties/result/enum"),
+        results
+    );
+    let names = CheckName::ALL.map(CheckName::as_str);
+    assert_eq!(words("/$defs/check/enum"), names);
+    let count = schema.pointer("/properties/checks/minItems").unwrap();
+    assert_eq!(count, CheckName::ALL.len());
+    assert_eq!(schema["properties"]["format"]["const"], VERDICT_FORMAT);
+    for word in words("/properties/purpose/enum") {
+        let purpose = Purpose::parse(&word).unwrap();
+        // A new purpose does not compile here before it stands in the schema.
+        match purpose {
+            Purpose::Ownership | Purpose::Infringement | Purpose::Defence | Purpose::Neutral => {}
+        }
+    }
+    for word in words("/properties/what/items/properties/role/enum") {
+        let role = ArtifactRole::parse(&word).unwrap();
+        match role {
+            ArtifactRole::Content
+            | ArtifactRole::ProcessLog
+            | ArtifactRole::Recording
+            | ArtifactRole::CleanCheck
+            | ArtifactRole::Other => {}
+        }
+    }
+    assert_eq!(words("/properties/purpose/enum").len(), 4);
+    assert_eq!(
+        words("/properties/what/items/properties/role/enum").len(),
+        5
+    );
+}
+
+/// The page for people lists every check.
+#[test]
+fn the_documentation_names_every_check() {
+    let page = include_str!("../../../../docs/verdict.md");
+    for name in CheckName::ALL {
+        assert!(
+            page.contains(&format!("| `{}` |", name.as_str())),
+            "{name:?}"
+        );
+    }
+}
+
+/// A11: no term of the trade stands on the page without its line.
+#[test]
+fn no_term_is_left_unexplained() {
+    let world = World::new();
+    let mut bare = world.scenario();
+    (bare.sealed, bare.logged, bare.gen_time) = (false, false, None);
+    bare.crl_next_update = crate::fixture::NOW.plus_ms(-1_800_000);
+    bare.statement.intent = None;
+    let verdicts = [
+        world.verify_scenario(&world.scenario()),
+        world.verify_scenario(&bare),
+        World::new().verify(&world.members(&world.scenario())),
+    ];
+    const TERMS_EN: [&str; 7] = [
+        "certificate",
+        "time-stamp",
+        "signature",
+        "digest",
+        "manifest",
+        "revoked",
+        "seal",
+    ];
+    const TERMS_ZH: [&str; 6] = ["证书", "时间戳", "签名", "摘要", "清单", "封签"];
+    for verdict in verdicts {
+        for (lang, terms, heading, colon) in [
+            (Lang::English, &TERMS_EN[..], "Terms used", ": "),
+            (Lang::Chinese, &TERMS_ZH[..], "用语说明", "："),
+        ] {
+            let text = verdict.summary_text(lang);
+            let (page, glossary) = text.split_once(heading).unwrap();
+            for term in terms
+                .iter()
+                .filter(|term| page.to_lowercase().contains(**term))
+            {
+                let line = format!("  {term}{colon}");
+                assert!(glossary.contains(&line), "{term} in {text}");
+            }
+            assert!(text.lines().count() < 70, "{text}");
+        }
+    }
 }
 
 #[test]

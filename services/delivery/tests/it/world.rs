@@ -398,7 +398,8 @@ fn submission(world: &fixture::World, artifacts: &[StatedArtifact], owner: &str)
         intent: None,
         idempotency_key: IdempotencyKey::parse("k").unwrap(),
         instruction_sha256: Sha256([4; 32]),
-        received_at: NOW,
+        submitter_signature: None,
+            received_at: NOW,
         items: vec![
             refused.clone(),
             refused.clone(),

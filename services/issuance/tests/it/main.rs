@@ -178,6 +178,7 @@ impl World {
             intent: None,
             idempotency_key: IdempotencyKey::parse("k").unwrap(),
             instruction_sha256: Sha256([0; 32]),
+            submitter_signature: None,
             received_at: NOW,
             items: vec![ItemOutcome::Accepted(item)],
         });

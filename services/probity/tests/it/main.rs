@@ -1,6 +1,20 @@
 //! The command line as scripts meet it: exit codes, and what stands on which stream.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
+
+/// Packages, as the verifier's own tests make them.
+#[expect(
+    dead_code,
+    reason = "made for the verifier's tests; these need a part of it"
+)]
+#[path = "../../../../crates/verify/tests/it/fixture.rs"]
+mod fixture;
+mod large;
+mod verify;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -102,6 +102,7 @@ impl World {
             intent: Some(intent),
             idempotency_key: IdempotencyKey::parse("k").unwrap(),
             instruction_sha256,
+            submitter_signature: None,
             received_at: now,
             items: (0..items).map(line).collect(),
         })
