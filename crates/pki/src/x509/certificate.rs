@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use const_oid::ObjectIdentifier;
-use der::{Decode, Encode, EncodePem, pem::LineEnding};
+use der::{Decode, Encode};
 use probity_domain::Timestamp;
 use x509_cert::ext::pkix::KeyUsage;
 use x509_cert::ext::pkix::name::DirectoryString;
@@ -43,6 +43,9 @@ impl Certificate {
         let bad = |e: der::Error| Error::malformed(WHAT, e);
         let signed = Signed::from_der(WHAT, der, BYTES_MAX)?;
         let inner = x509_cert::Certificate::from_der(der).map_err(bad)?;
+        if inner.to_der().map_err(bad)? != der {
+            return Err(Error::malformed(WHAT, "not DER: a default is written out"));
+        }
         let tbs = inner.tbs_certificate();
         if tbs.version() != x509_cert::Version::V3 {
             return Err(Error::unsupported(WHAT, "version other than 3"));
@@ -103,9 +106,7 @@ impl Certificate {
     /// # Errors
     /// [`Error::Malformed`] if encoding fails.
     pub fn to_pem(&self) -> Result<String> {
-        self.0
-            .inner
-            .to_pem(LineEnding::LF)
+        der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, self.der())
             .map_err(|e| Error::malformed(WHAT, e))
     }
 

@@ -6,10 +6,18 @@
     reason = "a test that cannot go on must stop"
 )]
 
+mod decoders;
 mod fixture;
 mod forged;
+mod formats;
+mod fuzz;
 mod hostile;
 mod large;
+mod malleable;
+mod matrix;
 mod mutation;
 mod output;
+mod region;
+mod spelling;
+mod tlv;
 mod valid;
