@@ -190,9 +190,6 @@ impl Crl {
         let signed = Signed::from_der(WHAT, der, BYTES_MAX)?;
         let list =
             CertificateList::<x509_cert::certificate::Rfc5280>::from_der(der).map_err(bad)?;
-        if list.to_der().map_err(bad)? != der {
-            return Err(Error::malformed(WHAT, "not DER: a default is written out"));
-        }
         let tbs = list.tbs_cert_list;
         if tbs.version != x509_cert::Version::V2 {
             return Err(Error::unsupported(WHAT, "version other than 2"));

