@@ -73,28 +73,37 @@ pub const SEAL_SERIAL: [u8; 16] = [0x45; 16];
 
 impl World {
     pub fn new() -> Self {
-        let root = issue(
+        Self::with_keys(&mut || MemoryKey::generate().unwrap())
+    }
+
+    /// With the same keys, packages of two processes verify under each other's policy.
+    pub fn with_keys(next: &mut dyn FnMut() -> MemoryKey) -> Self {
+        let root = certify(
+            next(),
             Profile::RootCa,
             Subject::new("Root"),
             &[0x41; 16],
             None,
             None,
         );
-        let issuing = issue(
+        let issuing = certify(
+            next(),
             Profile::IssuingCa,
             Subject::new("Issuing"),
             &[0x42; 16],
             Some(&root),
             None,
         );
-        let tsa = issue(
+        let tsa = certify(
+            next(),
             Profile::Tsa,
             Subject::new("TSA"),
             &[0x43; 16],
             Some(&root),
             None,
         );
-        let seal = issue(
+        let seal = certify(
+            next(),
             Profile::Seal,
             Subject::new("Delivery"),
             &SEAL_SERIAL,
@@ -409,6 +418,18 @@ pub fn issue(
     instruction: Option<String>,
 ) -> Holder {
     let key = MemoryKey::generate().unwrap();
+    certify(key, profile, subject, serial, issuer, instruction)
+}
+
+/// [`issue`] for a key at hand.
+pub fn certify(
+    key: MemoryKey,
+    profile: Profile,
+    subject: Subject,
+    serial: &[u8],
+    issuer: Option<&Holder>,
+    instruction: Option<String>,
+) -> Holder {
     let template = CertificateTemplate {
         profile,
         serial,
