@@ -106,16 +106,21 @@ impl Pki {
 
     /// A CAdES-B signature by the event key with everything a verifier needs.
     pub fn sign(&self, content: &[u8]) -> Vec<u8> {
+        self.sign_as(&self.event, content)
+    }
+
+    /// The same by another holder.
+    pub fn sign_as(&self, holder: &Holder, content: &[u8]) -> Vec<u8> {
         let request = SignRequest {
             content,
-            signer: &self.event.certificate,
+            signer: &holder.certificate,
             extra_certificates: &self.intermediates(),
             crls: &self.crls(),
             signing_time: self.now,
             commitment: CommitmentType::ProofOfApproval,
             instruction_digest: Some([7; 32]),
         };
-        sign_detached(&request, &self.event.key).unwrap()
+        sign_detached(&request, &holder.key).unwrap()
     }
 
     pub fn token(&self, algorithm: HashAlgorithm, bytes: &[u8]) -> Vec<u8> {

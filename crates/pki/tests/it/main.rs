@@ -8,6 +8,7 @@
 )]
 
 mod agility;
+mod artifacts;
 mod asic;
 mod envelope;
 mod fixture;

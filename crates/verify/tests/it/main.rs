@@ -6,6 +6,7 @@
     reason = "a test that cannot go on must stop"
 )]
 
+mod artifacts;
 mod asn1;
 mod beside;
 mod crafted;

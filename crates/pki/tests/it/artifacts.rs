@@ -1,0 +1,488 @@
+//! What the formats make, left in a folder for programs that we did not write (docs/judges.md).
+//!
+//! `PROBITY_ARTIFACTS_DIR` names the folder; without it a scratch folder is used. A case is a folder
+//! `formats/accept|refuse/KIND/NAME`; what every judge is given beforehand lies in `formats/trust`.
+//! Our own functions judge each case first.
+
+use std::path::{Path, PathBuf};
+
+use probity_pki::cms::{SignedData, add_signature_time_stamp, verify_detached_content};
+use probity_pki::crl::{Crl, RevocationReason, RevokedEntry};
+use probity_pki::digest::HashAlgorithm;
+use probity_pki::envelope::{EnvelopeRandom, decrypt, encrypt};
+use probity_pki::keys::{MemoryKey, SignatureAlgorithm, Signer};
+use probity_pki::ocsp::{
+    CertStatus, OcspRequest, OcspResponse, Responder, ResponseTimes, make_request,
+};
+use probity_pki::path::{Purpose, Revocation, validate_path};
+use probity_pki::tlog::{Checkpoint, Hash, LogKey, LogVerifier};
+use probity_pki::tsp::{Imprint, TimeStampReq, TimeStampResp, TimeStampToken};
+use probity_pki::x509::{
+    Certificate, CertificateTemplate, Csr, Profile, Subject, make_csr, sign_certificate,
+};
+use tempfile::TempDir;
+
+use crate::fixture::{HOUR_MS, Holder, Pki, crl, issue, template};
+
+const CONTENT: &[u8] = b"<ASiCManifest/>\r\nnot\ncanonical\r";
+
+/// Where the cases go.
+struct Folder {
+    at: PathBuf,
+    _scratch: Option<TempDir>,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let scratch = TempDir::new().unwrap();
+        let (at, scratch) = match std::env::var_os("PROBITY_ARTIFACTS_DIR") {
+            Some(given) => (PathBuf::from(given), None),
+            None => (scratch.path().to_owned(), Some(scratch)),
+        };
+        Self {
+            at: at.join("formats"),
+            _scratch: scratch,
+        }
+    }
+
+    fn write(&self, folder: &Path, files: &[(&str, &[u8])]) {
+        let folder = self.at.join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, bytes) in files {
+            std::fs::write(folder.join(name), bytes).unwrap();
+        }
+    }
+
+    fn trust(&self, name: &str, bytes: &[u8]) {
+        self.write(Path::new("trust"), &[(name, bytes)]);
+    }
+
+    /// A case with the verdict of our own functions, which every other judge must share.
+    #[track_caller]
+    fn case<T, E: std::fmt::Debug>(
+        &self,
+        expected: Expected,
+        kind: &str,
+        name: &str,
+        files: &[(&str, &[u8])],
+        ours: Result<T, E>,
+    ) {
+        match (expected, ours) {
+            (Accept, Err(e)) => panic!("we refuse {kind} {name}: {e:?}"),
+            (Refuse, Ok(_)) => panic!("we accept {kind} {name}"),
+            _ => {}
+        }
+        let word = if expected == Accept {
+            "accept"
+        } else {
+            "refuse"
+        };
+        self.write(&Path::new(word).join(kind).join(name), files);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Accept,
+    Refuse,
+}
+use Expected::{Accept, Refuse};
+
+/// The bytes with one bit changed in the last byte of a part of them.
+#[track_caller]
+fn changed(bytes: &[u8], part: &[u8]) -> Vec<u8> {
+    let mut windows = bytes.windows(part.len());
+    let at = windows.position(|window| window == part).unwrap();
+    let mut bytes = bytes.to_vec();
+    bytes[at + part.len() - 1] ^= 1;
+    bytes
+}
+
+/// The fixture's authorities with one certificate that the issuing CA's list revokes.
+struct World {
+    folder: Folder,
+    pki: Pki,
+    revoked: Holder,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut pki = Pki::new();
+        let revoked = issue(pki.now, Profile::Event, "Revoked", 7, Some(&pki.issuing));
+        let entry = RevokedEntry {
+            serial: revoked.certificate.serial().to_vec(),
+            at: pki.now.plus_ms(-HOUR_MS / 2),
+            reason: RevocationReason::KeyCompromise,
+        };
+        pki.issuing_crl = crl(pki.now, &pki.issuing, &[entry]);
+        let folder = Folder::new();
+        let pem = |certificate: &Certificate| certificate.to_pem().unwrap().into_bytes();
+        folder.trust("root.pem", &pem(&pki.root.certificate));
+        folder.trust("issuing.pem", &pem(&pki.issuing.certificate));
+        folder.trust("root.crl", pki.root_crl.der());
+        folder.trust("issuing.crl", pki.issuing_crl.der());
+        Self {
+            folder,
+            pki,
+            revoked,
+        }
+    }
+
+    fn valid_at(
+        &self,
+        leaf: &Certificate,
+        at: probity_domain::Timestamp,
+        purpose: Purpose,
+    ) -> probity_pki::Result<()> {
+        let revocation = Revocation::Crls {
+            crls: &self.pki.crls(),
+            tolerance_ms: 0,
+        };
+        let (chain, roots) = (self.pki.intermediates(), self.pki.roots());
+        validate_path(leaf, &chain, &roots, revocation, at, purpose).map(drop)
+    }
+
+    fn signature_holds(&self, der: &[u8], content: &[u8]) -> probity_pki::Result<()> {
+        let signed = SignedData::from_der(der)?;
+        let signer = verify_detached_content(&signed, content)?;
+        self.valid_at(&signer.certificate, self.pki.now, Purpose::EventSigning)
+    }
+
+    fn token_holds(&self, der: &[u8], data: &[u8]) -> probity_pki::Result<()> {
+        let token = TimeStampToken::from_der(der)?;
+        let info = token.tst_info();
+        let algorithm = info.imprint.algorithm;
+        let unit = token.verify(algorithm, &algorithm.digest(data))?;
+        self.valid_at(&unit, info.gen_time, Purpose::TimeStamping)
+    }
+}
+
+/// One world for all: what is in `trust` holds for every case.
+#[test]
+fn left_for_the_judges() {
+    let world = World::new();
+    certificates_and_lists(&world);
+    requests_for_certificates(&world);
+    tokens(&world);
+    exchanges(&world);
+    signatures(&world);
+    certificate_status(&world);
+    envelopes(&world);
+    checkpoints(&world);
+}
+
+fn certificates_and_lists(world: &World) {
+    let (folder, pki) = (&world.folder, &world.pki);
+    let case = |expected, name: &str, certificate: &Certificate, purpose| {
+        let pem = certificate.to_pem().unwrap();
+        let ours = world.valid_at(certificate, pki.now, purpose);
+        folder.case(
+            expected,
+            "certificate",
+            name,
+            &[("certificate.pem", pem.as_bytes())],
+            ours,
+        );
+    };
+    case(
+        Accept,
+        "event",
+        &pki.event.certificate,
+        Purpose::EventSigning,
+    );
+    case(Accept, "seal", &pki.seal.certificate, Purpose::Seal);
+    case(Accept, "tsa", &pki.tsa.certificate, Purpose::TimeStamping);
+    let revoked = &world.revoked.certificate;
+    case(Refuse, "revoked", revoked, Purpose::EventSigning);
+    case(Refuse, "expired", &expired(pki), Purpose::EventSigning);
+    // The same names, other keys.
+    let foreign = Pki::new().event.certificate;
+    case(Refuse, "of-an-impostor", &foreign, Purpose::EventSigning);
+    let der = pki.event.certificate.der();
+    for (name, bytes) in [
+        ("changed-name", changed(der, "某某科技".as_bytes())),
+        ("changed-signature", changed(der, &der[der.len() - 4..])),
+    ] {
+        if let Ok(certificate) = Certificate::from_der(&bytes) {
+            case(Refuse, name, &certificate, Purpose::EventSigning);
+        }
+    }
+
+    let issuer = pki.issuing.certificate.to_pem().unwrap();
+    let holds =
+        |der: &[u8]| Crl::from_der(der).and_then(|crl| crl.verify(&pki.issuing.certificate));
+    let der = pki.issuing_crl.der();
+    for (expected, name, bytes) in [
+        (Accept, "issuing", der.to_vec()),
+        (Refuse, "changed-entry", changed(der, revoked.serial())),
+        (
+            Refuse,
+            "changed-signature",
+            changed(der, &der[der.len() - 4..]),
+        ),
+    ] {
+        let files = [("list.crl", &*bytes), ("issuer.pem", issuer.as_bytes())];
+        folder.case(expected, "crl", name, &files, holds(&bytes));
+    }
+}
+
+fn expired(pki: &Pki) -> Certificate {
+    let key = MemoryKey::generate().unwrap();
+    let issuer = Some(&pki.issuing.certificate);
+    let public = key.public_key_der();
+    let template = CertificateTemplate {
+        not_after: pki.now.plus_ms(-60_000),
+        ..template(
+            pki.now,
+            Profile::Event,
+            "Expired",
+            &[0x88; 16],
+            public,
+            issuer,
+        )
+    };
+    sign_certificate(&template.to_be_signed().unwrap(), &pki.issuing.key).unwrap()
+}
+
+fn requests_for_certificates(world: &World) {
+    for algorithm in [
+        SignatureAlgorithm::EcdsaP384Sha384,
+        SignatureAlgorithm::EcdsaP256Sha256,
+    ] {
+        let key = MemoryKey::generate_for(algorithm).unwrap();
+        let der = make_csr(&key, &Subject::new("Party")).unwrap();
+        let name = format!("{algorithm:?}").to_lowercase();
+        for (expected, name, bytes) in [
+            (Accept, name.clone(), der.clone()),
+            (Refuse, format!("{name}-renamed"), changed(&der, b"Party")),
+        ] {
+            let ours = Csr::from_der(&bytes);
+            let files: [(&str, &[u8]); 1] = [("request.p10", &bytes)];
+            world.folder.case(expected, "csr", &name, &files, ours);
+        }
+    }
+}
+
+fn tokens(world: &World) {
+    let (folder, pki) = (&world.folder, &world.pki);
+    let data = b"what is time-stamped";
+    for algorithm in HashAlgorithm::ALL {
+        let name = format!("{algorithm:?}").to_lowercase();
+        let der = pki.token(algorithm, data);
+        let case = |expected, name: &str, der: &[u8], data: &[u8]| {
+            let ours = world.token_holds(der, data);
+            folder.case(
+                expected,
+                "token",
+                name,
+                &[("token.der", der), ("data", data)],
+                ours,
+            );
+        };
+        case(Accept, &name, &der, data);
+        case(Refuse, &format!("{name}-other-data"), &der, b"what is not");
+        let imprint = algorithm.digest(data);
+        case(
+            Refuse,
+            &format!("{name}-changed-imprint"),
+            &changed(&der, &imprint),
+            data,
+        );
+        let last = &der[der.len() - 4..];
+        case(
+            Refuse,
+            &format!("{name}-changed-signature"),
+            &changed(&der, last),
+            data,
+        );
+    }
+    let impostor = Pki::new();
+    let der = impostor.token(HashAlgorithm::Sha256, data);
+    let files: [(&str, &[u8]); 2] = [("token.der", &der), ("data", data)];
+    let ours = world.token_holds(&der, data);
+    folder.case(Refuse, "token", "of-an-impostor", &files, ours);
+}
+
+/// Request and response, as they go over HTTP.
+fn exchanges(world: &World) {
+    let (folder, pki) = (&world.folder, &world.pki);
+    let request = |nonce: &[u8]| {
+        let imprint = Imprint::of(HashAlgorithm::Sha512, CONTENT);
+        TimeStampReq::make(imprint, Some(nonce), true, None).unwrap()
+    };
+    let (asked, other) = (request(&[0xfe; 8]), request(&[0x7e; 8]));
+    let response = pki
+        .authority()
+        .respond(&asked, &pki.tsa.key, pki.now, &[0xff; 16])
+        .unwrap();
+    for (expected, name, request) in [
+        (Accept, "answered", &asked),
+        (Refuse, "answer-to-another-nonce", &other),
+    ] {
+        let files = [
+            ("request.tsq", &*request.to_der().unwrap()),
+            ("response.tsr", &response),
+            ("data", CONTENT),
+        ];
+        let parsed = TimeStampResp::from_der(&response).unwrap();
+        folder.case(
+            expected,
+            "exchange",
+            name,
+            &files,
+            parsed.token_for(request),
+        );
+    }
+}
+
+fn signatures(world: &World) {
+    let (folder, pki) = (&world.folder, &world.pki);
+    let case = |expected, name: &str, der: &[u8], content: &[u8]| {
+        let ours = world.signature_holds(der, content);
+        let files = [("signature.p7s", der), ("content", content)];
+        folder.case(expected, "signature", name, &files, ours);
+    };
+    let baseline = pki.sign(CONTENT);
+    let signed = SignedData::from_der(&baseline).unwrap();
+    let value = signed.signature_value();
+    let stamped = |token: Vec<u8>| add_signature_time_stamp(&baseline, &token).unwrap();
+    case(Accept, "cades-b", &baseline, CONTENT);
+    for algorithm in [HashAlgorithm::Sha3_256, HashAlgorithm::Sha512] {
+        let name = format!("cades-t-{algorithm:?}").to_lowercase();
+        case(
+            Accept,
+            &name,
+            &stamped(pki.token(algorithm, value)),
+            CONTENT,
+        );
+    }
+    case(Refuse, "other-content", &baseline, b"<ASiCManifest/>");
+    case(
+        Refuse,
+        "changed-signature",
+        &changed(&baseline, value),
+        CONTENT,
+    );
+    case(
+        Refuse,
+        "changed-instruction",
+        &changed(&baseline, &[7; 32]),
+        CONTENT,
+    );
+    let revoked = pki.sign_as(&world.revoked, CONTENT);
+    case(Refuse, "revoked-signer", &revoked, CONTENT);
+    case(Refuse, "of-an-impostor", &Pki::new().sign(CONTENT), CONTENT);
+}
+
+fn certificate_status(world: &World) {
+    let (folder, pki) = (&world.folder, &world.pki);
+    let responder = Responder {
+        certificate: pki.ocsp.certificate.clone(),
+        issuer: pki.issuing.certificate.clone(),
+    };
+    let times = ResponseTimes {
+        produced_at: pki.now,
+        this_update: pki.now,
+        next_update: pki.now.plus_ms(HOUR_MS),
+    };
+    let at = pki.now.plus_ms(-HOUR_MS / 2);
+    let revoked = world.revoked.certificate.serial();
+    let status = |serial: &[u8]| match serial == revoked {
+        true => CertStatus::Revoked {
+            at,
+            reason: RevocationReason::KeyCompromise,
+        },
+        false => CertStatus::Good,
+    };
+    let nonce = [9; 16];
+    let issuer = &pki.issuing.certificate;
+    let case = |expected, name, certificate: &Certificate, change: fn(&[u8]) -> Vec<u8>| {
+        let request = make_request(issuer, certificate.serial(), Some(&nonce)).unwrap();
+        let asked = OcspRequest::from_der(&request).unwrap();
+        let response = responder
+            .respond(&asked, &pki.ocsp.key, times, &status)
+            .unwrap();
+        let response = change(&response);
+        let ours = OcspResponse::from_der(&response)
+            .and_then(|r| r.verify(issuer, certificate.serial(), Some(&nonce), pki.now));
+        let ours = match ours {
+            Ok(CertStatus::Good) => Ok(()),
+            other => Err(other),
+        };
+        let (pem, issuer) = (certificate.to_pem().unwrap(), issuer.to_pem().unwrap());
+        let files: [(&str, &[u8]); 4] = [
+            ("request.der", &request),
+            ("response.der", &response),
+            ("certificate.pem", pem.as_bytes()),
+            ("issuer.pem", issuer.as_bytes()),
+        ];
+        folder.case(expected, "ocsp", name, &files, ours);
+    };
+    case(Accept, "good", &pki.event.certificate, <[u8]>::to_vec);
+    case(
+        Refuse,
+        "revoked",
+        &world.revoked.certificate,
+        <[u8]>::to_vec,
+    );
+    case(Refuse, "changed-nonce", &pki.event.certificate, |der| {
+        changed(der, &[9; 16])
+    });
+}
+
+fn envelopes(world: &World) {
+    let (folder, pki) = (&world.folder, &world.pki);
+    let profile = Profile::CourtEncryption;
+    let [court, other] = [9, 10].map(|n| issue(pki.now, profile, "Court", n, Some(&pki.issuing)));
+    let mut random = [0; EnvelopeRandom::BYTES];
+    getrandom::fill(&mut random).unwrap();
+    let random = EnvelopeRandom::from_bytes(&random);
+    let sealed = encrypt(&court.certificate, CONTENT, &random).unwrap();
+    let (last, middle) = (
+        &sealed[sealed.len() - 4..],
+        &sealed[sealed.len() - 30..][..4],
+    );
+    for (expected, name, envelope, holder) in [
+        (Accept, "to-the-court", sealed.clone(), &court),
+        (Refuse, "to-another", sealed.clone(), &other),
+        (Refuse, "changed-tag", changed(&sealed, last), &court),
+        (Refuse, "changed-content", changed(&sealed, middle), &court),
+    ] {
+        let key = holder.key.to_pkcs8_der().unwrap();
+        let mut opened = Vec::new();
+        let ours = decrypt(&mut &*envelope, &key, &mut opened);
+        let certificate = holder.certificate.to_pem().unwrap();
+        let files = [
+            ("envelope.p7m", &*envelope),
+            ("recipient.pem", certificate.as_bytes()),
+            ("recipient.key.der", &key),
+            ("content", CONTENT),
+        ];
+        folder.case(expected, "envelope", name, &files, ours);
+    }
+}
+
+fn checkpoints(world: &World) {
+    let [key, other] = [5, 6].map(|seed| LogKey::generate("log.example/1", &[seed; 32]).unwrap());
+    let checkpoint = Checkpoint {
+        origin: key.name().to_owned(),
+        size: 272,
+        root: Hash([3; 32]),
+    };
+    let note = checkpoint.sign(&key).unwrap();
+    for (expected, name, note, key) in [
+        (Accept, "signed", note.clone(), &key),
+        (Refuse, "by-another-key", note.clone(), &other),
+        (Refuse, "changed-size", changed(&note, b"\n272"), &key),
+    ] {
+        let pinned = [LogVerifier::parse(key.verifier_key()).unwrap()];
+        let ours = Checkpoint::verify(&note, &pinned);
+        let files = [
+            ("checkpoint.txt", &*note),
+            ("log.vkey", key.verifier_key().as_bytes()),
+        ];
+        world
+            .folder
+            .case(expected, "checkpoint", name, &files, ours);
+    }
+}
