@@ -6,9 +6,12 @@ use async_trait::async_trait;
 use probity_domain::{DeliveryId, EvidenceId};
 use probity_platform::bus::Bus;
 use probity_platform::objects::ByteStream;
-use probity_platform::{ErrorKind, Result};
-use probity_proto::subjects::{DELIVERY_DUE, PROVE};
-use probity_proto::v1::{DeliveryDue, Proof, ProveReply, ProveRequest, prove_reply};
+use probity_platform::{Error, ErrorKind, Result};
+use probity_proto::subjects::{DELIVERY_DUE, PROVE, STAMP};
+use probity_proto::v1::{
+    DeliveryDue, Proof, ProveReply, ProveRequest, StampReply, StampRequest, prove_reply,
+    stamp_reply,
+};
 
 use crate::answer::Answer;
 use crate::endpoint::Endpoint;
@@ -18,6 +21,13 @@ use crate::endpoint::Endpoint;
 pub trait Prove: Send + Sync + 'static {
     /// The proof; `None` while the evidence is not deposited.
     async fn prove(&self, evidence: &EvidenceId) -> Result<Option<Proof>>;
+}
+
+/// Asks timestamping for a token.
+#[async_trait]
+pub trait Stamp: Send + Sync + 'static {
+    /// The TimeStampResp to a TimeStampReq, both DER.
+    async fn stamp(&self, request: Vec<u8>) -> Result<Vec<u8>>;
 }
 
 /// Tells some process of this role that a delivery is due.
@@ -47,6 +57,9 @@ pub trait Push: Send + Sync + 'static {
     fn time_max(&self, size_bytes: u64) -> Duration;
 }
 
+/// How long timestamping may take to answer.
+const STAMP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long storage may take to answer.
 const PROVE_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -67,6 +80,24 @@ impl Prove for Bus {
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+}
+
+#[async_trait]
+impl Stamp for Bus {
+    async fn stamp(&self, request: Vec<u8>) -> Result<Vec<u8>> {
+        let question = StampRequest {
+            requests: vec![request.into()],
+        };
+        let reply: StampReply = self.ask(&STAMP, &question, STAMP_TIMEOUT).await?;
+        let responses = match reply.outcome {
+            Some(stamp_reply::Outcome::Stamps(stamps)) => stamps.responses,
+            _ => Vec::new(),
+        };
+        let [response] = responses.as_slice() else {
+            return Err(Error::internal("timestamping gave other than one answer"));
+        };
+        Ok(response.to_vec())
     }
 }
 

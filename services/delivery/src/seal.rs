@@ -3,15 +3,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use probity_domain::Timestamp;
-use probity_pki::cms::{CommitmentType, SignRequest, sign_manifest};
+use probity_pki::cms::{
+    CommitmentType, SignRequest, SignedData, add_signature_time_stamp, sign_manifest,
+};
 use probity_pki::crl::Crl;
+use probity_pki::digest::HashAlgorithm;
 use probity_pki::keys::Signer;
+use probity_pki::tsp::{Imprint, TimeStampReq, TimeStampResp};
 use probity_pki::x509::Certificate;
 use probity_platform::objects::Objects;
 use probity_platform::{Error, Result, keys};
 
 use crate::Config;
 use crate::error::kept;
+use crate::ports::Stamp;
 
 /// Where issuance publishes its lists; the numbers in their names sort.
 const ISSUING_CRLS: &str = "repository/crl/issuing/";
@@ -28,6 +33,7 @@ pub struct Seal {
     crls: Vec<Crl>,
     truth: Arc<dyn Objects>,
     newest: Mutex<Option<Newest>>,
+    stamp: Option<Arc<dyn Stamp>>,
 }
 
 #[derive(Clone)]
@@ -77,7 +83,15 @@ impl Seal {
             crls,
             truth,
             newest: Mutex::new(None),
+            stamp: None,
         }
+    }
+
+    /// Proves the time of its seals by a time-stamp; without, it is only claimed.
+    #[must_use]
+    pub fn stamped_by(mut self, stamp: Arc<dyn Stamp>) -> Self {
+        self.stamp = Some(stamp);
+        self
     }
 
     /// The seal's certificate.
@@ -89,7 +103,7 @@ impl Seal {
     /// Signs a seal manifest.
     ///
     /// # Errors
-    /// `Unavailable` when the certificate is not valid at `at` or the repository cannot be read.
+    /// `Unavailable` when the certificate is not valid at `at`, the repository cannot be read or there is no time-stamp.
     pub async fn sign(&self, manifest: &[u8], at: Timestamp) -> Result<Vec<u8>> {
         if !self.certificate.is_valid_at(at) {
             return Err(Error::unavailable(
@@ -107,7 +121,11 @@ impl Seal {
             commitment: CommitmentType::ProofOfDelivery,
             instruction_digest: None,
         };
-        sign_manifest(&request, &*self.key).map_err(kept)
+        let signature = sign_manifest(&request, &*self.key).map_err(kept)?;
+        match &self.stamp {
+            Some(stamp) => time_stamped(&signature, &**stamp).await,
+            None => Ok(signature),
+        }
     }
 
     /// The issuing CA's newest list; `None` while it has published none.
@@ -148,4 +166,18 @@ impl Seal {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(Some(crl))
     }
+}
+
+/// CAdES-B becomes CAdES-T.
+async fn time_stamped(signature: &[u8], stamp: &dyn Stamp) -> Result<Vec<u8>> {
+    let signed = SignedData::from_der(signature).map_err(kept)?;
+    let imprint = Imprint::of(HashAlgorithm::Sha384, signed.signature_value());
+    let request = TimeStampReq::make(imprint, None, true, None).map_err(kept)?;
+    let response = stamp.stamp(request.to_der().map_err(kept)?).await?;
+    let response = TimeStampResp::from_der(&response).map_err(kept)?;
+    if let TimeStampResp::Refused { text, .. } = &response {
+        return Err(Error::unavailable(format!("no time-stamp: {text}")));
+    }
+    let token = response.token_for(&request).map_err(kept)?;
+    add_signature_time_stamp(signature, token.der()).map_err(kept)
 }

@@ -35,7 +35,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         ledger: ctx.ledger.clone(),
         clock: ctx.clock.clone(),
         random: ctx.random.clone(),
-        seal: Seal::open(&config, ctx.buckets.truth.clone())?,
+        seal: Seal::open(&config, ctx.buckets.truth.clone())?.stamped_by(Arc::new(ctx.bus.clone())),
         prove: Arc::new(ctx.bus.clone()),
         hints: Arc::new(ctx.bus.clone()),
         push: Arc::new(HttpsPush::new(

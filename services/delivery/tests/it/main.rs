@@ -24,5 +24,6 @@ mod push;
 mod receipts;
 mod requests;
 mod schedule;
+mod seal;
 mod tls;
 mod world;

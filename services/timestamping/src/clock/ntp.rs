@@ -159,7 +159,7 @@ mod tests {
 
     fn stamp(unix_us: u64) -> [u8; 8] {
         let seconds = unix_us / 1_000_000 + UNIX_EPOCH_S as u64;
-        let fraction = ((unix_us % 1_000_000) << 32) / 1_000_000;
+        let fraction = ((unix_us % 1_000_000) << 32).div_ceil(1_000_000);
         ((seconds << 32) | fraction).to_be_bytes()
     }
 

@@ -28,6 +28,12 @@ pub trait ClockReader: Send + Sync + 'static {
     fn read(&self) -> Reading;
 }
 
+impl<R: ClockReader> ClockReader for Arc<R> {
+    fn read(&self) -> Reading {
+        (**self).read()
+    }
+}
+
 /// A pair of readings further apart than this is tried again.
 const GAP_US_MAX: i64 = 500;
 const TRIES: usize = 4;
