@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Our lint beside others': pkilint (PyPI) and, where it is in the path, zlint. Judged are the good and the broken
-# certificates and lists that the lint's own test makes, one broken artifact for each rule.
+# Our lint beside others': pkilint (PyPI) and, where it is in the path, zlint. Judged are the good
+# and the broken certificates, lists and OCSP responses that
+# the lint's own test makes, one broken artifact for each rule.
 #
 #   judges/pkilint/run.sh      fails when another linter sees an error in what our lint passes
 set -euo pipefail

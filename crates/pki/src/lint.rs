@@ -161,7 +161,8 @@ pub(crate) fn require(bytes: &[u8], artifact: &Artifact<'_>) -> Result<()> {
     deny(artifact.what(), &lint(bytes, artifact))
 }
 
-/// Bytes that the lint passed, for a key to sign. There is no other way to make one.
+/// Bytes that the lint passed, for a key to sign. There is no other way to make one, and the builders of each format
+/// alone make them: nobody outside can have one kind signed as another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToBeSigned {
     what: &'static str,
@@ -175,7 +176,7 @@ impl ToBeSigned {
     ///
     /// # Errors
     /// [`Error::Lint`], naming every rule that is broken.
-    pub fn new(bytes: Vec<u8>, artifact: &Artifact<'_>) -> Result<Self> {
+    pub(crate) fn new(bytes: Vec<u8>, artifact: &Artifact<'_>) -> Result<Self> {
         let what = artifact.what();
         let (findings, algorithm) = judge(&bytes, artifact);
         deny(what, &findings)?;

@@ -48,8 +48,11 @@ pub(crate) fn next_list(
         .number()
         .and_then(|number| number.checked_add(1))
         .ok_or_else(|| Error::Refused("the last list's number has no successor".to_owned()))?;
-    // Not backdated below the last one: the order of lists is the order of their times.
-    let this_update = now.plus_ms(-BACKDATED_MS).max(last.this_update()).min(now);
+    // Not backdated below the last one: the order of lists is the order of their times; nor below what it says: no
+    // list knows what comes after it.
+    let known = revoked.iter().map(|entry| entry.at);
+    let earliest = known.fold(last.this_update(), Timestamp::max);
+    let this_update = now.plus_ms(-BACKDATED_MS).max(earliest).min(now);
     let next_update = now.plus_ms(i64::from(settings.crl_days) * DAY_MS);
     let crl = Crl::from_der(&build_crl(
         &root,

@@ -150,14 +150,12 @@ impl Extensions<'_, '_> {
             self.findings.require(rule, holds, "not 1 to 64 octets");
         }
         let rule = &rules::AUTHORITY_KEY_ID;
-        let (named, expected): (Option<AuthorityKeyIdentifier>, _) = match context.issuer {
-            Some(issuer) => (
-                self.demand(oid::AUTHORITY_KEY_IDENTIFIER, rule),
-                issuer.subject_key_id().map(<[u8]>::to_vec),
-            ),
-            // RFC 5280 4.2.1.1: may be left out where the certificate signs itself.
-            None => (self.get(oid::AUTHORITY_KEY_IDENTIFIER), own),
+        let expected = match context.issuer {
+            Some(issuer) => issuer.subject_key_id().map(<[u8]>::to_vec),
+            None => own,
         };
+        let named: Option<AuthorityKeyIdentifier> =
+            self.demand(oid::AUTHORITY_KEY_IDENTIFIER, rule);
         if let Some(named) = named {
             let key = named.key_identifier.map(|id| id.as_bytes().to_vec());
             let alone = named.authority_cert_issuer.is_none()

@@ -78,12 +78,8 @@ fn attribute(attribute: &AttributeTypeAndValue, findings: &mut Findings) {
     if !(1..=CHARS_MAX).contains(&chars) {
         findings.add(&rules::NAME_LENGTH, format!("{kind} of {chars} characters"));
     }
-    let plain = !text.chars().any(char::is_control) && text.trim() == text;
-    findings.require(
-        &rules::NAME_CHARACTERS,
-        plain,
-        "control characters or outer spaces",
-    );
+    let plain = !text.chars().any(char::is_control);
+    findings.require(&rules::NAME_CHARACTERS, plain, "control characters");
     if *kind == oid::COUNTRY_NAME {
         let code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
         findings.require(&rules::NAME_COUNTRY, code, text);

@@ -6,12 +6,14 @@ mod others;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use der::asn1::BitString;
+use der::asn1::{BitString, OctetString};
 use der::{Any, Decode as _, Encode as _};
 use probity_domain::Timestamp;
 
 use super::{Artifact, Finding, Rule, Severity, lint, rules};
 use crate::keys::{MemoryKey, SignatureAlgorithm, Signer};
+use crate::ocsp::structures::{OcspResponseValue, ResponseBytes, ResponseStatus};
+use crate::oid;
 use crate::signed::Signed;
 use crate::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
 
@@ -103,21 +105,11 @@ impl Table {
     /// Writes the artifact, under a signature that nobody made, and the errors found in it, for other linters to judge
     /// (`judges/pkilint`).
     fn keep(&mut self, bytes: &[u8], artifact: &Artifact<'_>, findings: &[Finding]) {
-        let kind = match artifact {
-            Artifact::Certificate(_) => "certificate",
-            Artifact::Crl(_) => "crl",
-            _ => return,
-        };
         let Some(dir) = std::env::var_os("PROBITY_LINT_SAMPLES_DIR") else {
             return;
         };
-        let Ok(to_be_signed) = Any::from_der(bytes) else {
+        let Some((kind, der)) = wrapped(bytes, artifact) else {
             return;
-        };
-        let signed = Signed {
-            to_be_signed,
-            algorithm: SignatureAlgorithm::EcdsaP384Sha384.identifier(),
-            signature: BitString::from_bytes(&[0x30, 6, 2, 1, 1, 2, 1, 1]).unwrap(),
         };
         self.kept += 1;
         let file = format!("{:03}-{kind}.der", self.kept);
@@ -126,8 +118,34 @@ impl Table {
             .filter(|f| f.rule.severity == Severity::Error);
         let errors: Vec<_> = errors.map(|finding| finding.rule.id).collect();
         let dir = Path::new(&dir);
-        std::fs::write(dir.join(&file), signed.to_der().unwrap()).unwrap();
+        std::fs::write(dir.join(&file), der).unwrap();
         std::fs::write(dir.join(format!("{file}.errors")), errors.join(" ")).unwrap();
+    }
+}
+
+/// What others lint, as a file of its own.
+fn wrapped(bytes: &[u8], artifact: &Artifact<'_>) -> Option<(&'static str, Vec<u8>)> {
+    let signed = Signed {
+        to_be_signed: Any::from_der(bytes).ok()?,
+        algorithm: SignatureAlgorithm::EcdsaP384Sha384.identifier(),
+        signature: BitString::from_bytes(&[0x30, 6, 2, 1, 1, 2, 1, 1]).unwrap(),
+    };
+    let der = signed.to_der().unwrap();
+    match artifact {
+        Artifact::Certificate(_) => Some(("certificate", der)),
+        Artifact::Crl(_) => Some(("crl", der)),
+        // BasicOCSPResponse without certificates has the same shape (RFC 6960 4.2.1).
+        Artifact::OcspResponse(_) => {
+            let response = OcspResponseValue {
+                response_status: ResponseStatus::Successful,
+                response_bytes: Some(ResponseBytes {
+                    response_type: oid::OCSP_BASIC,
+                    response: OctetString::new(der).unwrap(),
+                }),
+            };
+            Some(("ocsp", response.to_der().unwrap()))
+        }
+        _ => None,
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn for_template(
     spki: &SubjectPublicKeyInfoOwned,
 ) -> der::Result<Vec<Extension>> {
     let profile = template.profile;
+    let own_key_id = key_identifier(spki);
     let mut list = vec![
         extension(
             oid::BASIC_CONSTRAINTS,
@@ -37,10 +38,14 @@ pub(super) fn for_template(
         extension(
             oid::SUBJECT_KEY_IDENTIFIER,
             NOT_CRITICAL,
-            &OctetString::new(key_identifier(spki))?,
+            &OctetString::new(own_key_id.as_slice())?,
         )?,
     ];
-    if let Some(key_id) = template.issuer.and_then(|issuer| issuer.subject_key_id()) {
+    let issuer_key_id = match template.issuer {
+        Some(issuer) => issuer.subject_key_id(),
+        None => Some(own_key_id.as_slice()),
+    };
+    if let Some(key_id) = issuer_key_id {
         list.push(extension(
             oid::AUTHORITY_KEY_IDENTIFIER,
             NOT_CRITICAL,

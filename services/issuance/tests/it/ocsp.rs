@@ -277,7 +277,7 @@ async fn what_cannot_be_answered_is_said() {
     let mut history = edge
         .world
         .ledger
-        .read::<CertificateEvent>(&"43".repeat(20))
+        .read::<CertificateEvent>(&"53".repeat(20))
         .await
         .unwrap();
     let intended = CertificateEvent::Intended {
@@ -291,7 +291,7 @@ async fn what_cannot_be_answered_is_said() {
         .append(&mut history, "t", "t", intended)
         .await
         .unwrap();
-    for serial in [&[0x43; 20][..], &[0x44; 20], &[1]] {
+    for serial in [&[0x53; 20][..], &[0x54; 20], &[1]] {
         let answer = edge
             .post(&make_request(&issuer, serial, None).unwrap())
             .await;

@@ -270,10 +270,6 @@ fn names(event: &mut Bench<'_>) {
             &rules::NAME_CHARACTERS,
         ),
         (
-            legal((oid::COMMON_NAME, Utf8, " a")).into(),
-            &rules::NAME_CHARACTERS,
-        ),
-        (
             legal((oid::SURNAME, Utf8, "x")).into(),
             &rules::NAME_COMMON_NAME,
         ),
