@@ -17,8 +17,8 @@ use probity_domain::Timestamp;
 pub(crate) use build::{Parts, build};
 pub(crate) use parsed::{Encoding, Parsed};
 pub use signed_data::{
-    SignedData, add_signature_time_stamp, sign_detached, sign_detached_with_status, verify_detached,
-    verify_detached_content,
+    SignedData, add_signature_time_stamp, sign_detached, sign_detached_with_status,
+    verify_detached, verify_detached_content,
 };
 
 use crate::crl::Crl;

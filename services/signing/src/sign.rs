@@ -1,7 +1,7 @@
 //! The verb: one record for each accepted item, and the messages they travel in.
 
 use probity_domain::{EvidenceId, Item, Record, SubmissionId, Timestamp};
-use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
+use probity_pki::cms::{CommitmentType, SignRequest, sign_detached_with_status};
 use probity_pki::package::event_manifest;
 use probity_platform::{Error, Result};
 use probity_proto::v1::{EvidenceRecord, Signed};
@@ -62,7 +62,9 @@ fn sign_one(
         },
         instruction_digest: Some(instruction.submission.instruction_sha256.0),
     };
-    let signature = sign_detached(&request, &key.key).map_err(Error::internal)?;
+    let status = std::slice::from_ref(&key.status);
+    let signature =
+        sign_detached_with_status(&request, status, &key.key).map_err(Error::internal)?;
     let record = Record {
         evidence,
         statement,

@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use probity_platform::config::SecretFile;
+use probity_platform::keys::Pkcs11Config;
 use serde::Deserialize;
 
 pub use clock::{ClockLease, ClockReader, Reading, SystemReader};
@@ -36,8 +37,10 @@ pub use stamp::TimeStamper;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub listen: SocketAddr,
-    pub key_file: PathBuf,
-    pub passphrase_file: SecretFile,
+    pub key_file: Option<PathBuf>,
+    pub passphrase_file: Option<SecretFile>,
+    /// Instead of the two: the key is in a token.
+    pub pkcs11: Option<Pkcs11Config>,
     pub certificate_file: PathBuf,
     /// Intermediate CAs, without the root; none when the root certified the unit.
     #[serde(default)]

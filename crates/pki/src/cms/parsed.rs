@@ -264,7 +264,11 @@ fn check_strict(
             "not DER: a set out of order or a default encoded",
         ));
     }
-    let has_other = value.crls.iter().flat_map(|crls| crls.iter()).any(|c| c.tag() == OTHER);
+    let has_other = value
+        .crls
+        .iter()
+        .flat_map(|crls| crls.iter())
+        .any(|c| c.tag() == OTHER);
     let expected = match signer.identifier.tag() {
         Tag::Sequence => (version(value.encapsulated.content_type, has_other), 1),
         _ => (if has_other { 5 } else { 3 }, 3),
@@ -311,7 +315,10 @@ fn ocsp_response(what: &'static str, any: &Any) -> Result<OcspResponse> {
     let other = Any::new(Tag::Sequence, any.value()).map_err(bad)?;
     let other: OtherRevocationInfoFormat = other.decode_as().map_err(bad)?;
     if other.format != oid::RI_OCSP_RESPONSE {
-        return Err(Error::unsupported(what, format!("status in format {}", other.format)));
+        return Err(Error::unsupported(
+            what,
+            format!("status in format {}", other.format),
+        ));
     }
     OcspResponse::from_der(&other.info.to_der().map_err(bad)?)
 }

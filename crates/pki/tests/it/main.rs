@@ -9,10 +9,13 @@
 
 mod agility;
 mod asic;
+mod conformance;
 mod envelope;
 mod fixture;
+mod long_term;
 mod negative;
 mod openssl;
 mod path;
+mod signers;
 mod tlog;
 mod tsp_vectors;

@@ -370,7 +370,7 @@ pub fn statement(submission: SubmissionId, artifacts: &[(String, Vec<u8>)]) -> S
             confirmed_at: NOW.plus_ms(-60_000),
         }),
         submitter_signature: None,
-            case: CaseId::parse("(2026)京0491民初12345号").unwrap(),
+        case: CaseId::parse("(2026)京0491民初12345号").unwrap(),
         title: "Shop page".to_owned(),
         purpose: Purpose::Infringement,
         source_url: Some("https://shop.example/".to_owned()),
