@@ -125,6 +125,12 @@ bring_shellcheck() {
     fi
 }
 
+# The token that keys in tokens are tested with; without it those tests say that they are skipped.
+bring_softhsm() {
+    if have softhsm2-util; then return; fi
+    (apt_install softhsm2) || say "no SoftHSM 2: keys in tokens will not be tested"
+}
+
 bring_rust() {
     local oldest found
     oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
@@ -140,6 +146,7 @@ have openssl || apt_install openssl
 have curl || apt_install curl
 have unzip || apt_install unzip
 have python3 || apt_install python3-minimal
+bring_softhsm
 bring_redis
 bring_nats
 bring_minio

@@ -2,13 +2,15 @@
 //!
 //! `run` plans batches at a fixed rate and measures every latency from the *planned* start, so that a stall of the
 //! platform shows in the figures instead of slowing the generator down. `floor` does only the unavoidable work for the
-//! same captures against the same store. Both print one JSON object; `infra/bench.sh` runs them side by side.
+//! same captures against the same store. Both print one JSON object; `infra/bench.sh` runs them side by side. `signers`
+//! measures the places a key may be in.
 
 mod captures;
 mod floor;
 mod generator;
 mod holder;
 mod report;
+mod signers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +45,8 @@ enum Command {
     Run(generator::Plan),
     /// Does only the unavoidable work for the same captures.
     Floor(FloorArgs),
+    /// Signatures per second of each kind of key, beside OpenSSL's.
+    Signers(signers::SignersArgs),
 }
 
 #[derive(Args)]
@@ -78,6 +82,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(plan) => generator::run(plan).await,
         Command::Floor(args) => run_floor(args).await,
+        Command::Signers(args) => signers::run(&args),
     };
     match outcome {
         Ok(report) => {

@@ -52,6 +52,14 @@ pub async fn digest_file(path: &Path) -> Result<DigestedFile> {
     })
 }
 
+/// Both digests of bytes at hand.
+pub(crate) fn digests_of(bytes: &[u8]) -> Digests {
+    Digests {
+        sha3_256: Sha3_256(sha3::Sha3_256::digest(bytes).into()),
+        sha256: Sha256(sha2::Sha256::digest(bytes).into()),
+    }
+}
+
 /// A file as a request body; `sent` is told of every piece.
 pub(crate) async fn body_of(
     path: &Path,

@@ -9,7 +9,7 @@ use probity_proto::http::{
     IntentRequestedDocument, PartyStatusDocument, SubmittedDocument,
 };
 
-use crate::file::{Expected, body_of, save};
+use crate::file::{Expected, body_of, digests_of, save};
 use crate::retry::Repeat;
 use crate::{Connection, DigestedFile, Endpoints, ProblemKind, Result, Secret};
 
@@ -102,6 +102,27 @@ impl Vendor {
             .await
     }
 
+    /// Uploads bytes at hand; answers the digest they are kept under.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn put_bytes(&self, bytes: &[u8]) -> Result<Sha3_256> {
+        let digests = digests_of(bytes);
+        let hex = digests.sha3_256.to_hex();
+        self.intake
+            .send(Repeat::Harmless, async || {
+                Ok(self
+                    .intake
+                    .put(&["v1", "blobs", &hex])
+                    .header("content-type", "application/octet-stream")
+                    .header("content-length", bytes.len())
+                    .header("probity-sha256", digests.sha256.to_hex())
+                    .body(bytes.to_vec()))
+            })
+            .await?;
+        Ok(digests.sha3_256)
+    }
+
     /// Submits an instruction document, byte for byte. The same key and bytes again give the same numbers.
     ///
     /// # Errors
@@ -112,6 +133,22 @@ impl Vendor {
         idempotency_key: &str,
         intent: Option<&str>,
     ) -> Result<SubmittedDocument> {
+        self.submit_signed(instruction, idempotency_key, intent, None)
+            .await
+    }
+
+    /// [`Self::submit`], with the submitter's own signature on the instruction: `signature` names it, uploaded
+    /// before ([`Self::put_bytes`]).
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; [`ProblemKind::Malformed`] and [`ProblemKind::Forbidden`] when it is not taken.
+    pub async fn submit_signed(
+        &self,
+        instruction: &[u8],
+        idempotency_key: &str,
+        intent: Option<&str>,
+        signature: Option<&Sha3_256>,
+    ) -> Result<SubmittedDocument> {
         self.intake
             .document(Repeat::Harmless, async || {
                 let mut request = self
@@ -121,6 +158,9 @@ impl Vendor {
                     .header("idempotency-key", idempotency_key);
                 if let Some(intent) = intent {
                     request = request.header("probity-intent", intent);
+                }
+                if let Some(signature) = signature {
+                    request = request.header("probity-submitter-signature", signature.to_hex());
                 }
                 Ok(request.body(instruction.to_vec()))
             })

@@ -4,14 +4,17 @@
 //! responses, CMS and time-stamp tokens all sign through [`Signer`], so a key in memory, in a file or
 //! in a security module is the same to them.
 
+mod encoding;
 pub(crate) mod encrypted_pem;
 mod memory;
 mod pure;
 mod verify;
 
 use const_oid::ObjectIdentifier;
-use spki::AlgorithmIdentifierOwned;
+use der::Decode as _;
+use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 
+pub use encoding::ecdsa_sig_value;
 pub use memory::MemoryKey;
 pub use pure::P384Key;
 pub(crate) use verify::is_on_curve;
@@ -66,6 +69,28 @@ impl SignatureAlgorithm {
             .into_iter()
             .find(|algorithm| algorithm.curve() == *curve)
             .ok_or_else(|| Error::unsupported("elliptic curve", curve))
+    }
+
+    /// The algorithm that goes with the key in a SubjectPublicKeyInfo, DER.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], and [`Error::Unsupported`] for keys of other kinds.
+    pub fn of_public_key(spki_der: &[u8]) -> Result<Self> {
+        let bad = |e: spki::der::Error| Error::malformed("public key", e);
+        let spki = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(bad)?;
+        if spki.algorithm.oid != oid::EC_PUBLIC_KEY {
+            return Err(Error::unsupported("public key", spki.algorithm.oid));
+        }
+        let curve = spki.algorithm.parameters_oid();
+        Self::for_curve(&curve.map_err(|e| Error::malformed("public key", e))?)
+    }
+
+    /// Length of a coordinate, and of each half of a signature, in bytes.
+    pub(crate) const fn coordinate_bytes(self) -> usize {
+        match self {
+            Self::EcdsaP384Sha384 => 48,
+            Self::EcdsaP256Sha256 => 32,
+        }
     }
 
     /// AlgorithmIdentifier: parameters absent (RFC 5758 3.2).

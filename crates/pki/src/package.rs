@@ -296,6 +296,14 @@ mod tests {
     #[test]
     fn the_submitters_manifest_names_the_instruction_alone() {
         let xml = submitter_manifest(&Sha3_256([7; 32])).unwrap();
+        // Signatures were made over these very bytes, which are made again for each package: they never change.
+        let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
+<asic:ASiCManifest xmlns:asic="http://uri.etsi.org/02918/v1.2.1#" xmlns:ds="http://www.w3.org/2000/09/xmldsig#">
+<asic:SigReference URI="META-INF/submitter-signature.p7s" MimeType="application/pkcs7-signature"/>
+<asic:DataObjectReference URI="submitter/instruction.json" MimeType="application/json"><ds:DigestMethod Algorithm="http://www.w3.org/2007/05/xmldsig-more#sha3-256"/><ds:DigestValue>BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=</ds:DigestValue></asic:DataObjectReference>
+</asic:ASiCManifest>
+"#;
+        assert_eq!(std::str::from_utf8(&xml).unwrap(), expected);
         let read = Manifest::parse(&xml).unwrap();
         assert_eq!(read.signature, SUBMITTER_SIGNATURE);
         assert_eq!(read.references.len(), 1);

@@ -1,9 +1,14 @@
-//! Key material in files: encrypted private keys, certificates and revocation lists, as the ceremony writes them.
+//! Key material: private keys in encrypted files or in tokens, certificates and revocation lists in files, as the
+//! ceremony writes them.
+
+mod pkcs11;
 
 use std::path::Path;
 
+pub use pkcs11::{Pkcs11Config, Pkcs11Key};
+
 use probity_pki::crl::Crl;
-use probity_pki::keys::{MemoryKey, Signer as _};
+use probity_pki::keys::{MemoryKey, Signer};
 use probity_pki::tlog::LogKey;
 use probity_pki::x509::Certificate;
 
@@ -12,6 +17,28 @@ use crate::{Error, Result};
 
 /// A file of keys, certificates or lists may be this long.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Opens a role's private key: in an encrypted file, or in a token. The configuration has exactly one of the two.
+///
+/// # Errors
+/// `Malformed`, naming the file or token, or what the configuration lacks.
+pub fn open_signer(
+    key_file: Option<&Path>,
+    passphrase_file: Option<&SecretFile>,
+    pkcs11: Option<&Pkcs11Config>,
+    certificate: &Certificate,
+) -> Result<Box<dyn Signer>> {
+    match (key_file, passphrase_file, pkcs11) {
+        (Some(key), Some(passphrase), None) => {
+            Ok(Box::new(open_signing_key(key, passphrase, certificate)?))
+        }
+        (None, None, Some(token)) => Ok(Box::new(Pkcs11Key::open(token, certificate)?)),
+        _ => Err(Error::malformed(format!(
+            "the key of {}: give a key file with its passphrase file, or pkcs11",
+            certificate.subject()
+        ))),
+    }
+}
 
 /// Opens an encrypted private key (PKCS#8, PEM) and checks that it is the certificate's.
 ///

@@ -1,20 +1,23 @@
 //! A package's members, but for the artifacts' bytes: from the log's proof to the seal.
 
 use bytes::Bytes;
-use probity_domain::{EvidenceId, Record, TenantId, Timestamp};
+use probity_domain::{EvidenceId, Record, Sha3_256, TenantId, Timestamp};
 use probity_pki::cms::SignedData;
 use probity_pki::package::{
     CERTIFICATE, CHECKPOINT, EVENT_MANIFEST, EVENT_SIGNATURE, FIXED_MEMBERS, INCLUSION, Inclusion,
-    SEAL_MANIFEST, SEAL_SIGNATURE, STATEMENT, SealedMember, seal_manifest,
+    SEAL_MANIFEST, SEAL_SIGNATURE, STATEMENT, SUBMITTER_INSTRUCTION, SUBMITTER_MANIFEST,
+    SUBMITTER_MEMBERS, SUBMITTER_SIGNATURE, SealedMember, seal_manifest,
 };
 use probity_pki::statement::{StatedArtifact, Statement};
 use probity_pki::tlog::{Checkpoint, Hash, check_inclusion, leaf_hash};
+use probity_platform::objects::Objects;
 use probity_platform::{Error, Result};
 use probity_proto::v1::Proof;
 
 use crate::error::kept;
 use crate::page::{CertificateFacts, Facts, LogFacts, certificate};
 use crate::seal::Seal;
+use crate::submitter::SubmitterMembers;
 
 /// A piece of evidence as the log proves it.
 pub struct Evidence {
@@ -25,6 +28,7 @@ pub struct Evidence {
     inclusion: Inclusion,
     checkpoint: Checkpoint,
     note: Bytes,
+    submitter: Option<SubmitterMembers>,
 }
 
 /// Every member of a package; the artifacts by name and digest.
@@ -33,6 +37,8 @@ pub struct Sealed {
     pub tenant: TenantId,
     /// In the order they are written, before the artifacts.
     pub fixed: Vec<(String, Bytes)>,
+    /// The instruction that the submitter signed, written after them.
+    pub instruction: Option<Sha3_256>,
     pub artifacts: Vec<StatedArtifact>,
     /// The seal's own two, written last.
     pub seal: [(String, Bytes); 2],
@@ -73,9 +79,19 @@ impl Evidence {
             },
             checkpoint: Checkpoint::parse_unverified(&proof.checkpoint).map_err(kept)?,
             note: proof.checkpoint.clone(),
+            submitter: None,
         };
         evidence_read.check()?;
         Ok(evidence_read)
+    }
+
+    /// Reads what belongs to the submitter's own signature, if it made one.
+    ///
+    /// # Errors
+    /// Those of [`SubmitterMembers::read`].
+    pub async fn read_submitter(&mut self, truth: &dyn Objects) -> Result<()> {
+        self.submitter = SubmitterMembers::read(&self.statement, truth).await?;
+        Ok(())
     }
 
     fn check(&self) -> Result<()> {
@@ -111,14 +127,31 @@ impl Evidence {
             CERTIFICATE => Bytes::copy_from_slice(page.as_bytes()),
             _ => Bytes::new(),
         };
-        let fixed: Vec<_> = FIXED_MEMBERS
+        let mut fixed: Vec<_> = FIXED_MEMBERS
             .iter()
             .map(|(name, media)| ((*name).to_owned(), *media, bytes_of(name)))
             .collect();
-        let mut members: Vec<_> = fixed
-            .iter()
-            .map(|(name, media, bytes)| SealedMember::of(name, media, bytes))
-            .collect();
+        let mut members = Vec::new();
+        for (name, media) in SUBMITTER_MEMBERS {
+            let Some(submitter) = &self.submitter else {
+                break;
+            };
+            match name {
+                SUBMITTER_MANIFEST => {
+                    fixed.push((name.to_owned(), media, submitter.manifest.clone()));
+                }
+                SUBMITTER_SIGNATURE => {
+                    fixed.push((name.to_owned(), media, submitter.signature.clone()));
+                }
+                _ => members.push(SealedMember {
+                    name: SUBMITTER_INSTRUCTION.to_owned(),
+                    media_type: media.to_owned(),
+                    sha3_256: submitter.instruction_sha3_256,
+                }),
+            }
+        }
+        let in_memory = fixed.iter();
+        members.extend(in_memory.map(|(name, media, bytes)| SealedMember::of(name, media, bytes)));
         let artifacts = self.statement.artifacts.iter();
         members
             .extend(artifacts.map(|a| SealedMember::artifact(&a.name, &a.media_type, a.sha3_256)));
@@ -130,6 +163,7 @@ impl Evidence {
                 .into_iter()
                 .map(|(name, _, bytes)| (name, bytes))
                 .collect(),
+            instruction: self.submitter.as_ref().map(|s| s.instruction_sha3_256),
             artifacts: self.statement.artifacts.clone(),
             seal: [
                 (SEAL_MANIFEST.to_owned(), manifest.into()),

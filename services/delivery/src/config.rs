@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use probity_platform::config::SecretFile;
+use probity_platform::keys::Pkcs11Config;
 use probity_platform::{Error, Result};
 use serde::Deserialize;
 
@@ -17,8 +18,10 @@ pub struct Config {
     /// gRPC edge for courts.
     pub grpc_listen: SocketAddr,
     /// The seal's private key: PKCS#8, encrypted, PEM.
-    pub seal_key_file: PathBuf,
-    pub seal_passphrase_file: SecretFile,
+    pub seal_key_file: Option<PathBuf>,
+    pub seal_passphrase_file: Option<SecretFile>,
+    /// Instead of the two: the key is in a token.
+    pub seal_pkcs11: Option<Pkcs11Config>,
     /// The seal's certificate, PEM.
     pub seal_certificate_file: PathBuf,
     /// Certificates between it and the root, without the root, PEM.

@@ -124,10 +124,12 @@ impl Courier {
 
     /// The log's proof, parsed and checked; `None` while the evidence is not deposited.
     pub(crate) async fn evidence(&self, evidence: &EvidenceId) -> Result<Option<Evidence>> {
-        let proof = self.prove.prove(evidence).await?;
-        proof
-            .map(|proof| Evidence::from_proof(evidence, &proof))
-            .transpose()
+        let Some(proof) = self.prove.prove(evidence).await? else {
+            return Ok(None);
+        };
+        let mut evidence = Evidence::from_proof(evidence, &proof)?;
+        evidence.read_submitter(&*self.buckets.truth).await?;
+        Ok(Some(evidence))
     }
 
     pub(crate) fn agenda(&self) -> MutexGuard<'_, Agenda> {

@@ -44,6 +44,7 @@ mod request;
 mod schedule;
 pub mod seal;
 mod serve;
+mod submitter;
 
 pub use config::Config;
 pub use push::HttpsPush;

@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream};
 use probity_domain::{Sha3_256, Sha256};
 use probity_pki::asic::{ContainerWriter, Packing};
 use probity_pki::envelope::{Encryptor, EnvelopeRandom};
-use probity_pki::package::artifact_member;
+use probity_pki::package::{SUBMITTER_INSTRUCTION, artifact_member};
 use probity_pki::statement::StatedArtifact;
 use probity_pki::x509::Certificate;
 use probity_platform::objects::{ByteStream, Objects};
@@ -52,9 +52,16 @@ async fn write(sealed: &Sealed, truth: &dyn Objects, out: &Out) -> Result<()> {
         zip.add_bytes(name, bytes).map_err(kept)?;
     }
     drain(&mut zip, out).await?;
-    for artifact in &sealed.artifacts {
-        let key = blob_key(&sealed.tenant, &artifact.sha3_256);
-        write_artifact(&mut zip, artifact, &key, truth, out).await?;
+    let instruction = sealed.instruction.map(|sha3_256| Streamed {
+        member: SUBMITTER_INSTRUCTION.to_owned(),
+        size_bytes: None,
+        sha3_256,
+        packing: Packing::Deflated,
+    });
+    let artifacts = sealed.artifacts.iter().map(Streamed::from);
+    for streamed in instruction.into_iter().chain(artifacts) {
+        let key = blob_key(&sealed.tenant, &streamed.sha3_256);
+        write_streamed(&mut zip, &streamed, &key, truth, out).await?;
     }
     for (name, bytes) in &sealed.seal {
         zip.add_bytes(name, bytes).map_err(kept)?;
@@ -63,29 +70,44 @@ async fn write(sealed: &Sealed, truth: &dyn Objects, out: &Out) -> Result<()> {
     send(rest.into(), out).await
 }
 
-async fn write_artifact(
+/// A member whose bytes lie in the store under their digest.
+struct Streamed {
+    member: String,
+    /// As stated, where it is.
+    size_bytes: Option<u64>,
+    sha3_256: Sha3_256,
+    packing: Packing,
+}
+
+impl From<&StatedArtifact> for Streamed {
+    fn from(artifact: &StatedArtifact) -> Self {
+        Self {
+            member: artifact_member(&artifact.name),
+            size_bytes: Some(artifact.size_bytes),
+            sha3_256: artifact.sha3_256,
+            packing: packing(artifact),
+        }
+    }
+}
+
+async fn write_streamed(
     zip: &mut Zip,
-    artifact: &StatedArtifact,
+    streamed: &Streamed,
     key: &str,
     truth: &dyn Objects,
     out: &Out,
 ) -> Result<()> {
-    let gone = || Error::internal(format!("{key}: the artifact's bytes are gone"));
+    let gone = || Error::internal(format!("{key}: the bytes are gone"));
     let (size_bytes, mut bytes) = truth.get_streamed(key, 0).await?.ok_or_else(gone)?;
-    if size_bytes != artifact.size_bytes {
+    if let Some(stated) = streamed.size_bytes.filter(|stated| *stated != size_bytes) {
         return Err(Error::internal(format!(
-            "{key}: {size_bytes} bytes, not {}",
-            artifact.size_bytes
+            "{key}: {size_bytes} bytes, not {stated}"
         )));
     }
     let mut digest = sha3::Sha3_256::new();
     let mut piece = BytesMut::with_capacity(2 * PIECE_BYTES);
-    zip.start_member(
-        &artifact_member(&artifact.name),
-        Some(size_bytes),
-        packing(artifact),
-    )
-    .map_err(kept)?;
+    zip.start_member(&streamed.member, Some(size_bytes), streamed.packing)
+        .map_err(kept)?;
     while let Some(arrived) = bytes.next().await {
         let arrived = arrived?;
         digest.update(&arrived);
@@ -97,7 +119,7 @@ async fn write_artifact(
     }
     zip.write(&piece).map_err(kept)?;
     zip.finish_member().map_err(kept)?;
-    if Sha3_256(digest.finalize().into()) != artifact.sha3_256 {
+    if Sha3_256(digest.finalize().into()) != streamed.sha3_256 {
         return Err(Error::internal(format!(
             "{key}: the bytes are not those of this digest"
         )));

@@ -50,9 +50,10 @@ impl Seal {
     /// `Malformed`, naming the file.
     pub fn open(config: &Config, truth: Arc<dyn Objects>) -> Result<Self> {
         let certificate = keys::read_certificate(&config.seal_certificate_file)?;
-        let key = keys::open_signing_key(
-            &config.seal_key_file,
-            &config.seal_passphrase_file,
+        let key = keys::open_signer(
+            config.seal_key_file.as_deref(),
+            config.seal_passphrase_file.as_ref(),
+            config.seal_pkcs11.as_ref(),
             &certificate,
         )?;
         let mut chain = Vec::new();
@@ -64,7 +65,7 @@ impl Seal {
             .iter()
             .map(|file| keys::read_crl(file))
             .collect::<Result<_>>()?;
-        Ok(Self::new(Box::new(key), certificate, chain, crls, truth))
+        Ok(Self::new(key, certificate, chain, crls, truth))
     }
 
     /// From parts at hand.
@@ -121,7 +122,7 @@ impl Seal {
             commitment: CommitmentType::ProofOfDelivery,
             instruction_digest: None,
         };
-        let signature = sign_manifest(&request, &*self.key).map_err(kept)?;
+        let signature = sign_manifest(&request, &[], &*self.key).map_err(kept)?;
         match &self.stamp {
             Some(stamp) => time_stamped(&signature, &**stamp).await,
             None => Ok(signature),

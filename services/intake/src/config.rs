@@ -1,6 +1,7 @@
 //! `[intake]`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use probity_platform::{Error, Result};
 use serde::Deserialize;
@@ -20,6 +21,8 @@ pub struct Config {
     /// Refuses instructions without a confirmed intent (I2). Off only for demos and load tests.
     #[serde(default = "require_intent")]
     pub require_intent: bool,
+    /// Roots (PEM) that submitters' own certificates lead to; without it no submitter's own signature is taken.
+    pub submitter_roots_file: Option<PathBuf>,
     /// Memory for bodies being taken in; beyond it callers are told to come back.
     #[serde(default = "inflight_bytes_max")]
     pub inflight_bytes_max: u64,

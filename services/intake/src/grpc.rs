@@ -87,6 +87,7 @@ impl Vendor for VendorEdge {
             instruction,
             idempotency_key,
             intent_id,
+            submitter_signature_sha3_256,
         } = request.into_inner();
         if instruction.len() > INSTRUCTION_BYTES_MAX {
             return Err(Error::malformed(format!(
@@ -97,11 +98,15 @@ impl Vendor for VendorEdge {
         let intent = Some(intent_id.as_str())
             .filter(|id| !id.is_empty())
             .map(IntentId::parse);
+        let signature = Some(submitter_signature_sha3_256.as_str())
+            .filter(|digest| !digest.is_empty())
+            .map(Sha3_256::parse_hex);
         let request = submit::Request {
             caller: &caller,
             instruction,
             key: IdempotencyKey::parse(&idempotency_key).map_err(Error::from)?,
             intent: intent.transpose().map_err(Error::from)?,
+            signature: signature.transpose().map_err(Error::from)?,
         };
         let submission = submit::submit(&self.intake, request).await?;
         let document = status::submitted_document(&submission, &Whereabouts::default());

@@ -109,6 +109,14 @@ fn announced(sha3_256: &str, headers: &HeaderMap) -> Result<Expected> {
     })
 }
 
+fn optional<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>> {
+    let name = HeaderName::from_static(name);
+    headers
+        .contains_key(&name)
+        .then(|| text(headers, &name))
+        .transpose()
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str> {
     let value = headers
         .get(name)
@@ -184,7 +192,9 @@ pub(crate) async fn head_blob(
 
 /// Accepts an instruction of one to ten thousand captures whose artifacts are uploaded. Durable before the answer.
 #[utoipa::path(post, path = "/v1/submissions", request_body = InstructionDocument,
-    params(("Idempotency-Key" = String, Header), ("Probity-Intent" = Option<String>, Header)),
+    params(("Idempotency-Key" = String, Header), ("Probity-Intent" = Option<String>, Header),
+        ("Probity-Submitter-Signature" = Option<String>, Header, description = "SHA3-256 of the submitter's own \
+            signature on the instruction, uploaded before: detached CAdES, DER, over the package's ASiCManifest003.xml")),
     security(("credential" = [])), responses(
     (status = 200, body = SubmittedDocument, description = "line by line: accepted with its number, or refused"),
     (status = 400, body = ProblemDocument, description = "not an instruction, or every line was refused"),
@@ -199,13 +209,12 @@ pub(crate) async fn post_submission(
 ) -> Answer<Response> {
     caller.require_vendor()?;
     let key = IdempotencyKey::parse(text(&headers, &HeaderName::from_static("idempotency-key"))?)?;
-    let intent = match headers.contains_key("probity-intent") {
-        true => Some(IntentId::parse(text(
-            &headers,
-            &HeaderName::from_static("probity-intent"),
-        )?)?),
-        false => None,
-    };
+    let intent = optional(&headers, "probity-intent")?
+        .map(IntentId::parse)
+        .transpose()?;
+    let signature = optional(&headers, "probity-submitter-signature")?
+        .map(Sha3_256::parse_hex)
+        .transpose()?;
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
@@ -226,6 +235,7 @@ pub(crate) async fn post_submission(
             instruction,
             key,
             intent,
+            signature,
         },
     )
     .await?;

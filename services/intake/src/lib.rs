@@ -12,7 +12,7 @@
 //!
 //! One file per verb: [`upload`], [`submit`], [`status`], [`search`], [`fetch`]. What submit checks: [`instruction`]
 //! (lines that answer for themselves), [`blobs`] (bytes that are really there), `standing` and `intent` (who and with
-//! what will), `reserve` (the idempotency key).
+//! what will), [`submitter`] (the submitter's own signature), `reserve` (the idempotency key).
 
 pub mod blobs;
 pub mod fetch;
@@ -21,6 +21,7 @@ pub mod neighbours;
 pub mod search;
 pub mod status;
 pub mod submit;
+pub mod submitter;
 pub mod upload;
 pub mod verified;
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRef;
+use probity_pki::x509::Certificate;
 use probity_platform::access::Access;
 use probity_platform::cache::Cache;
 use probity_platform::edge::{self, Limits};
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::Objects;
 use probity_platform::startup::Context;
-use probity_platform::{Clock, Error, Random, Result};
+use probity_platform::{Clock, Error, Random, Result, keys};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::blobs::Blobs;
@@ -41,6 +42,7 @@ pub struct Parts {
     pub(crate) standings: Standings,
     pub(crate) blob_bytes_max: u64,
     pub(crate) require_intent: bool,
+    pub(crate) submitter_roots: Arc<[Certificate]>,
     admission: Arc<Semaphore>,
 }
 
@@ -48,7 +50,7 @@ impl Parts {
     /// From settings and the platform's parts.
     ///
     /// # Errors
-    /// `Malformed` for settings under which nothing could be taken in.
+    /// `Malformed` for settings under which nothing could be taken in, and for a file of roots that does not read.
     #[expect(
         clippy::too_many_arguments,
         reason = "the one place where the parts come together"
@@ -66,6 +68,10 @@ impl Parts {
         config.check()?;
         let pieces =
             usize::try_from(config.inflight_bytes_max / ADMITTED_BYTES).map_err(Error::internal)?;
+        let submitter_roots = match &config.submitter_roots_file {
+            Some(file) => keys::read_certificates(file)?,
+            None => Vec::new(),
+        };
         Ok(Self {
             blobs: Blobs::new(truth.clone(), cache.clone()),
             truth,
@@ -78,6 +84,7 @@ impl Parts {
             standings: Standings::default(),
             blob_bytes_max: config.blob_bytes_max,
             require_intent: config.require_intent,
+            submitter_roots: submitter_roots.into(),
             admission: Arc::new(Semaphore::new(pieces)),
         })
     }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use probity_domain::{
-    IdempotencyKey, IntentId, PartyId, Sha256, Submission, SubmissionDraft, SubmissionId, TenantId,
+    IdempotencyKey, IntentId, PartyId, Sha3_256, Sha256, Submission, SubmissionDraft, SubmissionId,
+    TenantId,
 };
 use probity_platform::access::Caller;
 use probity_platform::objects::Created;
@@ -14,7 +15,7 @@ use sha2::Digest as _;
 use crate::instruction::{self, Instruction};
 use crate::intent::{self, Claim};
 use crate::reserve::{Reservations, Reserved, WRITE_WITHIN_MS};
-use crate::{Intake, status};
+use crate::{Intake, status, submitter};
 
 /// Items named by one hint: what signing takes at once.
 const ITEMS_PER_HINT: u32 = 200;
@@ -26,13 +27,16 @@ pub struct Request<'a> {
     pub instruction: Bytes,
     pub key: IdempotencyKey,
     pub intent: Option<IntentId>,
+    /// Names the submitter's own signature on it, uploaded before.
+    pub signature: Option<Sha3_256>,
 }
 
 /// Accepts an instruction, or finds that it was accepted before. When this answers, nothing may lose it.
 ///
 /// # Errors
 /// `Forbidden` without standing or a confirmed intent; `Malformed` when the instruction cannot be read or none of its
-/// lines was accepted; `Conflict` when the key or the intent was used for something else; those of the store.
+/// lines was accepted; `Conflict` when the key or the intent was used for something else, or for the same without the
+/// submitter's own signature; those of the store.
 pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission> {
     // 1. Who instructs, and what exactly.
     let (tenant, party) = request.caller.require_vendor()?;
@@ -43,6 +47,11 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
     if let Some(reserved) = reservations.latest()?
         && let Some(accepted) = status::stored_submission(intake, reserved.submission).await?
     {
+        if request.signature.is_some() && accepted.submitter_signature.is_none() {
+            return Err(Error::conflict(
+                "accepted before without the submitter's own signature, which cannot be added",
+            ));
+        }
         return Ok(accepted);
     }
 
@@ -83,7 +92,15 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
         )));
     }
 
-    // 7. A place: the key's reservation decides the submission id, whoever else comes with the key.
+    // 7. The submitter's own signature on the instruction, if it made one, and what it is on.
+    let signature = match request.signature {
+        Some(signature) => {
+            Some(submitter::take(intake, tenant, &request.instruction, signature).await?)
+        }
+        None => None,
+    };
+
+    // 8. A place: the key's reservation decides the submission id, whoever else comes with the key.
     let now = intake.clock.now();
     let fresh = Reserved {
         submission: SubmissionId::new(now, intake.random.bytes()),
@@ -94,7 +111,7 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
         .reserve(&intake.ledger, &actor, tenant, digest, fresh)
         .await?;
 
-    // 8. The intent is used, by this submission and no other.
+    // 9. The intent is used, by this submission and no other.
     if let Some(intent) = request.intent {
         let mut reserved_now = reserved_before.clone();
         reserved_now.push(reserved.submission.to_string());
@@ -105,11 +122,14 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
         intent::use_once(&intake.ledger, intent, &claim, reserved.submission).await?;
     }
 
-    // 9. The submission becomes durable: from here nothing may lose it. Of several at once, one is written.
-    let draft = draft(&request, tenant, party, digest, reserved, instruction);
+    // 10. The submission becomes durable: from here nothing may lose it. Of several at once, one is written.
+    let draft = SubmissionDraft {
+        submitter_signature: signature,
+        ..draft(&request, tenant, party, digest, reserved, instruction)
+    };
     let submission = store(intake, Submission::new(draft)?).await?;
 
-    // 10. Signing is told. A hint may be lost: the reconciler finds the submission all the same.
+    // 11. Signing is told. A hint may be lost: the reconciler finds the submission all the same.
     hint(intake, &submission).await;
     Ok(submission)
 }
@@ -133,6 +153,7 @@ fn draft(
         intent: request.intent,
         idempotency_key: request.key.clone(),
         instruction_sha256: digest,
+        submitter_signature: None,
         received_at: reserved.received_at,
         items: instruction.items,
     }

@@ -63,9 +63,10 @@ impl Authority {
     /// `Malformed`, naming the file or the parts that do not belong together.
     pub fn open(config: &Config) -> Result<Self> {
         let certificate = keys::read_certificate(&config.issuing_certificate_file)?;
-        let key = keys::open_signing_key(
-            &config.issuing_key_file,
-            &config.issuing_passphrase_file,
+        let key = keys::open_signer(
+            config.issuing_key_file.as_deref(),
+            config.issuing_passphrase_file.as_ref(),
+            config.issuing_pkcs11.as_ref(),
             &certificate,
         )?;
         let root = keys::read_certificate(&config.root_certificate_file)?;
@@ -73,14 +74,8 @@ impl Authority {
         let files = &config.ceremony_certificate_files;
         let ceremony = files.iter().map(|file| keys::read_certificate(file));
         let ceremony = ceremony.collect::<Result<_>>()?;
-        Self::new(
-            Box::new(key),
-            certificate,
-            root,
-            root_crl,
-            Settings::of(config)?,
-        )?
-        .with_ceremony_certificates(ceremony)
+        Self::new(key, certificate, root, root_crl, Settings::of(config)?)?
+            .with_ceremony_certificates(ceremony)
     }
 
     /// From parts that are checked to belong together.

@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use probity_platform::config::SecretFile;
+use probity_platform::keys::Pkcs11Config;
 use serde::Deserialize;
 
 pub use authority::{Authority, Settings};
@@ -42,8 +43,10 @@ pub use status::CertificateState;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub listen: SocketAddr,
-    pub issuing_key_file: PathBuf,
-    pub issuing_passphrase_file: SecretFile,
+    pub issuing_key_file: Option<PathBuf>,
+    pub issuing_passphrase_file: Option<SecretFile>,
+    /// Instead of the two: the key is in a token.
+    pub issuing_pkcs11: Option<Pkcs11Config>,
     pub issuing_certificate_file: PathBuf,
     pub root_certificate_file: PathBuf,
     pub root_crl_file: PathBuf,

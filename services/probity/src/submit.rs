@@ -7,6 +7,7 @@
 mod captures;
 mod instruction;
 mod memory;
+mod signature;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use probity_proto::http::SubmittedDocument;
 use self::captures::{Capture, captures_of};
 use self::instruction::Instruction;
 use self::memory::Memory;
+use self::signature::{SignArgs, Signatory};
 use crate::codes::{CodeArgs, confirmed_intent};
 use crate::failure::{Failure, at};
 use crate::list::everything;
@@ -32,6 +34,8 @@ pub struct Submit {
     profile: ProfileArg,
     #[command(flatten)]
     codes: CodeArgs,
+    #[command(flatten)]
+    signature: SignArgs,
     /// Files and folders: a file is one capture, as is each file and each sub-folder directly in a folder
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -67,6 +71,7 @@ pub struct Submit {
 impl Submit {
     pub async fn run(self) -> Result<(), Failure> {
         let (_, vendor) = self.profile.vendor()?;
+        let signatory = self.signature.signatory()?;
         let captures = captures_of(&self.paths)?;
         let bars = MultiProgress::new();
         let hashed = bar(&bars, "hashed", captures.len() as u64, false);
@@ -82,7 +87,9 @@ impl Submit {
         let (mut lines, mut submissions, mut refused) = (Vec::new(), Vec::new(), 0usize);
         for batch in captures.chunks(self.batch_size.into()) {
             let instruction = Instruction::of(batch, &self.case, &self.purpose, self.automated)?;
-            let answer = self.submit_one(&vendor, &memory, &instruction).await?;
+            let answer = self
+                .submit_one(&vendor, &memory, &instruction, signatory.as_ref())
+                .await?;
             for (capture, item) in batch.iter().zip(&answer.items) {
                 if let Some(reason) = &item.reason {
                     refused += 1;
@@ -154,6 +161,7 @@ impl Submit {
         vendor: &Vendor,
         memory: &Memory,
         instruction: &Instruction,
+        signatory: Option<&Signatory>,
     ) -> Result<SubmittedDocument, Failure> {
         let intent = match memory.intent(&instruction.sha256)? {
             Some(intent) => intent,
@@ -168,11 +176,20 @@ impl Submit {
                 intent
             }
         };
+        let signature = match signatory {
+            Some(signatory) => Some(
+                vendor
+                    .put_bytes(&signatory.sign(&instruction.bytes)?)
+                    .await?,
+            ),
+            None => None,
+        };
         Ok(vendor
-            .submit(
+            .submit_signed(
                 &instruction.bytes,
                 &instruction.idempotency_key,
                 Some(&intent),
+                signature.as_ref(),
             )
             .await?)
     }

@@ -3,9 +3,14 @@
 use probity_domain::{Submission, Timestamp};
 use probity_pki::crl::Crl;
 use probity_pki::keys::{MemoryKey, Signer as _};
+use probity_pki::ocsp::OcspResponse;
 use probity_pki::x509::{Certificate, Subject, make_csr};
 use probity_platform::{Error, Result};
 use probity_proto::v1::{EventCertificate, IssueEventCertificateRequest};
+
+/// A list longer than this is left out of signatures, which have the certificate's own status as well: a log entry
+/// must not grow with what others had revoked.
+const CRL_BYTES_MAX: usize = 2 * 1024;
 
 /// An event key with its certificate. The private key never leaves this value and is overwritten when it is dropped.
 pub struct EventKey {
@@ -13,6 +18,7 @@ pub struct EventKey {
     pub(crate) certificate: Certificate,
     pub(crate) chain: Vec<Certificate>,
     pub(crate) crls: Vec<Crl>,
+    pub(crate) status: OcspResponse,
 }
 
 /// A key that waits for its certificate.
@@ -63,20 +69,26 @@ impl UncertifiedKey {
         }
         let chain = issued.chain.iter().map(|der| Certificate::from_der(der));
         let crls = issued.crls.iter().map(|der| Crl::from_der(der));
+        let crls = crls.collect::<probity_pki::Result<Vec<_>>>().map_err(bad)?;
+        let is_kept =
+            |crl: &Crl| crl.der().len() <= CRL_BYTES_MAX || crl.issuer() != certificate.issuer();
         Ok(EventKey {
             key: self.key,
-            certificate,
             chain: chain.collect::<probity_pki::Result<_>>().map_err(bad)?,
-            crls: crls.collect::<probity_pki::Result<_>>().map_err(bad)?,
+            crls: crls.into_iter().filter(is_kept).collect(),
+            status: OcspResponse::from_der(&issued.ocsp_response).map_err(bad)?,
+            certificate,
         })
     }
 }
 
 impl EventKey {
-    /// Certificate and lists are still good for a signature made, and time-stamped, soon after `now`.
+    /// Certificate, lists and status are still good for a signature made, and time-stamped, soon after `now`.
     #[must_use]
     pub fn is_usable(&self, now: Timestamp, margin_ms: i64) -> bool {
         let then = now.plus_ms(margin_ms);
-        self.certificate.is_valid_at(then) && self.crls.iter().all(|crl| then < crl.next_update())
+        let lists = self.crls.iter().all(|crl| then < crl.next_update());
+        let status = self.status.next_update().is_none_or(|next| then < next);
+        self.certificate.is_valid_at(then) && lists && status
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | does | writes `statement.json` and the manifest over statement and artifacts, signs it (CAdES-B) with the instruction's event key |
+//! | does | writes `statement.json` and the manifest over statement and artifacts, signs it (CAdES-B, with the whole path and its status inside) with the instruction's event key |
 //! | wakes on | `evidence.submitted` |
 //! | needs | the submission in `truth`; ledger: party, agreement acceptance, intent |
 //! | makes | `evidence.signed`, in messages of at most 512 KiB; nothing in the store |

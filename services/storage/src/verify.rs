@@ -64,9 +64,11 @@ pub fn verify(
             &"the time-stamp is from before the submission or from the future",
         ));
     }
-    // Both certificates chained to a pinned root then, unrevoked by the lists that are kept with the signature.
-    let crls = Revocation::Crls {
+    // Both certificates chained to a pinned root then, unrevoked by what is kept with the signature: it will be judged
+    // by its own bytes (CAdES-LT).
+    let crls = Revocation::Kept {
         crls: signed.crls(),
+        ocsp: signed.ocsp_responses(),
         tolerance_ms: SKEW_MS.unsigned_abs(),
     };
     let path = |leaf, chain, purpose| validate_path(leaf, chain, roots, crls, at, purpose);
@@ -77,6 +79,12 @@ pub fn verify(
     )
     .map_err(|e| bad(&e))?;
     path(&unit, token.certificates(), Purpose::TimeStamping).map_err(|e| bad(&e))?;
+    if !roots
+        .iter()
+        .any(|root| signed.certificates().contains(root))
+    {
+        return Err(bad(&"the signature does not keep its root"));
+    }
     Ok(())
 }
 
@@ -109,6 +117,11 @@ fn differing(statement: &Statement, submission: &Submission, item: &Item) -> Opt
                 .intent
                 .as_ref()
                 .is_none_or(|i| Some(i.id) == submission.intent),
+        ),
+        (
+            "submitter's signature",
+            statement.submitter_signature
+                == submission.submitter_signature.as_ref().map(Into::into),
         ),
         ("title", statement.title == item.title()),
         ("purpose", statement.purpose == item.purpose()),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use probity_platform::config::SecretFile;
+use probity_platform::keys::Pkcs11Config;
 use probity_platform::{Error, Result};
 use serde::Deserialize;
 
@@ -21,8 +22,10 @@ const POLL_S_MAX: u32 = 4_096;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub listen: SocketAddr,
-    pub key_file: PathBuf,
-    pub passphrase_file: SecretFile,
+    pub key_file: Option<PathBuf>,
+    pub passphrase_file: Option<SecretFile>,
+    /// Instead of the two: the key is in a token.
+    pub pkcs11: Option<Pkcs11Config>,
     pub certificate_file: PathBuf,
     /// Intermediate CAs, without the root; none when the root certified the unit.
     #[serde(default)]

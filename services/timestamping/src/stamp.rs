@@ -30,7 +30,12 @@ impl TimeStamper {
     /// `Malformed`, naming the file or what does not belong together.
     pub fn open(config: &Config, lease: Arc<ClockLease>, random: Arc<dyn Random>) -> Result<Self> {
         let certificate = keys::read_certificate(&config.certificate_file)?;
-        let key = keys::open_signing_key(&config.key_file, &config.passphrase_file, &certificate)?;
+        let key = keys::open_signer(
+            config.key_file.as_deref(),
+            config.passphrase_file.as_ref(),
+            config.pkcs11.as_ref(),
+            &certificate,
+        )?;
         let mut chain = Vec::new();
         for file in &config.chain_files {
             chain.extend(keys::read_certificates(file)?);
@@ -44,7 +49,7 @@ impl TimeStamper {
             policy,
             accuracy_ms,
         };
-        Self::new(authority, Box::new(key), lease, random)
+        Self::new(authority, key, lease, random)
     }
 
     /// # Errors

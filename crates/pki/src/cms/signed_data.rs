@@ -58,13 +58,17 @@ pub fn sign_detached_with_status(
     Ok(der)
 }
 
-/// [`sign_detached`] for an `ASiCManifest`, which is linted first.
+/// [`sign_detached_with_status`] for an `ASiCManifest`, which is linted first.
 ///
 /// # Errors
 /// [`Error::Lint`] naming the rules, else as [`sign_detached`].
-pub fn sign_manifest(request: &SignRequest<'_>, key: &dyn Signer) -> Result<Vec<u8>> {
+pub fn sign_manifest(
+    request: &SignRequest<'_>,
+    ocsp: &[OcspResponse],
+    key: &dyn Signer,
+) -> Result<Vec<u8>> {
     crate::lint::require(request.content, &crate::lint::Artifact::Manifest)?;
-    sign_detached(request, key)
+    sign_detached_with_status(request, ocsp, key)
 }
 
 fn cades_attributes(request: &SignRequest<'_>) -> Result<Vec<Attribute>> {

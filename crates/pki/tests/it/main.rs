@@ -10,11 +10,14 @@
 mod agility;
 mod artifacts;
 mod asic;
+mod conformance;
 mod envelope;
 mod fixture;
+mod long_term;
 mod negative;
 mod openssl;
 mod path;
+mod signers;
 mod tlog;
 mod tsp_requests;
 mod tsp_vectors;

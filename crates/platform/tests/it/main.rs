@@ -9,11 +9,14 @@
 
 mod bus;
 mod cache;
+#[path = "../../../pki/tests/it/conformance.rs"]
+mod conformance;
 mod edge;
 mod fixture;
 mod ledger;
 mod objects;
 mod permissions;
+mod pkcs11;
 mod proxy;
 mod stage;
 mod store;

@@ -41,11 +41,12 @@ const ROLE_MAY_LINK: &[&str] = &["domain", "pki", "proto", "platform"];
 
 /// Bytes, time, keys and randomness are handed to these.
 const PURE: [&str; 3] = ["domain", "pki", "verify"];
-const IMPURE: [&str; 14] = [
+const IMPURE: [&str; 15] = [
     "async-nats",
     "async-trait",
     "aws-sdk-s3",
     "axum",
+    "cryptoki",
     "futures",
     "http",
     "hyper",
@@ -59,10 +60,11 @@ const IMPURE: [&str; 14] = [
 ];
 
 /// Named by `platform` alone, so that each can be replaced in one place.
-const PLATFORM_ONLY: [&str; 7] = [
+const PLATFORM_ONLY: [&str; 8] = [
     "async-nats",
     "aws-config",
     "aws-sdk-s3",
+    "cryptoki",
     "opentelemetry",
     "opentelemetry-otlp",
     "opentelemetry_sdk",

@@ -5,13 +5,21 @@ use std::process::Command;
 use std::sync::Arc;
 
 use probity_domain::Timestamp;
+use probity_pki::asic::{ContainerReader, Limits};
+use probity_pki::cms::{
+    CommitmentType, SignRequest, SignedData, sign_detached, verify_detached_content,
+};
+use probity_pki::package::{
+    SUBMITTER_INSTRUCTION, SUBMITTER_MANIFEST, SUBMITTER_SIGNATURE, submitter_manifest,
+};
+use probity_pki::statement::SubmitterSignature;
 use probity_platform::ErrorKind;
 use probity_platform::objects::Objects as _;
 use probity_proto::stored::blob_key;
 use probity_verify::{CheckName, CheckResult, Overall, Policy, verify_package};
 
 use crate::fixture;
-use crate::world::{Platform, tenant};
+use crate::world::{Platform, court, proof, tenant};
 
 fn policy(platform: &Platform) -> Policy {
     let world = &platform.evidence_world;
@@ -151,6 +159,68 @@ async fn openssl_opens_it_and_verifies_the_seal() {
     );
     let page = std::fs::read_to_string(path("certificate.html")).unwrap();
     assert!(page.contains(&platform.evidence.to_string()) && page.contains("log.example/1 #271"));
+}
+
+/// What a vendor signed before it submitted is in the package, whole and under the seal, and OpenSSL takes it.
+#[tokio::test]
+async fn the_submitters_own_signature_travels_along() {
+    let platform = Platform::new().await;
+    let (vendor, instruction) = (court("vendor"), br#"{"format":"probity.instruction/1"}"#);
+    let sha3 = |bytes: &[u8]| fixture::stated("x", bytes).sha3_256;
+    let manifest = submitter_manifest(&sha3(instruction)).unwrap();
+    let request = SignRequest {
+        content: &manifest,
+        signer: &vendor.signing.1,
+        extra_certificates: &[],
+        crls: &[],
+        signing_time: fixture::NOW,
+        commitment: CommitmentType::ProofOfApproval,
+        instruction_digest: None,
+    };
+    let cms = sign_detached(&request, &vendor.signing.0).unwrap();
+    let key = |bytes: &[u8]| blob_key(&tenant("acme"), &sha3(bytes));
+    for bytes in [&cms[..], &instruction[..]] {
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        platform.truth.create(&key(&bytes), bytes).await.unwrap();
+    }
+    let mut scenario = platform.evidence_world.scenario();
+    scenario.statement.submitter_signature = Some(SubmitterSignature {
+        sha3_256: sha3(&cms),
+        instruction_sha3_256: sha3(instruction),
+        signer: vendor.signing.1.subject(),
+    });
+    *platform.outside.proof.lock().unwrap() = Some(proof(&platform.evidence_world, &scenario));
+    let delivery = platform.prepared().await;
+    let opened = platform
+        .hangzhou
+        .open(&platform.package_bytes(&delivery).await);
+    let verdict = verify_package(Cursor::new(&opened), &policy(&platform));
+    for check in [
+        CheckName::MembersMatchManifest,
+        CheckName::DeliverySeal,
+        CheckName::LogInclusion,
+    ] {
+        assert_eq!(verdict.check(check).unwrap().result, CheckResult::Passed);
+    }
+    let mut container = ContainerReader::open(Cursor::new(opened), Limits::default()).unwrap();
+    let read = |container: &mut ContainerReader<_>, name| container.read(name).unwrap();
+    assert_eq!(read(&mut container, SUBMITTER_INSTRUCTION), instruction);
+    let manifest = read(&mut container, SUBMITTER_MANIFEST);
+    let signed = SignedData::from_der(&read(&mut container, SUBMITTER_SIGNATURE)).unwrap();
+    let signer = verify_detached_content(&signed, &manifest).unwrap();
+    assert_eq!(signer.certificate, vendor.signing.1);
+
+    // Without the instruction's own bytes nothing goes out.
+    platform.truth.forget(&key(instruction));
+    let other = bytes::Bytes::from_static(b"{}");
+    platform
+        .truth
+        .create(&key(instruction), other)
+        .await
+        .unwrap();
+    let again = platform.request(&platform.beijing).await.id;
+    let refused = platform.courier.deliver(again).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Internal, "{refused}");
 }
 
 #[tokio::test]

@@ -344,7 +344,7 @@ fn crl(issuer: &fixture::Holder) -> Vec<u8> {
     .unwrap()
 }
 
-fn proof(world: &fixture::World, scenario: &fixture::Scenario) -> Proof {
+pub fn proof(world: &fixture::World, scenario: &fixture::Scenario) -> Proof {
     let members = world.members(scenario);
     let member = |name: &str| members.iter().find(|(n, _)| n == name).unwrap().1.clone();
     let record = Record {
@@ -399,7 +399,7 @@ fn submission(world: &fixture::World, artifacts: &[StatedArtifact], owner: &str)
         idempotency_key: IdempotencyKey::parse("k").unwrap(),
         instruction_sha256: Sha256([4; 32]),
         submitter_signature: None,
-            received_at: NOW,
+        received_at: NOW,
         items: vec![
             refused.clone(),
             refused.clone(),

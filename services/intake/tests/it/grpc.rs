@@ -70,6 +70,7 @@ async fn the_whole_way() {
         instruction: instruction.into(),
         idempotency_key: "k".into(),
         intent_id,
+        submitter_signature_sha3_256: String::new(),
     };
     let submitted = client
         .submit(signed(&world, request.clone()))
@@ -172,6 +173,7 @@ async fn refusals_keep_their_kind() {
         instruction: "{".into(),
         idempotency_key: "k".into(),
         intent_id: String::new(),
+        submitter_signature_sha3_256: String::new(),
     };
     assert_eq!(
         client

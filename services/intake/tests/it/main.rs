@@ -8,6 +8,7 @@
 
 mod grpc;
 mod reading;
+mod submitter;
 mod submitting;
 mod uploading;
 mod wire;

@@ -1,0 +1,217 @@
+//! Signatures that are judged by their own bytes, long after (ETSI EN 319 122-1, level B-LT).
+
+use std::process::Command;
+
+use probity_domain::Timestamp;
+use probity_pki::cms::{
+    CommitmentType, SignRequest, SignedData, add_signature_time_stamp, sign_detached_with_status,
+    verify_detached_content,
+};
+use probity_pki::crl::{Crl, RevocationReason};
+use probity_pki::digest::HashAlgorithm;
+use probity_pki::ocsp::{
+    CertStatus, OcspRequest, OcspResponse, Responder, ResponseTimes, make_request,
+};
+use probity_pki::path::{PathError, Purpose, Revocation, validate_path};
+use probity_pki::{Error, Result};
+
+use crate::fixture::{HOUR_MS, Pki};
+
+const MANIFEST: &[u8] = b"<manifest/>";
+
+/// The issuing CA's own answer about the event certificate.
+fn status(pki: &Pki, status: CertStatus) -> OcspResponse {
+    let issuer = &pki.issuing.certificate;
+    let request = make_request(issuer, pki.event.certificate.serial(), None).unwrap();
+    let responder = Responder {
+        certificate: issuer.clone(),
+        issuer: issuer.clone(),
+    };
+    let times = ResponseTimes {
+        produced_at: pki.now,
+        this_update: pki.now,
+        next_update: pki.now.plus_ms(HOUR_MS),
+    };
+    let request = OcspRequest::from_der(&request).unwrap();
+    let answer = |_: &[u8]| status;
+    let der = responder.respond(&request, &pki.issuing.key, times, &answer);
+    OcspResponse::from_der(&der.unwrap()).unwrap()
+}
+
+/// As the platform signs: whole path, root list, and the certificate's own status.
+fn signed(pki: &Pki, of: CertStatus, crls: &[Crl]) -> Vec<u8> {
+    let chain = [
+        pki.issuing.certificate.clone(),
+        pki.root.certificate.clone(),
+    ];
+    let request = SignRequest {
+        content: MANIFEST,
+        signer: &pki.event.certificate,
+        extra_certificates: &chain,
+        crls,
+        signing_time: pki.now,
+        commitment: CommitmentType::ProofOfApproval,
+        instruction_digest: Some([4; 32]),
+    };
+    let cms = sign_detached_with_status(&request, &[status(pki, of)], &pki.event.key).unwrap();
+    let value = SignedData::from_der(&cms).unwrap();
+    let token = pki.token(HashAlgorithm::Sha3_256, value.signature_value());
+    add_signature_time_stamp(&cms, &token).unwrap()
+}
+
+/// By nothing but the signature's bytes and one pinned root.
+fn judged(pki: &Pki, cms: &[u8], at: Timestamp) -> Result<()> {
+    let value = SignedData::from_der(cms)?;
+    let signer = verify_detached_content(&value, MANIFEST)?;
+    let kept = Revocation::Kept {
+        crls: value.crls(),
+        ocsp: value.ocsp_responses(),
+        tolerance_ms: 0,
+    };
+    let path = |leaf, chain, purpose| validate_path(leaf, chain, &pki.roots(), kept, at, purpose);
+    path(
+        &signer.certificate,
+        value.certificates(),
+        Purpose::EventSigning,
+    )?;
+    let token = value.time_stamp_token()?.unwrap();
+    let unit = token.verify(
+        HashAlgorithm::Sha3_256,
+        &HashAlgorithm::Sha3_256.digest(value.signature_value()),
+    )?;
+    path(&unit, token.certificates(), Purpose::TimeStamping).map(drop)
+}
+
+#[test]
+fn everything_is_inside() {
+    let pki = Pki::new();
+    let cms = signed(&pki, CertStatus::Good, &[pki.root_crl.clone()]);
+    judged(&pki, &cms, pki.now).unwrap();
+    let value = SignedData::from_der(&cms).unwrap();
+    assert_eq!(value.certificates().len(), 3);
+    assert!(value.certificates().contains(&pki.root.certificate));
+    assert_eq!((value.crls().len(), value.ocsp_responses().len()), (1, 1));
+    // What one status costs, whatever else the issuer revoked.
+    let bytes = value.ocsp_responses()[0].der().len();
+    assert!(bytes < 512, "{bytes}");
+    let other = Pki::new();
+    assert!(judged(&other, &cms, pki.now).is_err(), "another root");
+}
+
+#[test]
+fn a_status_is_needed_and_believed() {
+    let pki = Pki::new();
+    let root_list = [pki.root_crl.clone()];
+    let error = |cms: &[u8], at| match judged(&pki, cms, at) {
+        Err(Error::Path(e)) => e,
+        other => panic!("{other:?}"),
+    };
+    let revoked = CertStatus::Revoked {
+        at: pki.now.plus_ms(-1_000),
+        reason: RevocationReason::KeyCompromise,
+    };
+    // Revoked by the response although a list, made earlier, says nothing.
+    let both = [pki.root_crl.clone(), pki.issuing_crl.clone()];
+    let found = error(&signed(&pki, revoked, &both), pki.now);
+    assert!(matches!(found, PathError::Revoked { .. }), "{found}");
+    let found = error(&signed(&pki, CertStatus::Unknown, &root_list), pki.now);
+    assert!(
+        matches!(found, PathError::RevocationUnknown { .. }),
+        "{found}"
+    );
+    // No list for the issuing CA itself.
+    let found = error(&signed(&pki, CertStatus::Good, &[]), pki.now);
+    assert!(
+        matches!(found, PathError::RevocationUnknown { .. }),
+        "{found}"
+    );
+    // Out of date at the time asked, while the certificates are not.
+    let good = signed(&pki, CertStatus::Good, &root_list);
+    let found = error(&good, pki.now.plus_ms(HOUR_MS + 1_000));
+    assert!(
+        matches!(found, PathError::RevocationUnknown { .. }),
+        "{found}"
+    );
+    // Not yet revoked at the time asked.
+    let later = CertStatus::Revoked {
+        at: pki.now.plus_ms(60_000),
+        reason: RevocationReason::Superseded,
+    };
+    judged(&pki, &signed(&pki, later, &root_list), pki.now).unwrap();
+}
+
+#[test]
+fn another_responder_is_not_believed() {
+    let (pki, stranger) = (Pki::new(), Pki::new());
+    let chain = [
+        pki.issuing.certificate.clone(),
+        pki.root.certificate.clone(),
+    ];
+    let request = SignRequest {
+        content: MANIFEST,
+        signer: &pki.event.certificate,
+        extra_certificates: &chain,
+        crls: &[pki.root_crl.clone()],
+        signing_time: pki.now,
+        commitment: CommitmentType::ProofOfApproval,
+        instruction_digest: None,
+    };
+    let foreign = [status(&stranger, CertStatus::Good)];
+    let cms = sign_detached_with_status(&request, &foreign, &pki.event.key).unwrap();
+    let value = SignedData::from_der(&cms).unwrap();
+    let token = pki.token(HashAlgorithm::Sha3_256, value.signature_value());
+    let cms = add_signature_time_stamp(&cms, &token).unwrap();
+    assert!(judged(&pki, &cms, pki.now).is_err());
+}
+
+/// RFC 5652 5.1: version 5, because a status in another format is among the lists.
+#[test]
+fn openssl_reads_and_verifies_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::new();
+    let cms = signed(&pki, CertStatus::Good, &[pki.root_crl.clone()]);
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+    write("s.p7s", &cms);
+    write("m.xml", MANIFEST);
+    write("changed.xml", b"<manifest />");
+    write(
+        "root.pem",
+        pki.root.certificate.to_pem().unwrap().as_bytes(),
+    );
+    // TEMP-DSS
+    let out = std::path::Path::new("/tmp/f-lt");
+    std::fs::create_dir_all(out).unwrap();
+    for name in ["s.p7s", "m.xml", "root.pem"] {
+        std::fs::copy(dir.path().join(name), out.join(name)).unwrap();
+    }
+    let openssl = |line: &str| {
+        let output = Command::new("openssl")
+            .args(line.split_whitespace())
+            .current_dir(dir.path())
+            .output();
+        output.ok().map(|o| {
+            (
+                o.status.success(),
+                String::from_utf8_lossy(&o.stdout).into_owned(),
+            )
+        })
+    };
+    let verify = |content: &str| {
+        openssl(&format!(
+            "cms -verify -cades -binary -inform DER -in s.p7s -content {content} -CAfile root.pem \
+             -purpose any -out verified"
+        ))
+    };
+    let Some((accepted, _)) = verify("m.xml") else {
+        println!("SKIPPED: no openssl program, so nobody judged this");
+        return;
+    };
+    assert!(accepted);
+    assert!(!verify("changed.xml").unwrap().0);
+    let (_, printed) = openssl("cms -cmsout -print -noout -inform DER -in s.p7s").unwrap();
+    assert!(printed.contains("version: 5"), "{printed}");
+    assert!(
+        printed.contains("1.3.6.1.5.5.7.16.2") || printed.contains("other"),
+        "{printed}"
+    );
+}
