@@ -11,7 +11,7 @@ check() {
     "$@" </dev/null || { printf 'lint: %s FAILED\n' "$what" >&2; status=1; }
 }
 
-for script in infra/*.sh .ci/run; do
+for script in infra/*.sh judges/*.sh .ci/run; do
     check "$script parses" bash -n "$script"
 done
 if cargo fmt --version >/dev/null 2>&1; then

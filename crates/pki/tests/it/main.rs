@@ -17,3 +17,4 @@ mod openssl;
 mod path;
 mod tlog;
 mod tsp_vectors;
+mod wycheproof;

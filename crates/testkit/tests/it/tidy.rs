@@ -391,6 +391,7 @@ fn is_tree_path(word: &str) -> bool {
         "proto",
         "infra",
         "charts",
+        "judges",
         "load-tests",
         "samples",
     ]
