@@ -106,7 +106,8 @@ fn consistency_vectors() {
     }
 }
 
-/// A subtree that begins with the first entry is the tree of its size: to those our functions apply.
+/// A subtree that begins with the first entry is the tree of its size: to those our functions apply. An
+/// empty one counts there as consistent with any tree, whatever its root, which for trees it is not.
 #[test]
 fn subtree_vectors_from_the_start() {
     let Some(folder) = vectors("tlog/merkle-vectors") else {
@@ -115,7 +116,7 @@ fn subtree_vectors_from_the_start() {
     let mut found = Vec::new();
     cases(&folder.join("subtreeinclusion"), &mut found);
     cases(&folder.join("subtreeconsistency"), &mut found);
-    found.retain(|(_, case)| number(&case["start"]) == 0);
+    found.retain(|(_, case)| number(&case["start"]) == 0 && number(&case["end"]) > 0);
     assert!(found.len() > 100, "{}", found.len());
     for (path, case) in found {
         let proof = hashes(&case["proof"]);
