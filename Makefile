@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test lint fuzz bench clean
+.PHONY: help tools demo test judges lint fuzz bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -16,6 +16,10 @@ demo: tools ## captures become evidence in front of a court (CAPTURES=DIR for yo
 
 test: tools ## every test, over a real nats-server, Redis and MinIO started for it
 	@infra/test.sh
+
+judges: ## what leaves the platform, judged by programs that we did not write
+	@infra/tools.sh judges
+	@judges/run.sh
 
 lint: ## formatting, clippy, shell scripts, compose file; warnings denied
 	@infra/lint.sh

@@ -12,7 +12,7 @@ check() {
     "$@" </dev/null || { printf 'lint: %s FAILED\n' "$what" >&2; status=1; }
 }
 
-for script in infra/*.sh .ci/run; do
+for script in infra/*.sh judges/*.sh .ci/run; do
     check "$script parses" bash -n "$script"
 done
 if command -v shellcheck >/dev/null; then

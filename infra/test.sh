@@ -2,12 +2,16 @@
 # Runs every test of the workspace and closes with one line: N passed, N failed.
 #
 # Arguments go to cargo test. Fails if a test fails, if something does not build, or if nothing ran.
+#
+#   PROBITY_VECTORS_DIR    a folder with others' vectors (docs/judges.md); without it those tests skip themselves
+#   PROBITY_ARTIFACTS_DIR  where tests leave what judges/run.sh judges
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 PATH=$PWD/.probity/tools/bin:$PATH
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
+[ -n "${PROBITY_VECTORS_DIR:-}" ] || echo 'tests: PROBITY_VECTORS_DIR is not set: vectors of others are skipped'
 cargo test --workspace --no-fail-fast "$@" </dev/null 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}
 

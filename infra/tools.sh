@@ -5,6 +5,8 @@
 # openssl, curl, unzip, python3, a C compiler) are installed only if the program is missing. Safe to run
 # again: what is there is kept. Everything is an unmodified release of its own project.
 #
+#   tools.sh [judges]     with `judges` also what judges/run.sh needs: a JDK, Maven, Go, certtool, venv
+#
 #   GOFLAGS, GOPROXY      respected by go
 #   PROBITY_S3_ENDPOINT   an S3 server to test with instead of MinIO (see crates/testkit/src/s3.rs)
 set -euo pipefail
@@ -131,6 +133,14 @@ bring_softhsm() {
     (apt_install softhsm2) || say "no SoftHSM 2: keys in tokens will not be tested"
 }
 
+bring_judges() {
+    have javac || apt_install default-jdk-headless
+    have mvn || apt_install maven
+    have certtool || apt_install gnutls-bin
+    have go || apt_install golang-go
+    python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
+}
+
 bring_rust() {
     local oldest found
     oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
@@ -151,6 +161,7 @@ bring_redis
 bring_nats
 bring_minio
 bring_shellcheck
+[ "${1:-}" != judges ] || bring_judges
 
 PATH=$bin:$PATH
 say "rust    $(cargo --version)"

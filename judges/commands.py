@@ -124,6 +124,13 @@ def openssl_signature(case):
         "content", "-x509_strict", "-crl_check_all", "-CAfile", case.trust / "root.pem", "-out", "/dev/null")
 
 
+def openssl_plain_signature(case):
+    """Receipts and the ceremony's record: whose certificates have no list yet."""
+    return case.run(
+        "openssl", "cms", "-verify", "-cades", "-binary", "-inform", "DER", "-in", "signature.p7s", "-content",
+        "content", "-x509_strict", "-CAfile", case.trust / "root.pem", "-out", "/dev/null")
+
+
 def openssl_envelope(case):
     opened = case.scratch / "opened"
     case.run(
@@ -135,21 +142,23 @@ def openssl_envelope(case):
 
 
 def openssl_package(case):
-    """Unpacked by unzip; signatures, token and every digest by openssl. Both signatures at the stamped time."""
+    """Unpacked by unzip; signatures, token and every digest by openssl. Every signature at the stamped time."""
     package = case.scratch / "package"
     shutil.rmtree(package, ignore_errors=True)
     case.run("unzip", "-q", "package.asice", "-d", package)
-    stamped, covered = None, {"mimetype"}
-    for number in ("001", "002"):
-        manifest, signature = f"META-INF/ASiCManifest{number}.xml", f"META-INF/signature{number}.p7s"
-        if number == "001":
-            stamped = openssl_stamp(case, package / signature)
+    stamped = openssl_stamp(case, package / "META-INF/signature001.p7s")
+    covered = {"mimetype"}
+    for manifest in sorted((package / "META-INF").glob("ASiCManifest*.xml")):
+        root = ET.parse(manifest).getroot()
+        signature = urllib.parse.unquote(root.find("a:SigReference", ASIC).get("URI"))
         case.run(
             "openssl", "cms", "-verify", "-cades", "-binary", "-inform", "DER", "-in", package / signature,
-            "-content", package / manifest, "-x509_strict", "-crl_check_all", "-attime", stamped,
+            "-content", manifest, "-x509_strict", "-crl_check_all", "-attime", stamped,
             "-CAfile", case.trust / "root.pem", "-out", "/dev/null")
-        covered |= {manifest, signature} | check_digests(case, package, package / manifest)
+        covered |= {str(manifest.relative_to(package)), signature} | check_digests(case, package, root)
     members = {str(p.relative_to(package)) for p in package.rglob("*") if p.is_file()}
+    if len(covered & {"META-INF/signature001.p7s", "META-INF/signature002.p7s"}) != 2:
+        raise Refused("event signature or seal is missing")
     if covered != members:
         raise Refused(f"not covered: {members - covered}")
     mimetype = (package / "mimetype").read_bytes()
@@ -176,7 +185,7 @@ def openssl_stamp(case, signature):
 
 def check_digests(case, package, manifest):
     named = set()
-    for reference in ET.parse(manifest).getroot().findall("a:DataObjectReference", ASIC):
+    for reference in manifest.findall("a:DataObjectReference", ASIC):
         member = urllib.parse.unquote(reference.get("URI"))
         algorithm = reference.find("d:DigestMethod", ASIC).get("Algorithm").rsplit("#", 1)[1]
         said = case.run("openssl", "dgst", f"-{algorithm}", "-hex", package / member)
@@ -193,6 +202,8 @@ def unzip(case):
 JUDGES = {
     "package": [("OpenSSL", openssl_package)],
     "signature": [("OpenSSL", openssl_signature)],
+    "receipt": [("OpenSSL", openssl_plain_signature)],
+    "ceremony": [("OpenSSL", openssl_plain_signature)],
     "certificate": [("OpenSSL", openssl_path), ("GnuTLS certtool", gnutls_path)],
     "crl": [("OpenSSL", openssl_list)],
     "ocsp": [("OpenSSL", openssl_status)],
@@ -207,7 +218,7 @@ JUDGES = {
 def main():
     artifacts = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as scratch:
-        for folder in sorted(artifacts.glob("*/*/*/*")):
+        for folder in sorted([*artifacts.glob("*/accept/*/*"), *artifacts.glob("*/refuse/*/*")]):
             case = Case(artifacts, folder, scratch)
             for name, judge in JUDGES.get(case.kind, ()):
                 try:

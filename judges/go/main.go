@@ -44,11 +44,9 @@ var judges = map[string]judge{
 }
 
 func main() {
-	folders, err := filepath.Glob(filepath.Join(os.Args[1], "*", "*", "*", "*"))
-	if err != nil {
-		panic(err)
-	}
-	for _, folder := range folders {
+	accepted, _ := filepath.Glob(filepath.Join(os.Args[1], "*", "accept", "*", "*"))
+	refused, _ := filepath.Glob(filepath.Join(os.Args[1], "*", "refuse", "*", "*"))
+	for _, folder := range append(accepted, refused...) {
 		relative, _ := filepath.Rel(os.Args[1], folder)
 		p := strings.Split(relative, string(filepath.Separator))
 		c := one{folder, filepath.Join(os.Args[1], p[0], "trust"), p[0], p[1], p[2], p[3]}

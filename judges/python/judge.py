@@ -8,6 +8,7 @@ Prints one line for each case, tab-separated: judge, kind, group/name, expected,
 import asyncio
 import base64
 import hashlib
+import logging
 import sys
 import urllib.parse
 import warnings
@@ -145,7 +146,7 @@ def package(case):
             said.append(cades(case, container.read(signature_name), manifest))
             covered |= {name, signature_name}
         demand(covered == set(names), f"not covered: {set(names) - covered}")
-        demand(len(said) == 2, f"{len(said)} signatures")
+        demand(len(said) >= 2, f"{len(said)} signatures")
         return "; ".join(said)
 
 
@@ -240,9 +241,11 @@ JUDGES = {
 
 
 def main():
+    # What they would log is in the reasons.
     warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
     artifacts = Path(sys.argv[1])
-    for folder in sorted(artifacts.glob("*/*/*/*")):
+    for folder in sorted([*artifacts.glob("*/accept/*/*"), *artifacts.glob("*/refuse/*/*")]):
         case = Case(artifacts, folder)
         for name, judge in JUDGES.get(case.kind, ()):
             try:

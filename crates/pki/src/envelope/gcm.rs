@@ -136,6 +136,43 @@ mod tests {
 
     use super::*;
 
+    /// Project Wycheproof's vectors of our parameters: 256-bit key, 96-bit nonce, 128-bit tag, nothing
+    /// beside the content.
+    #[test]
+    fn wycheproof() {
+        use wycheproof::aead::{TestName, TestSet};
+        let set = TestSet::load(TestName::AesGcm).unwrap();
+        let sizes = |group: &wycheproof::aead::TestGroup| {
+            (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128)
+        };
+        let (mut accepted, mut refused) = (0, 0);
+        for test in set
+            .test_groups
+            .into_iter()
+            .filter(sizes)
+            .flat_map(|group| group.tests)
+        {
+            if !test.aad.is_empty() {
+                continue;
+            }
+            let key = test.key[..].try_into().unwrap();
+            let nonce = test.nonce[..].try_into().unwrap();
+            let mut gcm = Gcm::new(key, nonce);
+            let mut opened = test.ct.to_vec();
+            gcm.decrypt(&mut opened).unwrap();
+            let verified = gcm.verify(test.tag[..].try_into().unwrap());
+            if test.result.must_fail() {
+                assert!(verified.is_err(), "{}: {}", test.tc_id, test.comment);
+                refused += 1;
+            } else {
+                assert!(verified.is_ok(), "{}: {}", test.tc_id, test.comment);
+                assert_eq!(opened, test.pt[..], "{}", test.tc_id);
+                accepted += 1;
+            }
+        }
+        assert!(accepted > 20 && refused > 20, "{accepted}, {refused}");
+    }
+
     proptest! {
         /// Whatever the pieces, the result is what another library makes of the whole.
         #[test]

@@ -65,8 +65,13 @@ pub struct Agreed(Zeroizing<[u8; 32]>);
 
 impl Agreed {
     pub fn new(own: &SecretKey, other: &PublicKey) -> Result<Self> {
-        let bad = |e: &dyn ToString| Error::malformed(WHAT, e.to_string());
         let shared = p384::ecdh::diffie_hellman(own.to_nonzero_scalar(), other.as_affine());
+        Self::from_secret(shared.raw_secret_bytes())
+    }
+
+    /// Key derivation of dhSinglePass-stdDH-sha384kdf-scheme (RFC 5753 section 7.1.5).
+    fn from_secret(secret: &[u8]) -> Result<Self> {
+        let bad = |e: &dyn ToString| Error::malformed(WHAT, e.to_string());
         let info = EccCmsSharedInfo {
             key_info: AlgorithmIdentifierOwned {
                 oid: AES256_WRAP,
@@ -76,7 +81,6 @@ impl Agreed {
         };
         let info = info.to_der().map_err(|e| bad(&e))?;
         let mut key = Zeroizing::new([0; 32]);
-        let secret = shared.raw_secret_bytes();
         ansi_x963_kdf::derive_key_into::<Sha384>(secret, &info, key.as_mut_slice())
             .map_err(|e| bad(&e))?;
         Ok(Self(key))
@@ -131,5 +135,81 @@ mod tests {
         assert_eq!(*theirs.unwrap(&wrapped).unwrap(), [7; 32]);
         assert!(zero.unwrap(&wrapped).is_err());
         assert!(ours.unwrap(&wrapped[1..]).is_err());
+    }
+
+    /// Project Wycheproof's vectors: good points agree on the secret, bad ones are refused while read.
+    #[test]
+    fn wycheproof_points() {
+        use wycheproof::ecdh::{TestName, TestSet};
+        let (mut agreed, mut refused) = (0, 0);
+        for name in [TestName::EcdhSecp384r1, TestName::EcdhSecp384r1Ecpoint] {
+            let set = TestSet::load(name).unwrap();
+            for test in set.test_groups.into_iter().flat_map(|group| group.tests) {
+                let point = if name == TestName::EcdhSecp384r1 {
+                    PublicKey::from_public_key_der(&test.public_key).ok()
+                } else {
+                    PublicKey::from_sec1_bytes(&test.public_key).ok()
+                };
+                let Some(point) = point else {
+                    assert_ne!(
+                        test.result,
+                        wycheproof::TestResult::Valid,
+                        "{}",
+                        test.comment
+                    );
+                    refused += 1;
+                    continue;
+                };
+                assert!(
+                    !test.result.must_fail(),
+                    "{name:?} {}: {}",
+                    test.tc_id,
+                    test.comment
+                );
+                // A vector's scalar is a two's complement integer.
+                let significant = test.private_key.iter().skip_while(|byte| **byte == 0);
+                let significant: Vec<u8> = significant.copied().collect();
+                let mut scalar = [0; 48];
+                scalar[48 - significant.len()..].copy_from_slice(&significant);
+                let own = SecretKey::from_slice(&scalar).unwrap();
+                let expected = Agreed::from_secret(&test.shared_secret).unwrap();
+                assert_eq!(
+                    *Agreed::new(&own, &point).unwrap().0,
+                    *expected.0,
+                    "{}",
+                    test.tc_id
+                );
+                agreed += 1;
+            }
+        }
+        assert!(agreed > 500 && refused > 50, "{agreed}, {refused}");
+    }
+
+    #[test]
+    fn wycheproof_key_wrap() {
+        use wycheproof::keywrap::{TestName, TestSet};
+        let set = TestSet::load(TestName::AesKeyWrap).unwrap();
+        let (mut accepted, mut refused) = (0, 0);
+        let groups = set
+            .test_groups
+            .into_iter()
+            .filter(|group| group.key_size == 256);
+        for test in groups.flat_map(|group| group.tests) {
+            let agreed = Agreed(Zeroizing::new(test.key[..].try_into().unwrap()));
+            let unwrapped = agreed.unwrap(&test.ct);
+            // Content keys are 256 bits long, nothing else is unwrapped.
+            if test.result.must_fail() || test.ct.len() != WRAPPED_BYTES {
+                assert!(unwrapped.is_err(), "{}: {}", test.tc_id, test.comment);
+                refused += 1;
+            } else {
+                assert_eq!(unwrapped.unwrap()[..], test.pt[..], "{}", test.tc_id);
+                assert_eq!(
+                    agreed.wrap(test.pt[..].try_into().unwrap()).unwrap()[..],
+                    test.ct[..]
+                );
+                accepted += 1;
+            }
+        }
+        assert!(accepted > 3 && refused > 20, "{accepted}, {refused}");
     }
 }

@@ -4,8 +4,10 @@
 //! `formats/accept|refuse/KIND/NAME`; what every judge is given beforehand lies in `formats/trust`.
 //! Our own functions judge each case first.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use probity_pki::asic::{ContainerReader, ContainerWriter, Limits, Packing};
 use probity_pki::cms::{SignedData, add_signature_time_stamp, verify_detached_content};
 use probity_pki::crl::{Crl, RevocationReason, RevokedEntry};
 use probity_pki::digest::HashAlgorithm;
@@ -27,13 +29,13 @@ use crate::fixture::{HOUR_MS, Holder, Pki, crl, issue, template};
 const CONTENT: &[u8] = b"<ASiCManifest/>\r\nnot\ncanonical\r";
 
 /// Where the cases go.
-struct Folder {
+pub struct Folder {
     at: PathBuf,
     _scratch: Option<TempDir>,
 }
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let scratch = TempDir::new().unwrap();
         let (at, scratch) = match std::env::var_os("PROBITY_ARTIFACTS_DIR") {
             Some(given) => (PathBuf::from(given), None),
@@ -51,6 +53,13 @@ impl Folder {
         for (name, bytes) in files {
             std::fs::write(folder.join(name), bytes).unwrap();
         }
+    }
+
+    /// A container too large for memory, that judges must accept: where to write it.
+    pub fn container(&self, name: &str) -> PathBuf {
+        let folder = Path::new("accept/zip").join(name);
+        self.write(&folder, &[]);
+        self.at.join(folder).join("container.zip")
     }
 
     fn trust(&self, name: &str, bytes: &[u8]) {
@@ -169,6 +178,7 @@ fn left_for_the_judges() {
     certificate_status(&world);
     envelopes(&world);
     checkpoints(&world);
+    containers(&world);
 }
 
 fn certificates_and_lists(world: &World) {
@@ -485,4 +495,44 @@ fn checkpoints(world: &World) {
             .folder
             .case(expected, "checkpoint", name, &files, ours);
     }
+}
+
+fn containers(world: &World) {
+    let mut many = ContainerWriter::new(Vec::new(), world.pki.now).unwrap();
+    for i in 0..66_000 {
+        many.add_bytes(&i.to_string(), b"").unwrap();
+    }
+    let mut kinds = ContainerWriter::new(Vec::new(), world.pki.now).unwrap();
+    kinds.add_bytes("stored", CONTENT).unwrap();
+    for (name, size_bytes, packing) in [
+        ("截图.png", Some(CONTENT.len() as u64), Packing::Plain),
+        ("of unknown size", None, Packing::Plain),
+        ("deflated", None, Packing::Deflated),
+    ] {
+        kinds
+            .add_reader(name, size_bytes, packing, &mut &*CONTENT)
+            .unwrap();
+    }
+    let kinds = kinds.finish().unwrap();
+    for (expected, name, bytes) in [
+        (Accept, "every-kind", kinds.clone()),
+        (Accept, "many-members", many.finish().unwrap()),
+        (Refuse, "changed-member", changed(&kinds, CONTENT)),
+    ] {
+        let ours = read_all(&bytes);
+        let files = [("container.zip", &*bytes)];
+        world.folder.case(expected, "zip", name, &files, ours);
+    }
+}
+
+fn read_all(bytes: &[u8]) -> probity_pki::Result<()> {
+    let limits = Limits {
+        members_max: 100_000,
+        ..Limits::default()
+    };
+    let mut container = ContainerReader::open(Cursor::new(bytes), limits)?;
+    let names: Vec<String> = container.members().iter().map(|m| m.name.clone()).collect();
+    names
+        .iter()
+        .try_for_each(|name| container.read(name).map(drop))
 }

@@ -8,6 +8,8 @@ use probity_domain::Timestamp;
 use probity_pki::Error;
 use probity_pki::asic::{ContainerReader, ContainerWriter, Limits, MIMETYPE, Packing};
 
+use crate::artifacts::Folder;
+
 const AT: Timestamp = Timestamp::from_unix_ms(1_795_000_000_000);
 
 fn text(bytes: usize) -> Vec<u8> {
@@ -152,10 +154,12 @@ fn many_members_need_the_wide_directory() {
 #[test]
 #[ignore = "slow and large"]
 fn members_and_offsets_beyond_4_gib() {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let folder = Folder::new();
+    let file = folder.container("beyond-4-gib");
     let size = (1u64 << 32) + (1 << 20);
     {
-        let out = std::io::BufWriter::with_capacity(1 << 20, file.as_file_mut());
+        let out = std::fs::File::create(&file).unwrap();
+        let out = std::io::BufWriter::with_capacity(1 << 20, out);
         let mut writer = ContainerWriter::new(out, AT).unwrap();
         let mut zeros = std::io::repeat(0).take(size);
         writer
@@ -164,8 +168,9 @@ fn members_and_offsets_beyond_4_gib() {
         writer.add_bytes("behind", b"x").unwrap();
         writer.finish().unwrap();
     }
-    judge(file.path());
-    let mut reader = ContainerReader::open(file.reopen().unwrap(), Limits::default()).unwrap();
+    judge(&file);
+    let file = std::fs::File::open(&file).unwrap();
+    let mut reader = ContainerReader::open(file, Limits::default()).unwrap();
     assert_eq!(reader.member("large").unwrap().size_bytes, size);
     assert_eq!(reader.read("behind").unwrap(), b"x");
     let read = std::io::copy(&mut reader.stream("large").unwrap(), &mut std::io::sink()).unwrap();

@@ -21,3 +21,4 @@ mod signers;
 mod tlog;
 mod tsp_requests;
 mod tsp_vectors;
+mod wycheproof;

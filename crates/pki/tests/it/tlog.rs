@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use probity_pki::tlog::{
-    Checkpoint, EMPTY_ROOT, Hash, TileId, Tiles, append, bundle_path, check_consistency,
-    check_inclusion, decode_bundle, edge_tiles, leaf_hash,
+    Checkpoint, EMPTY_ROOT, Hash, LogVerifier, TileId, Tiles, append, bundle_path,
+    check_consistency, check_inclusion, decode_bundle, edge_tiles, leaf_hash,
 };
 use serde_json::Value;
+
+/// The key the sample log's script publishes.
+const SAMPLE_LOG_KEY: &str =
+    "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx";
 
 fn vectors(under: &str) -> Option<PathBuf> {
     let Some(folder) = std::env::var_os("PROBITY_VECTORS_DIR") else {
@@ -102,12 +106,46 @@ fn consistency_vectors() {
     }
 }
 
+/// A subtree that begins with the first entry is the tree of its size: to those our functions apply. An
+/// empty one counts there as consistent with any tree, whatever its root, which for trees it is not.
+#[test]
+fn subtree_vectors_from_the_start() {
+    let Some(folder) = vectors("tlog/merkle-vectors") else {
+        return;
+    };
+    let mut found = Vec::new();
+    cases(&folder.join("subtreeinclusion"), &mut found);
+    cases(&folder.join("subtreeconsistency"), &mut found);
+    found.retain(|(_, case)| number(&case["start"]) == 0 && number(&case["end"]) > 0);
+    assert!(found.len() > 100, "{}", found.len());
+    for (path, case) in found {
+        let proof = hashes(&case["proof"]);
+        let end = number(&case["end"]);
+        let holds = if case["leafHash"].is_string() {
+            let parts = proof.zip(hash(&case["root"])).zip(hash(&case["leafHash"]));
+            parts.is_some_and(|((proof, root), leaf)| {
+                check_inclusion(&proof, end, root, number(&case["leafIdx"]), leaf).is_ok()
+            })
+        } else {
+            let parts = proof.zip(hash(&case["root1"])).zip(hash(&case["root2"]));
+            parts.is_some_and(|((proof, old), new)| {
+                check_consistency(&proof, end, old, number(&case["size"]), new).is_ok()
+            })
+        };
+        let expected = !case["wantErr"].as_bool().unwrap();
+        assert_eq!(holds, expected, "{}", path.display());
+    }
+}
+
 /// Every size of the sample log grows from the one before, out of its entries, to its checkpoint.
 #[test]
 fn sample_log() {
     let Some(folder) = vectors("tlog/sample-log/log") else {
         return;
     };
+    let key = [LogVerifier::parse(SAMPLE_LOG_KEY).unwrap()];
+    let note = std::fs::read(folder.join("checkpoint.0")).unwrap();
+    assert_eq!(Checkpoint::verify(&note, &key).unwrap().root, EMPTY_ROOT);
     let (mut root, mut tiles) = (EMPTY_ROOT, Tiles::default());
     for size in 1..=15u16 {
         let bundle = std::fs::read(folder.join(bundle_path(0, size))).unwrap();
@@ -116,7 +154,12 @@ fn sample_log() {
         let old = u64::from(size - 1);
         let growth = append(old, root, &tiles, &[leaf]).unwrap();
         let note = std::fs::read(folder.join(format!("checkpoint.{size}"))).unwrap();
-        let checkpoint = Checkpoint::parse_unverified(&note).unwrap();
+        let checkpoint = Checkpoint::verify(&note, &key).unwrap();
+        for at in 0..note.len() {
+            let mut changed = note.clone();
+            changed[at] ^= 1;
+            assert!(Checkpoint::verify(&changed, &key).is_err(), "byte {at}");
+        }
         assert_eq!(
             (checkpoint.size, checkpoint.root),
             (size.into(), growth.root)

@@ -25,6 +25,46 @@ fn token(der: &[u8]) -> TimeStampToken {
     }
 }
 
+/// Nothing in the folders is left out of the tests below: a new file wants a line of its own here.
+#[test]
+fn every_vector_is_used() {
+    let Some(dir) = vectors() else { return };
+    for (folder, used) in [
+        (
+            "test_tsa",
+            &[
+                "README.md",
+                "other_request.der",
+                "other_response.tsr",
+                "request.der",
+                "response-injected-certs.tsr",
+                "response.tsr",
+                "ts_chain.pem",
+            ][..],
+        ),
+        (
+            "sigstage",
+            &[
+                "README.md",
+                "request.der",
+                "response-invalid-signature.tsr",
+                "response-no-embedded-cert.tsr",
+                "response-sha256.tsr",
+                "response-sha384.tsr",
+                "response-sha512.tsr",
+                "ts_chain.pem",
+            ],
+        ),
+    ] {
+        let entries = std::fs::read_dir(dir.join(folder)).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, used, "{folder}");
+    }
+}
+
 #[test]
 fn responses_answer_their_requests() {
     let Some(dir) = vectors() else { return };
@@ -82,6 +122,22 @@ fn responses_answer_their_requests() {
 fn tokens_verify_or_say_why_not() {
     let Some(dir) = vectors() else { return };
     let read = |name: &str| std::fs::read(dir.join("sigstage").join(name)).unwrap();
+    let request = TimeStampReq::from_der(&read("request.der")).unwrap();
+    assert_eq!(request.to_der().unwrap(), read("request.der"));
+    let chain = String::from_utf8(read("ts_chain.pem")).unwrap();
+    let chain = Certificate::chain_from_pem(&chain).unwrap();
+    let (root, intermediates) = chain.split_last().unwrap();
+    let validate = |unit: &Certificate, at| {
+        let (roots, purpose) = (core::slice::from_ref(root), Purpose::TimeStamping);
+        validate_path(
+            unit,
+            intermediates,
+            roots,
+            Revocation::NotChecked,
+            at,
+            purpose,
+        )
+    };
     for (name, algorithm) in [
         ("response-sha256.tsr", HashAlgorithm::Sha256),
         ("response-sha384.tsr", HashAlgorithm::Sha384),
@@ -92,6 +148,11 @@ fn tokens_verify_or_say_why_not() {
             .verify(algorithm, &algorithm.digest(b"hello"))
             .unwrap();
         assert_eq!(unit.common_name().as_deref(), Some("sigstore-tsa"));
+        let gen_time = token.tst_info().gen_time;
+        assert!(validate(&unit, gen_time).is_ok(), "{name}");
+        // Another exchange's request, so its nonce too.
+        let response = TimeStampResp::from_der(&read(name)).unwrap();
+        assert!(response.token_for(&request).is_err(), "{name}");
         assert!(
             token
                 .verify(algorithm, &algorithm.digest(b"Hello"))
@@ -105,8 +166,6 @@ fn tokens_verify_or_say_why_not() {
     let bare = token(&read("response-no-embedded-cert.tsr"));
     let imprint = &bare.tst_info().imprint;
     assert!(bare.verify(imprint.algorithm, &imprint.digest).is_err());
-    let chain = String::from_utf8(read("ts_chain.pem")).unwrap();
-    let chain = Certificate::chain_from_pem(&chain).unwrap();
     assert!(
         bare.verify_with(imprint.algorithm, &imprint.digest, &chain)
             .is_ok()

@@ -393,6 +393,7 @@ fn is_tree_path(word: &str) -> bool {
         "proto",
         "infra",
         "charts",
+        "judges",
         "load-tests",
         "samples",
     ]

@@ -1,15 +1,17 @@
 package probity.judges;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.security.KeyFactory;
 import java.security.MessageDigest;
 import java.security.PrivateKey;
 import java.security.Provider;
-import java.security.cert.X509Certificate;
 import java.security.spec.PKCS8EncodedKeySpec;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
+import java.util.Set;
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
 import org.bouncycastle.cert.X509CertificateHolder;
 import org.bouncycastle.cert.jcajce.JcaX509CertificateHolder;
@@ -57,7 +59,7 @@ final class BouncyCastle {
 
     static String exchange(Case one) throws Exception {
         TimeStampRequest request = new TimeStampRequest(one.bytes("request.tsq"));
-        request.validate(java.util.Set.of(request.getMessageImprintAlgOID()), null, null);
+        request.validate(Set.of(request.getMessageImprintAlgOID()), null, null);
         TimeStampResponse response = new TimeStampResponse(one.bytes("response.tsr"));
         response.validate(request);
         return token(one, response.getTimeStampToken());
@@ -116,9 +118,13 @@ final class BouncyCastle {
     /** The certificate leads to the root, itself or over the issuing CA, all of them valid now. */
     private static void chained(Case one, X509CertificateHolder leaf) throws Exception {
         X509CertificateHolder root = new JcaX509CertificateHolder(one.root());
-        X509Certificate issuing = Case.certificate(one.trust().resolve("issuing.pem"));
+        List<X509CertificateHolder> issuers = new ArrayList<>();
+        if (Files.exists(one.trust().resolve("issuing.pem"))) {
+            issuers.add(new JcaX509CertificateHolder(Case.certificate(one.trust().resolve("issuing.pem"))));
+        }
+        issuers.add(root);
         X509CertificateHolder at = leaf;
-        for (X509CertificateHolder issuer : List.of(new JcaX509CertificateHolder(issuing), root)) {
+        for (X509CertificateHolder issuer : issuers) {
             if (at.getIssuer().equals(issuer.getSubject())) {
                 issued(at, issuer, one);
                 at = issuer;

@@ -15,6 +15,8 @@ import java.util.Collections;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
+import java.util.zip.CRC32;
+import java.util.zip.CheckedInputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
 
@@ -28,10 +30,11 @@ final class Jdk {
         try (ZipFile zip = new ZipFile(one.file("container.zip").toFile())) {
             long bytes = 0;
             for (ZipEntry entry : Collections.list(zip.entries())) {
-                try (InputStream in = zip.getInputStream(entry)) {
+                CRC32 checksum = new CRC32();
+                try (InputStream in = new CheckedInputStream(zip.getInputStream(entry), checksum)) {
                     long read = in.transferTo(OutputStream.nullOutputStream());
-                    if (read != entry.getSize()) {
-                        throw new Refused(entry.getName() + " has " + read + " bytes");
+                    if (read != entry.getSize() || checksum.getValue() != entry.getCrc()) {
+                        throw new Refused(entry.getName() + " is not what the directory says");
                     }
                     bytes += read;
                 }

@@ -19,6 +19,8 @@ public final class Main {
     public static void main(String[] args) throws Exception {
         Dss dss = new Dss(Path.of(args[1]));
         Map<String, Map<String, Judge>> judges = Map.of(
+                "receipt", Map.of("Bouncy Castle", BouncyCastle::signature),
+                "ceremony", Map.of("Bouncy Castle", BouncyCastle::signature),
                 "package", Map.of("EU DSS", dss::container),
                 "zip", Map.of("java.util.zip", Jdk::zip),
                 "certificate", Map.of("JDK PKIX", Jdk::path),
