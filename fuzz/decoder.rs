@@ -1,7 +1,10 @@
 //! One target for all decoders: `DECODER=<name>` chooses. With `SEEDS=<folder>` it writes good bytes for
 //! each decoder, one folder each, and ends.
 #![no_main]
-#![allow(dead_code, reason = "the fixtures are those of the verifier's tests, which use more of them")]
+#![allow(
+    dead_code,
+    reason = "the fixtures are those of the verifier's tests, which use more of them"
+)]
 
 #[path = "../crates/verify/tests/it/decoders.rs"]
 mod decoders;

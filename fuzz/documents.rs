@@ -48,7 +48,10 @@ fn instruction_of(known: &Known) -> Vec<u8> {
         case: statement.case.to_string(),
         automated: true,
         on_behalf_of: Some("client-1".to_owned()),
-        items: vec![serde_json::to_value(item).unwrap(), serde_json::json!({"title": 1})],
+        items: vec![
+            serde_json::to_value(item).unwrap(),
+            serde_json::json!({"title": 1}),
+        ],
     };
     serde_json::to_vec(&document).unwrap()
 }
@@ -92,9 +95,10 @@ fn read_receipt(known: &Known, bytes: &[u8]) {
     let Ok(document) = serde_json::from_slice::<SignedReceiptDocument>(bytes) else {
         return;
     };
-    let (Ok(receipt), Ok(signature)) =
-        (STANDARD.decode(&document.receipt), STANDARD.decode(&document.signature))
-    else {
+    let (Ok(receipt), Ok(signature)) = (
+        STANDARD.decode(&document.receipt),
+        STANDARD.decode(&document.signature),
+    ) else {
         return;
     };
     if let Ok(signed) = SignedData::from_der(&signature) {
@@ -103,6 +107,9 @@ fn read_receipt(known: &Known, bytes: &[u8]) {
     }
     if let Ok(read) = serde_json::from_slice::<ReceiptDocument>(&receipt) {
         let again = serde_json::to_vec(&read).unwrap();
-        assert_eq!(serde_json::from_slice::<ReceiptDocument>(&again).unwrap(), read);
+        assert_eq!(
+            serde_json::from_slice::<ReceiptDocument>(&again).unwrap(),
+            read
+        );
     }
 }

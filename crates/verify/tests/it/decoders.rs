@@ -115,11 +115,16 @@ impl Known {
         encrypt(&self.court.certificate, content, &random).unwrap()
     }
 
-    /// Whatever passes as valid says what the honest package says.
+    /// Whatever passes as valid says what the honest package says, and no report steers a terminal.
     pub fn assert_harmless(&self, verdict: &Verdict, what: &str) {
         if verdict.overall == Overall::Valid {
             assert_eq!(facts(verdict), facts(&self.valid), "{what}");
         }
+        let report = probity_verify::render(verdict);
+        assert!(
+            !report.contains(|c: char| c.is_control() && c != '\n'),
+            "{what}"
+        );
     }
 }
 
