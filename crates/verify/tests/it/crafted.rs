@@ -13,8 +13,8 @@ use probity_verify::{CheckName, CheckResult, Overall, Policy, Verdict, verify_pa
 
 use crate::asn1::{self, CONTEXT_0, INTEGER, Node, OCTET_STRING, SEQUENCE, SET};
 use crate::fixture::{
-    EVENT_SERIAL, HOUR_MS, Holder, NAME, NOW, Scenario, World, change, check, container, failed, issue,
-    result,
+    EVENT_SERIAL, HOUR_MS, Holder, NAME, NOW, Scenario, World, change, check, container, failed,
+    issue, result,
 };
 
 const EXTENSIONS: u8 = 0xa3;
@@ -543,7 +543,10 @@ fn clock_evidence_is_shown() {
     let (record, digest) = (b"clock/unit-1/7".to_vec(), vec![0xab; 32]);
     let evidence = |digest| {
         let record = Node::Primitive(0x0c, record.clone());
-        Node::Constructed(SEQUENCE, vec![record, Node::Primitive(OCTET_STRING, digest)])
+        Node::Constructed(
+            SEQUENCE,
+            vec![record, Node::Primitive(OCTET_STRING, digest)],
+        )
     };
     let verdict = with_evidence(evidence(digest));
     assert_eq!(verdict.overall, Overall::Valid, "{:?}", failed(&verdict));
@@ -552,5 +555,9 @@ fn clock_evidence_is_shown() {
     assert!(found.reason.en.contains("clock/unit-1/7"), "{found:?}");
     assert!(found.reason.en.contains(&"ab".repeat(32)), "{found:?}");
     let verdict = with_evidence(evidence(vec![0xab; 31]));
-    refused(&verdict, &[CheckName::Signature, CheckName::Statement], "clock evidence");
+    refused(
+        &verdict,
+        &[CheckName::Signature, CheckName::Statement],
+        "clock evidence",
+    );
 }
