@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test lint bench clean
+.PHONY: help tools demo test lint fuzz bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,9 @@ test: tools ## every test, over a real nats-server, Redis and MinIO started for 
 
 lint: ## formatting and clippy, warnings denied
 	@infra/lint.sh
+
+fuzz: ## fuzz every decoder of strangers' bytes, SECONDS=600 for each
+	@FUZZ_SECONDS="$(SECONDS)" infra/fuzz.sh
 
 bench: tools ## measure the promises on this machine
 	@infra/bench.sh

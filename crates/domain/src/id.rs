@@ -37,6 +37,10 @@ impl SubmissionId {
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let id =
             Uuid::try_parse(text).map_err(|e| Malformed::new("submission id", e.to_string()))?;
+        // The library also reads URNs, braces and bare digits.
+        if !id.to_string().eq_ignore_ascii_case(text) {
+            return Err(Malformed::new("submission id", "not the hyphenated form"));
+        }
         Self::from_bytes(id.into_bytes())
     }
 

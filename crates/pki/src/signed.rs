@@ -24,6 +24,7 @@ impl Signed {
                 limit: bytes_max as u64,
             });
         }
+        crate::canonical::check(what, der)?;
         <Self as Decode>::from_der(der).map_err(|e| Error::malformed(what, e))
     }
 

@@ -326,6 +326,39 @@ mod tests {
         );
     }
 
+    /// The fuzzer goes on where this ends (docs/fuzzing.md).
+    #[test]
+    fn damaged_documents_read_the_same_or_not_at_all() {
+        let good = instruction(vec![item("a", 1), item("b", 2)])
+            .to_string()
+            .into_bytes();
+        let mut state = 0x9e37_79b9_u32;
+        let mut below = |bound: usize| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as usize % bound
+        };
+        let mut accepted = 0;
+        for _ in 0..5_000 {
+            let mut bytes = good.clone();
+            for _ in 0..=below(3) {
+                let at = below(bytes.len());
+                match below(3) {
+                    0 => bytes[at] ^= 1 << below(8),
+                    1 => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, good[below(good.len())]),
+                }
+            }
+            let Ok(read) = read(&bytes) else { continue };
+            for item in read.accepted() {
+                assert_eq!(&Item::try_from(ItemDocument::from(item)).unwrap(), item);
+                accepted += 1;
+            }
+        }
+        assert!(accepted > 0);
+    }
+
     #[test]
     fn lines_about_other_bytes_are_refused() {
         let mut read = read_json(&instruction((1..=4).map(|n| item("a", n)).collect())).unwrap();

@@ -12,6 +12,7 @@ use super::structures::{
     ContentInfo, EssCertIdV2, IssuerAndSerialNumber, OtherRevocationInfoFormat, SignedDataValue,
     SignerInfo, SigningCertificateV2,
 };
+use crate::canonical;
 use crate::crl::Crl;
 use crate::digest::HashAlgorithm;
 use crate::keys::verify_with_identifier;
@@ -60,6 +61,10 @@ impl Parsed {
                 what,
                 limit: bytes_max as u64,
             });
+        }
+        match encoding {
+            Encoding::Strict => canonical::check(what, der)?,
+            Encoding::Foreign => canonical::check_unordered(what, der)?,
         }
         let info = ContentInfo::from_der(der).map_err(bad)?;
         if info.content_type != oid::SIGNED_DATA {

@@ -9,6 +9,7 @@ use x509_cert::ext::Extension;
 use x509_cert::serial_number::SerialNumber;
 
 use super::structures::{CertId, OcspRequestValue, SingleRequest, TbsRequest};
+use crate::canonical;
 use crate::digest::HashAlgorithm;
 use crate::x509::{Certificate, extension, magnitude};
 use crate::{Error, Result, oid};
@@ -40,6 +41,7 @@ impl OcspRequest {
                 limit: BYTES_MAX as u64,
             });
         }
+        canonical::check(WHAT, der)?;
         let value = OcspRequestValue::from_der(der).map_err(|e| Error::malformed(WHAT, e))?;
         let request = value.tbs_request;
         if request.version != 0 {

@@ -11,6 +11,7 @@ use super::structures::{
     ResponseData, ResponseStatus, RevokedInfo, SingleResponse,
 };
 use crate::asn1_time::{from_generalized, to_generalized};
+use crate::canonical;
 use crate::crl::{RevocationReason, crl_reason, revocation_reason};
 use crate::keys::{Signer, verify_with_identifier};
 use crate::x509::Certificate;
@@ -180,6 +181,7 @@ impl OcspResponse {
                 limit: BYTES_MAX as u64,
             });
         }
+        canonical::check(WHAT, der)?;
         let value = OcspResponseValue::from_der(der).map_err(bad)?;
         if value.response_status != ResponseStatus::Successful {
             return Err(Error::not_verified(
@@ -191,6 +193,7 @@ impl OcspResponse {
             .response_bytes
             .filter(|bytes| bytes.response_type == oid::OCSP_BASIC)
             .ok_or_else(|| Error::unsupported(WHAT, "not a basic response"))?;
+        canonical::check(WHAT, bytes.response.as_bytes())?;
         let basic = BasicOcspResponse::from_der(bytes.response.as_bytes()).map_err(bad)?;
         let data =
             ResponseData::from_der(&basic.response_data.to_der().map_err(bad)?).map_err(bad)?;

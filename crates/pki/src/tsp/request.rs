@@ -96,13 +96,18 @@ impl TimeStampReq {
         {
             return Err(NONCE_TOO_LARGE);
         }
-        Ok(Self {
+        let request = Self {
             imprint: value.message_imprint.parsed()?,
             policy: value.policy,
             nonce,
             cert_req: value.cert_req,
             has_null_parameters: value.message_imprint.hash_algorithm.parameters.is_some(),
-        })
+        };
+        // A default that is written out, an empty list: one request has one encoding.
+        if request.to_der()? != der {
+            return Err(Error::malformed(WHAT, "not DER"));
+        }
+        Ok(request)
     }
 
     /// DER.

@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use const_oid::ObjectIdentifier;
-use der::{Decode, Encode, EncodePem, pem::LineEnding};
+use der::{Decode, Encode};
 use probity_domain::Timestamp;
 use x509_cert::ext::pkix::KeyUsage;
 use x509_cert::ext::pkix::name::DirectoryString;
@@ -103,9 +103,7 @@ impl Certificate {
     /// # Errors
     /// [`Error::Malformed`] if encoding fails.
     pub fn to_pem(&self) -> Result<String> {
-        self.0
-            .inner
-            .to_pem(LineEnding::LF)
+        der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, self.der())
             .map_err(|e| Error::malformed(WHAT, e))
     }
 

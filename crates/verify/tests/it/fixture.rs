@@ -73,7 +73,13 @@ pub const SEAL_SERIAL: [u8; 16] = [0x45; 16];
 
 impl World {
     pub fn new() -> Self {
+        Self::with_keys(&mut || MemoryKey::generate().unwrap())
+    }
+
+    /// With the same keys, packages of two processes verify under each other's policy.
+    pub fn with_keys(next: &mut dyn FnMut() -> MemoryKey) -> Self {
         let root = issue(
+            next(),
             Profile::RootCa,
             Subject::new("Root"),
             &[0x41; 16],
@@ -81,6 +87,7 @@ impl World {
             None,
         );
         let issuing = issue(
+            next(),
             Profile::IssuingCa,
             Subject::new("Issuing"),
             &[0x42; 16],
@@ -88,6 +95,7 @@ impl World {
             None,
         );
         let tsa = issue(
+            next(),
             Profile::Tsa,
             Subject::new("TSA"),
             &[0x43; 16],
@@ -95,6 +103,7 @@ impl World {
             None,
         );
         let seal = issue(
+            next(),
             Profile::Seal,
             Subject::new("Delivery"),
             &SEAL_SERIAL,
@@ -190,6 +199,7 @@ impl World {
         let instruction = instruction.filter(|_| scenario.event_profile == Profile::Event);
         let issuing = Some(&self.issuing);
         let event = issue(
+            MemoryKey::generate().unwrap(),
             scenario.event_profile,
             subject,
             &EVENT_SERIAL,
@@ -398,7 +408,8 @@ pub fn stated(name: &str, bytes: &[u8]) -> StatedArtifact {
     }
 }
 
-pub fn issue(
+/// A certificate for a fresh key.
+pub fn certified(
     profile: Profile,
     subject: Subject,
     serial: &[u8],
@@ -406,6 +417,17 @@ pub fn issue(
     instruction: Option<String>,
 ) -> Holder {
     let key = MemoryKey::generate().unwrap();
+    issue(key, profile, subject, serial, issuer, instruction)
+}
+
+pub fn issue(
+    key: MemoryKey,
+    profile: Profile,
+    subject: Subject,
+    serial: &[u8],
+    issuer: Option<&Holder>,
+    instruction: Option<String>,
+) -> Holder {
     let template = CertificateTemplate {
         profile,
         serial,
