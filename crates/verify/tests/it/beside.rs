@@ -14,7 +14,7 @@ use probity_verify::{
 };
 
 use crate::fixture::{
-    HOUR_MS, Holder, Members, NOW, Scenario, World, check, container, failed, issue, result,
+    HOUR_MS, Holder, Members, NOW, Scenario, World, certified, check, container, failed, result,
 };
 
 /// Somebody with an authority of its own.
@@ -27,7 +27,7 @@ impl Other {
     fn new(name: &str) -> Self {
         let world = World::new();
         let (subject, issuer) = (Subject::new(name), Some(&world.issuing));
-        let signing = issue(Profile::CourtSigning, subject, &[0x51; 16], issuer, None);
+        let signing = certified(Profile::CourtSigning, subject, &[0x51; 16], issuer, None);
         Self { world, signing }
     }
 

@@ -13,8 +13,8 @@ use probity_verify::{CheckName, CheckResult, Overall, Policy, Verdict, verify_pa
 
 use crate::asn1::{self, CONTEXT_0, INTEGER, Node, OCTET_STRING, SEQUENCE, SET};
 use crate::fixture::{
-    EVENT_SERIAL, HOUR_MS, Holder, NAME, NOW, Scenario, World, change, check, container, failed, issue,
-    result,
+    EVENT_SERIAL, HOUR_MS, Holder, NAME, NOW, Scenario, World, certified, change, check, container,
+    failed, result,
 };
 
 const EXTENSIONS: u8 = 0xa3;
@@ -60,7 +60,7 @@ fn event(world: &World) -> Holder {
         ..Subject::new(NAME)
     };
     let (issuing, submission) = (Some(&world.issuing), world.submission.to_string());
-    issue(
+    certified(
         Profile::Event,
         subject,
         &EVENT_SERIAL,
@@ -197,7 +197,7 @@ fn name_constraints_hold() {
 fn a_cycle_of_certificates_ends() {
     let (world, other) = (World::new(), World::new());
     let named = |name: &str, serial, issuer: &Holder| {
-        issue(
+        certified(
             Profile::IssuingCa,
             Subject::new(name),
             &[serial; 16],
@@ -229,7 +229,7 @@ fn a_cycle_of_certificates_ends() {
     };
     let (a_by_b, b_by_a) = (by(&a, &b), by(&b, &a));
     let instruction = Some(world.submission.to_string());
-    let leaf = issue(
+    let leaf = certified(
         Profile::Event,
         Subject::new(NAME),
         &EVENT_SERIAL,
@@ -276,7 +276,7 @@ fn a_certificate_for_another_purpose_signs_no_evidence() {
         (Profile::Ceremony, "policy"),
     ] {
         let (subject, issuing) = (Subject::new(NAME), Some(&world.issuing));
-        let holder = issue(profile, subject, &EVENT_SERIAL, issuing, None);
+        let holder = certified(profile, subject, &EVENT_SERIAL, issuing, None);
         let beside = std::slice::from_ref(&world.issuing.certificate);
         let verdict = judged(&world, |s, m| signed_by(&world, s, m, &holder, beside));
         refused(&verdict, &[CheckName::KeyUsage, CheckName::Statement], said);
@@ -359,7 +359,7 @@ fn many_certificates_are_too_many() {
         let mut node = Node::parse(&der);
         let certificates = node.at(&[1, 0, 3]).inside();
         for serial in 1..=40 {
-            let one = issue(
+            let one = certified(
                 Profile::Tsa,
                 Subject::new("X"),
                 &[serial; 16],
@@ -543,7 +543,10 @@ fn clock_evidence_is_shown() {
     let (record, digest) = (b"clock/unit-1/7".to_vec(), vec![0xab; 32]);
     let evidence = |digest| {
         let record = Node::Primitive(0x0c, record.clone());
-        Node::Constructed(SEQUENCE, vec![record, Node::Primitive(OCTET_STRING, digest)])
+        Node::Constructed(
+            SEQUENCE,
+            vec![record, Node::Primitive(OCTET_STRING, digest)],
+        )
     };
     let verdict = with_evidence(evidence(digest));
     assert_eq!(verdict.overall, Overall::Valid, "{:?}", failed(&verdict));
@@ -552,5 +555,9 @@ fn clock_evidence_is_shown() {
     assert!(found.reason.en.contains("clock/unit-1/7"), "{found:?}");
     assert!(found.reason.en.contains(&"ab".repeat(32)), "{found:?}");
     let verdict = with_evidence(evidence(vec![0xab; 31]));
-    refused(&verdict, &[CheckName::Signature, CheckName::Statement], "clock evidence");
+    refused(
+        &verdict,
+        &[CheckName::Signature, CheckName::Statement],
+        "clock evidence",
+    );
 }

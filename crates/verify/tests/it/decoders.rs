@@ -9,7 +9,7 @@ use probity_pki::keys::MemoryKey;
 use probity_pki::x509::{Profile, Subject};
 use probity_verify::{Overall, Verdict, verify_package};
 
-use crate::fixture::{Holder, Members, Scenario, World, certify, container, stated};
+use crate::fixture::{Holder, Members, Scenario, World, container, issue, stated};
 use crate::formats;
 
 /// A decoder by name.
@@ -77,7 +77,7 @@ impl Known {
 
     pub fn new(next: &mut dyn FnMut() -> MemoryKey) -> Self {
         let world = World::with_keys(next);
-        let court = certify(
+        let court = issue(
             next(),
             Profile::CourtEncryption,
             Subject::new("Court"),

@@ -78,7 +78,7 @@ impl World {
 
     /// With the same keys, packages of two processes verify under each other's policy.
     pub fn with_keys(next: &mut dyn FnMut() -> MemoryKey) -> Self {
-        let root = certify(
+        let root = issue(
             next(),
             Profile::RootCa,
             Subject::new("Root"),
@@ -86,7 +86,7 @@ impl World {
             None,
             None,
         );
-        let issuing = certify(
+        let issuing = issue(
             next(),
             Profile::IssuingCa,
             Subject::new("Issuing"),
@@ -94,7 +94,7 @@ impl World {
             Some(&root),
             None,
         );
-        let tsa = certify(
+        let tsa = issue(
             next(),
             Profile::Tsa,
             Subject::new("TSA"),
@@ -102,7 +102,7 @@ impl World {
             Some(&root),
             None,
         );
-        let seal = certify(
+        let seal = issue(
             next(),
             Profile::Seal,
             Subject::new("Delivery"),
@@ -201,7 +201,7 @@ impl World {
         let instruction = Some(scenario.certified_instruction.clone());
         let instruction = instruction.filter(|_| scenario.event_profile == Profile::Event);
         let issuing = Some(&self.issuing);
-        let event = issue(
+        let event = certified(
             scenario.event_profile,
             subject,
             &EVENT_SERIAL,
@@ -410,7 +410,8 @@ pub fn stated(name: &str, bytes: &[u8]) -> StatedArtifact {
     }
 }
 
-pub fn issue(
+/// A certificate for a fresh key.
+pub fn certified(
     profile: Profile,
     subject: Subject,
     serial: &[u8],
@@ -418,11 +419,10 @@ pub fn issue(
     instruction: Option<String>,
 ) -> Holder {
     let key = MemoryKey::generate().unwrap();
-    certify(key, profile, subject, serial, issuer, instruction)
+    issue(key, profile, subject, serial, issuer, instruction)
 }
 
-/// [`issue`] for a key at hand.
-pub fn certify(
+pub fn issue(
     key: MemoryKey,
     profile: Profile,
     subject: Subject,

@@ -7,7 +7,7 @@ use probity_pki::digest::HashAlgorithm;
 use probity_pki::x509::{Profile, Subject};
 use serde_json::Value;
 
-use crate::fixture::{HOUR_MS, NOW, Scenario, World, change, container, issue};
+use crate::fixture::{HOUR_MS, NOW, Scenario, World, certified, change, container};
 use crate::probity;
 
 const PINS: [&str; 4] = ["--roots", "root.pem", "--log-key", "log.vkey"];
@@ -175,7 +175,7 @@ fn a_receipt_is_checked_beside_the_package() {
     };
     let document = serde_json::to_vec(&receipt).unwrap();
     let subject = Subject::new("Court");
-    let signing = issue(
+    let signing = certified(
         Profile::CourtSigning,
         subject,
         &[9; 16],
