@@ -8,9 +8,11 @@ use probity_pki::digest::HashAlgorithm;
 use probity_platform::edge::{self, Limits};
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
-use probity_platform::{Error, Result};
+use probity_platform::{Error, Result, telemetry};
 use probity_proto::subjects::{SIGNED, STAMPED};
 use probity_proto::v1::{Signed, Stamped};
+
+use tracing::Instrument as _;
 
 use crate::clock::Chrony;
 use crate::{ClockConfig, ClockLease, Config, SystemReader, TimeStamper, router};
@@ -64,7 +66,10 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             async move {
                 let work = messages.into_iter().map(|message| {
                     let (ctx, stamper) = (ctx.clone(), stamper.clone());
+                    let span =
+                        tracing::info_span!("stamp", probity.submission = telemetry::submission(&message.submission_id));
                     async move { Outcome::from(handle(&ctx, stamper, message).await) }
+                        .instrument(span)
                 });
                 join_all(work.collect::<Vec<_>>()).await
             }

@@ -16,3 +16,4 @@ mod objects;
 mod proxy;
 mod stage;
 mod store;
+mod telemetry;

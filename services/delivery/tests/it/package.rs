@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use probity_domain::Timestamp;
 use probity_platform::ErrorKind;
-use probity_platform::objects::Objects as _;
 use probity_proto::stored::blob_key;
 use probity_verify::{CheckName, CheckResult, Overall, Policy, verify_package};
 
