@@ -35,7 +35,7 @@ pub struct Ledger {
 }
 
 /// The events of one stream so far; its length is the sequence number the next event gets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct History<E> {
     pub id: String,
     pub events: Vec<Envelope<E>>,
@@ -190,7 +190,26 @@ impl Ledger {
         E: LedgerEvent,
         F: Fn(&History<E>) -> Result<Option<E>> + Send + Sync,
     {
-        let mut history = self.read::<E>(id).await?;
+        self.update_from(self.read::<E>(id).await?, actor, cause, decide)
+            .await
+    }
+
+    /// As [`Self::update`], beginning with what was read before: the store is read again only when another writer
+    /// was first. For decisions that what others append can make needless, never wrong.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn update_from<E, F>(
+        &self,
+        mut history: History<E>,
+        actor: &str,
+        cause: &str,
+        decide: F,
+    ) -> Result<History<E>>
+    where
+        E: LedgerEvent,
+        F: Fn(&History<E>) -> Result<Option<E>> + Send + Sync,
+    {
         for _ in 0..UPDATE_TRIES_MAX {
             let Some(event) = decide(&history)? else {
                 return Ok(history);
@@ -201,8 +220,9 @@ impl Ledger {
             }
         }
         Err(Error::unavailable(format!(
-            "stream {}/{id} is written by too many at once",
-            E::KIND
+            "stream {}/{} is written by too many at once",
+            E::KIND,
+            history.id
         )))
     }
 

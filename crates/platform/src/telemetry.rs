@@ -11,9 +11,11 @@ use opentelemetry::trace::{
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use probity_domain::{EvidenceId, SubmissionId};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{LogFormat, ProcessConfig};
@@ -21,6 +23,10 @@ use crate::{Error, Result};
 
 /// The header that carries trace context (W3C Trace Context, 3.2).
 pub const TRACEPARENT: &str = "traceparent";
+
+/// Target of spans that last as long as the process: they name whose log lines these are, and are not exported, since
+/// everything would be one trace that never ends.
+pub const PROCESS: &str = "probity::process";
 
 /// How long the last spans may take to leave at shutdown.
 const FLUSH_MS: u64 = 3_000;
@@ -48,16 +54,22 @@ pub fn start(process: &ProcessConfig) -> Result<Telemetry> {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
         LogFormat::Pretty => lines.boxed(),
     };
-    let exported = spans
-        .as_ref()
-        .map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer("probity")));
+    // Whatever the log lines leave out: a trace with holes in it cannot be followed.
+    let exported = spans.as_ref().map(|p| {
+        tracing_opentelemetry::layer()
+            .with_tracer(p.tracer("probity"))
+            .with_filter(filter_fn(is_exported))
+    });
     tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
+        .with(lines.with_filter(filter))
         .with(exported)
         .try_init()
         .map_err(|e| Error::conflict(format!("telemetry: {e}")))?;
     Ok(Telemetry { spans })
+}
+
+fn is_exported(of: &tracing::Metadata<'_>) -> bool {
+    *of.level() <= tracing::Level::INFO && of.target() != PROCESS
 }
 
 fn exporter(endpoint: &str, name: &str) -> Result<SdkTracerProvider> {
@@ -134,6 +146,39 @@ pub fn continue_trace(span: &tracing::Span, header: Option<&str>) {
     }
 }
 
+/// Value of the attribute `probity.submission`, by which an evidence's spans are found in every role: what all numbers
+/// of the submission begin with, that is an evidence number without its place. Empty when `id` is no submission's.
+#[must_use]
+pub fn submission(id: &str) -> String {
+    let Ok(submission) = SubmissionId::parse(id) else {
+        return String::new();
+    };
+    let first = EvidenceId {
+        submission,
+        item: 0,
+    };
+    let number = first.to_string();
+    let (shared, _place) = number.rsplit_once('-').unwrap_or_default();
+    shared.to_owned()
+}
+
+/// Where something that is worked on later came from: kept with the work, linked to when it begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cause(Option<String>);
+
+impl Cause {
+    /// The current span.
+    #[must_use]
+    pub fn current() -> Self {
+        Self(traceparent())
+    }
+
+    /// Links `span` to it.
+    pub fn link(&self, span: &tracing::Span) {
+        link_trace(span, self.0.as_deref());
+    }
+}
+
 /// Links `span` to the trace named by a `traceparent` header: a batch has many causes, so none is
 /// its parent.
 pub fn link_trace(span: &tracing::Span, header: Option<&str>) {
@@ -186,6 +231,17 @@ mod tests {
             assert_eq!(answered[..36], told[..36], "the same trace");
             assert_ne!(answered, told, "another span");
         });
+    }
+
+    #[test]
+    fn a_submission_is_named_as_its_numbers_begin() {
+        let evidence = EvidenceId {
+            submission: SubmissionId::parse("01920000-0000-7000-8000-000000000001").unwrap(),
+            item: 12,
+        };
+        let label = submission(&evidence.submission.to_string());
+        assert_eq!(evidence.to_string(), format!("{label}-00012"));
+        assert_eq!(submission("nonsense"), "");
     }
 
     #[test]

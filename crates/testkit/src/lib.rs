@@ -16,6 +16,7 @@
 
 #![expect(clippy::panic, reason = "a harness fails its test by panicking")]
 
+mod collector;
 mod nats;
 mod port;
 mod redis;
@@ -25,6 +26,7 @@ mod tools;
 mod wait;
 mod world;
 
+pub use collector::{Collector, Span, SpanKey};
 pub use port::free_port;
 pub use s3::{S3Access, unique_bucket_prefix, unique_prefix};
 pub use tools::tool;

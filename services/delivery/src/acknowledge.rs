@@ -48,7 +48,7 @@ impl Courier {
             );
             Ok((!arrived).then(|| entered.clone()))
         };
-        self.record(delivery.id, actor, rule, decide).await
+        self.record(delivery, actor, rule, decide).await
     }
 
     /// Checks a receipt and records it. The same receipt again, or one of a smaller scope, changes nothing.
@@ -70,7 +70,7 @@ impl Courier {
             &recipient.profile.signing,
             self.clock.now(),
         )?;
-        self.enter(delivery, recipient, way, actor).await?;
+        let entered = self.enter(delivery, recipient, way, actor).await?;
         let document = signed.encode();
         let acknowledged = DeliveryEvent::Acknowledged {
             scope: scope.as_str().to_owned(),
@@ -79,7 +79,7 @@ impl Courier {
         };
         let decide =
             |delivery: &Delivery| Ok(adds(&delivery.state, scope).then(|| acknowledged.clone()));
-        let recorded = self.record(delivery.id, actor, "receipt", decide).await?;
+        let recorded = self.record(&entered, actor, "receipt", decide).await?;
         self.agenda().forget(delivery.id);
         Ok(recorded)
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use probity_domain::{DeliveryId, EvidenceId, RecipientId, Timestamp};
+use probity_platform::telemetry::Cause;
 
 /// Deliveries by the time they are to be looked at.
 #[derive(Debug, Default)]
@@ -11,6 +12,8 @@ pub struct Agenda {
     by_time: BTreeSet<(Timestamp, DeliveryId)>,
     times: HashMap<DeliveryId, Timestamp>,
     waiting: HashMap<EvidenceId, HashSet<DeliveryId>>,
+    /// What this process goes on with by itself, and what brought it about.
+    here: HashMap<DeliveryId, Cause>,
 }
 
 impl Agenda {
@@ -21,8 +24,16 @@ impl Agenda {
         self.by_time.insert((at, id));
     }
 
+    /// Goes on with `id` at `at` in this process, because of what goes on now. It has been told already: telling the
+    /// same again would be dropped as a duplicate.
+    pub fn plan_here(&mut self, id: DeliveryId, at: Timestamp) {
+        self.plan(id, at);
+        self.here.insert(id, Cause::current());
+    }
+
     /// Nothing to look at any more.
     pub fn forget(&mut self, id: DeliveryId) {
+        self.here.remove(&id);
         if let Some(at) = self.times.remove(&id) {
             self.by_time.remove(&(at, id));
         }
@@ -47,15 +58,17 @@ impl Agenda {
             .unwrap_or_default()
     }
 
-    /// What is due, earliest first, at most `limit`; no longer planned afterwards.
-    pub fn take_due(&mut self, now: Timestamp, limit: usize) -> Vec<DeliveryId> {
+    /// What is due, earliest first, at most `limit`, with its cause when this process goes on with it; no longer
+    /// planned afterwards.
+    pub fn take_due(&mut self, now: Timestamp, limit: usize) -> Vec<(DeliveryId, Option<Cause>)> {
         let mut due = Vec::new();
         while due.len() < limit
             && let Some((at, id)) = self.by_time.first().copied()
             && at <= now
         {
+            let cause = self.here.remove(&id);
             self.forget(id);
-            due.push(id);
+            due.push((id, cause));
         }
         due
     }
@@ -78,7 +91,8 @@ impl Agenda {
 pub struct Lanes {
     per_recipient: usize,
     lanes: HashMap<RecipientId, Lane>,
-    known: HashSet<DeliveryId>,
+    /// Queued or running, and what brought it about.
+    known: HashMap<DeliveryId, Cause>,
 }
 
 #[derive(Debug, Default)]
@@ -97,18 +111,25 @@ impl Lanes {
         Self {
             per_recipient,
             lanes: HashMap::new(),
-            known: HashSet::new(),
+            known: HashMap::new(),
         }
     }
 
     /// Queues a delivery; `false` when it is queued or running already, or the lane is full.
     pub fn enter(&mut self, recipient: &RecipientId, id: DeliveryId) -> bool {
         let lane = self.lanes.entry(recipient.clone()).or_default();
-        if lane.queue.len() >= LANE_LENGTH_MAX || !self.known.insert(id) {
+        if lane.queue.len() >= LANE_LENGTH_MAX || self.known.contains_key(&id) {
             return false;
         }
+        self.known.insert(id, Cause::current());
         lane.queue.push_back(id);
         true
+    }
+
+    /// What brought about a delivery that is queued or running.
+    #[must_use]
+    pub fn cause(&self, id: DeliveryId) -> Cause {
+        self.known.get(&id).cloned().unwrap_or_default()
     }
 
     /// The deliveries that may start now, one of each recipient in turn, at most `limit`; they count as running.
@@ -170,8 +191,12 @@ mod tests {
         agenda.plan(id(1), at(5));
         agenda.forget(id(3));
         assert_eq!(agenda.len(), 2);
-        assert_eq!(agenda.take_due(at(9), 10), [id(1)]);
-        assert_eq!(agenda.take_due(at(10), 10), [id(2)]);
+        let mut due = |now| {
+            let due = agenda.take_due(now, 10);
+            due.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+        };
+        assert_eq!(due(at(9)), [id(1)]);
+        assert_eq!(due(at(10)), [id(2)]);
         assert!(agenda.take_due(at(100), 10).is_empty() && agenda.is_empty());
     }
 

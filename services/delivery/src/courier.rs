@@ -33,6 +33,8 @@ pub struct Courier {
     /// Packages made at once: each costs processor and store, not patience.
     pub preparing: Semaphore,
     pub wake: Notify,
+    /// A plan was made that is due already.
+    pub planned: Notify,
     agenda: Mutex<Agenda>,
     lanes: Mutex<Lanes>,
 }
@@ -83,6 +85,7 @@ impl Courier {
             places: Arc::new(Semaphore::new(concurrency.deliveries)),
             preparing: Semaphore::new(PREPARING_MAX),
             wake: Notify::new(),
+            planned: Notify::new(),
             agenda: Mutex::default(),
             lanes: Mutex::new(Lanes::new(concurrency.per_recipient)),
         }
@@ -101,10 +104,11 @@ impl Courier {
         self.ledger.read(&id.to_string()).await
     }
 
-    /// Appends what `decide` makes of the delivery as it stands, which another writer may have changed meanwhile.
+    /// Appends what `decide` makes of the delivery as it was seen, or as it stands if another writer has changed it
+    /// meanwhile.
     pub(crate) async fn record<F>(
         &self,
-        id: DeliveryId,
+        seen: &Delivery,
         actor: &str,
         cause: &str,
         decide: F,
@@ -113,11 +117,11 @@ impl Courier {
         F: Fn(&Delivery) -> Result<Option<DeliveryEvent>> + Send + Sync,
     {
         let folded =
-            |history: &History<DeliveryEvent>| Delivery::fold(history)?.ok_or_else(|| unknown(id));
+            |history: &History<DeliveryEvent>| Delivery::fold(history)?.ok_or_else(|| unknown(seen.id));
         let decide = |history: &History<DeliveryEvent>| decide(&folded(history)?);
         let history = self
             .ledger
-            .update(&id.to_string(), actor, cause, decide)
+            .update_from(seen.history.clone(), actor, cause, decide)
             .await?;
         folded(&history)
     }

@@ -1,7 +1,7 @@
 //! `deliver`: brings one delivery as far as it can be brought now. Called twice, it does nothing twice that is done.
 
 use probity_domain::{DeliveryId, DeliveryState, EvidenceId, RetrySchedule, Timestamp};
-use probity_platform::{Error, ErrorKind, Result};
+use probity_platform::{Error, ErrorKind, Result, telemetry};
 use probity_proto::http::SignedReceiptDocument;
 use probity_proto::ledger::DeliveryEvent;
 
@@ -33,6 +33,15 @@ impl Courier {
     /// `NotFound` for an unknown delivery; those of storage, the store and the ledger.
     pub async fn deliver(&self, id: DeliveryId) -> Result<Next> {
         let mut delivery = self.delivery(id).await?;
+        tracing::Span::current()
+            .record(
+                "probity.evidence",
+                tracing::field::display(&delivery.evidence),
+            )
+            .record(
+                "probity.submission",
+                telemetry::submission(&delivery.evidence.submission.to_string()),
+            );
         if delivery.state.is_terminal() {
             return Ok(Next::Quiet);
         }
@@ -45,7 +54,7 @@ impl Courier {
                 Ok(Some(prepared)) => prepared,
                 Ok(None) => return Ok(Next::AwaitDeposit(delivery.evidence)),
                 // The profile or the package itself is in the way, and time will not help.
-                Err(e) if e.kind == ErrorKind::Malformed => self.suspend(id, &e.detail).await?,
+                Err(e) if e.kind == ErrorKind::Malformed => self.suspend(&delivery, &e.detail).await?,
                 Err(e) => return Err(e),
             };
         }
@@ -97,13 +106,13 @@ impl Courier {
         match verdict {
             Verdict::Receipt(document) => self.settle_receipt(delivery, recipient, &document).await,
             Verdict::Entered => self.enter(delivery, recipient, Way::Pushed, ACTOR).await,
-            Verdict::Refused { reason } => self.suspend(delivery.id, &reason).await,
+            Verdict::Refused { reason } => self.suspend(delivery, &reason).await,
             Verdict::Failed {
                 reason,
                 slow_down,
                 retry_after_ms,
             } => {
-                self.fail(delivery.id, &reason, slow_down, retry_after_ms)
+                self.fail(delivery, &reason, slow_down, retry_after_ms)
                     .await
             }
         }
@@ -125,27 +134,27 @@ impl Courier {
         };
         match acknowledged {
             Err(e) if e.kind == ErrorKind::Malformed => {
-                self.fail(delivery.id, &e.detail, false, None).await
+                self.fail(delivery, &e.detail, false, None).await
             }
             other => other,
         }
     }
 
-    async fn suspend(&self, id: DeliveryId, reason: &str) -> Result<Delivery> {
+    async fn suspend(&self, seen: &Delivery, reason: &str) -> Result<Delivery> {
         let decide = |delivery: &Delivery| {
             let open = !delivery.state.is_terminal() && delivery.state != DeliveryState::Entered;
             Ok(open.then(|| DeliveryEvent::Suspended {
                 reason: reason.to_owned(),
             }))
         };
-        tracing::warn!(delivery = %id, reason, "delivery suspended");
-        self.record(id, ACTOR, "push", decide).await
+        tracing::warn!(delivery = %seen.id, reason, "delivery suspended");
+        self.record(seen, ACTOR, "push", decide).await
     }
 
     /// One more failed attempt: the next one by the schedule, or the end of it.
     async fn fail(
         &self,
-        id: DeliveryId,
+        seen: &Delivery,
         reason: &str,
         slow_down: bool,
         retry_after_ms: Option<i64>,
@@ -172,7 +181,7 @@ impl Courier {
                 },
             ))
         };
-        tracing::info!(delivery = %id, reason, "push failed");
-        self.record(id, ACTOR, "push", decide).await
+        tracing::info!(delivery = %seen.id, reason, "push failed");
+        self.record(seen, ACTOR, "push", decide).await
     }
 }

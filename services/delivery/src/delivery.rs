@@ -23,7 +23,7 @@ pub struct Package {
 }
 
 /// A delivery: what was asked for, what was made, where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
     pub id: DeliveryId,
     pub evidence: EvidenceId,
@@ -35,8 +35,8 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// Every package ever made, the latest last: a receipt may be for an earlier one.
     pub packages: Vec<Package>,
-    /// How many events this was folded from.
-    pub events: usize,
+    /// What this was folded from.
+    pub history: History<DeliveryEvent>,
 }
 
 /// When the platform has to act.
@@ -90,7 +90,7 @@ impl Delivery {
             order: first.cause.clone(),
             state: DeliveryState::default(),
             packages: Vec::new(),
-            events: history.events.len(),
+            history: history.clone(),
         };
         for envelope in &history.events {
             if let DeliveryEvent::Prepared {
@@ -308,7 +308,7 @@ pub mod tests {
         );
         assert_eq!(delivery.package().unwrap().sha256, Sha256([2; 32]));
         assert_eq!(
-            (delivery.packages.len(), delivery.events, delivery.is_open()),
+            (delivery.packages.len(), delivery.history.events.len(), delivery.is_open()),
             (2, 6, false)
         );
     }

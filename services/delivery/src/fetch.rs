@@ -66,8 +66,10 @@ impl Courier {
             legal_basis,
         };
         let decide = |_: &Delivery| Ok(Some(read.clone()));
-        self.record(id, &caller.actor(), "fetch", decide).await?;
-        let body = self.noting_its_end(delivery, caller.actor(), body);
+        let delivery = self
+            .record(&delivery, &caller.actor(), "fetch", decide)
+            .await?;
+        let body = self.noting_its_end(delivery, size_bytes, caller.actor(), body);
         Ok((package, body))
     }
 
@@ -75,11 +77,11 @@ impl Courier {
     fn noting_its_end(
         self: &Arc<Self>,
         delivery: Delivery,
+        size_bytes: u64,
         actor: String,
         body: ByteStream,
     ) -> ByteStream {
         let courier = self.clone();
-        let size_bytes = delivery.package().map_or(0, |p| p.size_bytes);
         let noted = futures::stream::unfold((body, 0, false), move |(mut body, sent, ended)| {
             let (courier, delivery, actor) = (courier.clone(), delivery.clone(), actor.clone());
             async move {

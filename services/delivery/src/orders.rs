@@ -136,7 +136,7 @@ impl core::fmt::Display for Cursor {
 }
 
 /// A page of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     pub deliveries: Vec<Delivery>,
     pub next_page: Option<String>,

@@ -94,7 +94,7 @@ impl Courier {
             let first = now.packages.len() == seen.packages.len();
             Ok(first.then(|| event.clone()))
         };
-        let recorded = self.record(seen.id, ACTOR, "prepare", decide).await?;
+        let recorded = self.record(seen, ACTOR, "prepare", decide).await?;
         if recorded.package() != Some(&package) {
             // Another process was first; a package nobody knows of is of no use.
             self.buckets.work.remove(&package.object).await.ok();

@@ -178,7 +178,7 @@ impl Courier {
                 content_sha3_256: package.content_sha3_256.to_hex(),
             }))
         };
-        self.record(delivery.id, actor, "resumed", decide).await
+        self.record(&delivery, actor, "resumed", decide).await
     }
 }
 

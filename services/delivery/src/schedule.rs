@@ -2,7 +2,8 @@
 //!
 //! A hint, or a plan that came due, puts a delivery into its recipient's lane; a lane's turn makes it one task. Plans
 //! are told over the bus again when they come due, so that of several processes that planned the same delivery one
-//! takes it (the hint's id drops the others); without a bus each process goes on by itself.
+//! takes it (the hint's id drops the others); without a bus each process goes on by itself. So does the process that
+//! took a delivery and could not finish it: it waits for the deposit, or for what failed to come back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,13 +15,14 @@ use probity_platform::startup::Shutdown;
 use probity_platform::{Error, ErrorKind, Result};
 use probity_proto::ledger::RecipientEvent;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::courier::Courier;
 use crate::deliver::Next;
 use crate::delivery::{Delivery, Due};
 use crate::recipient;
 
-/// How often plans are looked at.
+/// How often plans are looked at, unless something makes one due at once.
 const TICK: Duration = Duration::from_millis(500);
 /// Plans taken at one tick.
 const DUE_AT_ONCE_MAX: usize = 512;
@@ -58,7 +60,8 @@ impl Courier {
         let now = self.clock.now();
         let mut agenda = self.agenda();
         for id in agenda.deposited(evidence) {
-            agenda.plan(id, now);
+            agenda.plan_here(id, now);
+            self.planned.notify_one();
         }
     }
 
@@ -71,7 +74,8 @@ impl Courier {
         let again = TOLD_MS + i64::try_from(push_ms).unwrap_or(i64::MAX / 2);
         self.agenda()
             .plan(delivery.id, self.clock.now().plus_ms(again));
-        if let Err(e) = self.hints.due(delivery.id, delivery.events).await {
+        let round = delivery.history.events.len();
+        if let Err(e) = self.hints.due(delivery.id, round).await {
             tracing::debug!(delivery = %delivery.id, error = %e, "not told; worked on here");
             self.enter_lane(delivery);
         }
@@ -114,7 +118,16 @@ impl Courier {
     }
 
     async fn one(&self, recipient: &RecipientId, id: DeliveryId) {
-        let next = self.deliver(id).await;
+        let span = tracing::info_span!(
+            parent: None,
+            "deliver",
+            probity.delivery = %id,
+            probity.evidence = tracing::field::Empty,
+            probity.submission = tracing::field::Empty,
+        );
+        self.lanes().cause(id).link(&span);
+        let next = self.deliver(id).instrument(span.clone()).await;
+        let _entered = span.entered();
         self.lanes().leave(recipient, id);
         let now = self.clock.now();
         match next {
@@ -123,7 +136,7 @@ impl Courier {
             Ok(Next::AwaitDeposit(evidence)) => {
                 let mut agenda = self.agenda();
                 agenda.wait_for(evidence, id);
-                agenda.plan(id, now.plus_ms(DEPOSIT_MS));
+                agenda.plan_here(id, now.plus_ms(DEPOSIT_MS));
             }
             Err(e) => {
                 tracing::warn!(delivery = %id, error = %e, "delivery could not go on");
@@ -132,7 +145,7 @@ impl Courier {
                 } else {
                     20 * TROUBLE_MS
                 };
-                self.agenda().plan(id, now.plus_ms(wait));
+                self.agenda().plan_here(id, now.plus_ms(wait));
             }
         }
     }
@@ -142,24 +155,29 @@ impl Courier {
         while !shutdown.is_requested() {
             let due = self.agenda().take_due(self.clock.now(), DUE_AT_ONCE_MAX);
             stream::iter(due)
-                .for_each_concurrent(READS_AT_ONCE, |id| self.on_time(id))
+                .for_each_concurrent(READS_AT_ONCE, |(id, cause)| {
+                    let span = tracing::info_span!(parent: None, "due", probity.delivery = %id);
+                    if let Some(cause) = &cause {
+                        cause.link(&span);
+                    }
+                    self.on_time(id, cause.is_some()).instrument(span)
+                })
                 .await;
             tokio::select! {
                 () = shutdown.requested() => break,
+                () = self.planned.notified() => {}
                 () = tokio::time::sleep(TICK) => {}
             }
         }
     }
 
     /// A plan came due: what it was for may have changed meanwhile.
-    async fn on_time(&self, id: DeliveryId) {
+    async fn on_time(&self, id: DeliveryId, here: bool) {
         match self.look(id).await {
-            Ok(Some((delivery, Due::Now))) => self.tell_due(&delivery).await,
-            Ok(Some((delivery, Due::At(at)))) if at <= self.clock.now() => {
-                self.tell_due(&delivery).await
-            }
-            Ok(Some((_, Due::At(at)))) => self.agenda().plan(id, at),
-            Ok(_) => {}
+            Ok(Some((_, Due::At(at)))) if at > self.clock.now() => self.agenda().plan(id, at),
+            Ok(None | Some((_, Due::Nothing))) => {}
+            Ok(Some((delivery, _))) if here => self.enter_lane(&delivery),
+            Ok(Some((delivery, _))) => self.tell_due(&delivery).await,
             Err(e) => {
                 tracing::warn!(delivery = %id, error = %e, "delivery could not be looked at");
                 self.agenda().plan(id, self.clock.now().plus_ms(TROUBLE_MS));

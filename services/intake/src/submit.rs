@@ -7,10 +7,11 @@ use probity_domain::{
 };
 use probity_platform::access::Caller;
 use probity_platform::objects::Created;
-use probity_platform::{Error, Result};
+use probity_platform::{Error, Result, telemetry};
 use probity_proto::stored::{read_submission, submission_key, write_submission};
 use probity_proto::v1::Submitted;
 use sha2::Digest as _;
+use tracing::Instrument as _;
 
 use crate::instruction::{self, Instruction};
 use crate::intent::{self, Claim};
@@ -122,15 +123,20 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
         intent::use_once(&intake.ledger, intent, &claim, reserved.submission).await?;
     }
 
+    // From here on the submission's id is known; by it its spans are found, in every role.
+    let span = tracing::info_span!("submit", probity.submission = telemetry::submission(&reserved.submission.to_string()));
+
     // 10. The submission becomes durable: from here nothing may lose it. Of several at once, one is written.
     let draft = SubmissionDraft {
         submitter_signature: signature,
         ..draft(&request, tenant, party, digest, reserved, instruction)
     };
-    let submission = store(intake, Submission::new(draft)?).await?;
+    let submission = store(intake, Submission::new(draft)?)
+        .instrument(span.clone())
+        .await?;
 
     // 11. Signing is told. A hint may be lost: the reconciler finds the submission all the same.
-    hint(intake, &submission).await;
+    hint(intake, &submission).instrument(span).await;
     Ok(submission)
 }
 

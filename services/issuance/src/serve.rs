@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_platform::Result;
+use probity_platform::{Result, telemetry};
 use probity_platform::edge::{self, Limits};
 use probity_platform::startup::Context;
 use probity_proto::subjects::ISSUE_EVENT_CERTIFICATE;
 use probity_proto::v1::issue_event_certificate_reply::Outcome;
 use probity_proto::v1::{IssueEventCertificateReply, IssueEventCertificateRequest};
+
+use tracing::Instrument as _;
 
 use crate::revoke::record;
 use crate::{Authority, Config, CrlPublisher, Issuer, OcspResponder, router};
@@ -59,12 +61,14 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
 async fn answer(issuer: Arc<Issuer>, ctx: &Context) -> Result<()> {
     let handler = move |request: IssueEventCertificateRequest| {
         let issuer = issuer.clone();
+        let span = tracing::info_span!("issue", probity.submission = telemetry::submission(&request.submission_id));
         async move {
             let certificate = issuer.issue_event_certificate(&request).await?;
             Ok(IssueEventCertificateReply {
                 outcome: Some(Outcome::Certificate(certificate)),
             })
         }
+        .instrument(span)
     };
     ctx.bus
         .answer(&ISSUE_EVENT_CERTIFICATE, ctx.shutdown.clone(), handler)

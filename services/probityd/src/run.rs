@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use probity_platform::config::Config;
 use probity_platform::startup::{self, Context};
-use probity_platform::{Error, Result};
+use probity_platform::{Error, Result, telemetry};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
@@ -45,7 +45,7 @@ async fn run_roles(roles: &[Role], config: &Config, ctx: &Context) -> Result<()>
     let mut running = JoinSet::new();
     for role in roles {
         let serving = (role.serve)(config.role(role.name), ctx.for_role(role.name));
-        let span = tracing::info_span!("role", role = role.name);
+        let span = tracing::info_span!(target: telemetry::PROCESS, "role", role = role.name);
         let name = role.name;
         running.spawn(async move { (name, serving.await) }.instrument(span));
     }

@@ -7,11 +7,12 @@ use futures::future::join_all;
 use probity_domain::{EvidenceId, SubmissionId};
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
-use probity_platform::{Error, Result};
+use probity_platform::{Error, Result, telemetry};
 use probity_proto::subjects::{ISSUE_EVENT_CERTIFICATE, SIGNED, SUBMITTED};
 use probity_proto::v1::issue_event_certificate_reply::Outcome as Reply;
 use probity_proto::v1::{IssueEventCertificateReply, Submitted};
 use tokio::sync::OnceCell;
+use tracing::Instrument as _;
 
 use crate::event_key::UncertifiedKey;
 use crate::keyring::Session;
@@ -44,7 +45,9 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             async move {
                 let work = hints.into_iter().map(|hint| {
                     let (ctx, keyring) = (ctx.clone(), keyring.clone());
+                    let span = tracing::info_span!("sign", probity.submission = telemetry::submission(&hint.submission_id));
                     async move { Outcome::from(handle(&ctx, &keyring, &hint).await) }
+                        .instrument(span)
                 });
                 join_all(work.collect::<Vec<_>>()).await
             }

@@ -10,12 +10,14 @@ use probity_platform::edge::{self, Limits};
 use probity_platform::objects::Buckets;
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::{Context, Shutdown};
-use probity_platform::{Error, Result, keys};
+use probity_platform::{Error, Result, keys, telemetry};
 use probity_proto::subjects::{DEPOSITED, LOCATE, PROVE, STAMPED, SUBMITTED};
 use probity_proto::v1::{
     Deposited as DepositedHint, DepositedEvidence, LocateReply, LocateRequest, ProveReply,
     ProveRequest, Stamped, locate_reply, prove_reply,
 };
+
+use tracing::Instrument as _;
 
 use crate::log::{AppendLimits, Appends, Lease, Log, Writer, appender};
 use crate::{Config, Deposit, Deposited, Reconciler, Submissions, locate, prove, rebuild, router};
@@ -183,7 +185,9 @@ async fn run_stage(ctx: Context, concurrency: usize, deposit: Arc<Deposit>) -> R
         async move {
             let work = messages.into_iter().map(|message| {
                 let deposit = deposit.clone();
-                async move { outcome(deposit.deposit(&message).await) }
+                let span =
+                    tracing::info_span!("deposit", probity.submission = telemetry::submission(&message.submission_id));
+                async move { outcome(deposit.deposit(&message).await) }.instrument(span)
             });
             join_all(work.collect::<Vec<_>>()).await
         }

@@ -7,11 +7,12 @@ use probity_pki::digest::HashAlgorithm;
 use probity_platform::edge::{self, Limits};
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
-use probity_platform::{Error, Result};
+use probity_platform::{Error, Result, telemetry};
 use probity_proto::subjects::{SIGNED, STAMP, STAMPED};
 use probity_proto::v1::{
     Signed, StampReply, StampRequest, Stamped, Stamps, stamp_reply::Outcome as StampOutcome,
 };
+use tracing::Instrument as _;
 
 use crate::clock::{CLOCK_LEASE, ClockLog, Source, SystemReader, watch};
 use crate::{ClockLease, Config, TimeStamper, router};
@@ -48,7 +49,10 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             async move {
                 let work = messages.into_iter().map(|message| {
                     let (ctx, stamper) = (ctx.clone(), stamper.clone());
+                    let span =
+                        tracing::info_span!("stamp", probity.submission = telemetry::submission(&message.submission_id));
                     async move { Outcome::from(handle(&ctx, stamper, message).await) }
+                        .instrument(span)
                 });
                 join_all(work.collect::<Vec<_>>()).await
             }

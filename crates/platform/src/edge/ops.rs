@@ -150,3 +150,27 @@ async fn watch_store(ctx: &Context) {
         tokio::time::sleep(LOOK).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    #[test]
+    fn ready_when_everything_expected_is_there_and_nobody_asked_to_stop() {
+        let shutdown = Shutdown::new();
+        let readiness = Readiness::new(shutdown.clone());
+        assert!(readiness.is_ready());
+        readiness.expect("intake");
+        readiness.expect("storage");
+        readiness.set("storage", Ok(()));
+        assert!(!readiness.is_ready(), "intake has not started");
+        readiness.set("intake", Ok(()));
+        assert!(readiness.is_ready());
+        readiness.set("log", Err(Error::unavailable("away")));
+        assert!(!readiness.is_ready());
+        readiness.set("log", Ok(()));
+        shutdown.request();
+        assert!(!readiness.is_ready(), "draining");
+    }
+}

@@ -20,3 +20,4 @@ mod pkcs11;
 mod proxy;
 mod stage;
 mod store;
+mod telemetry;

@@ -14,7 +14,6 @@ use probity_pki::package::{
 };
 use probity_pki::statement::SubmitterSignature;
 use probity_platform::ErrorKind;
-use probity_platform::objects::Objects as _;
 use probity_proto::stored::blob_key;
 use probity_verify::{CheckName, CheckResult, Overall, Policy, verify_package};
 

@@ -209,6 +209,11 @@ async fn a_half_bad_batch_is_half_accepted() {
     wrong_sha256["sha256"] = json!("ab".repeat(32));
     let mut trick = one.clone();
     trick["name"] = json!("../../etc/passwd");
+    let mut control = one.clone();
+    control["name"] = json!("page\u{7}.html");
+    let mut reversed = one.clone();
+    reversed["name"] = json!("page\u{202e}lmth.exe");
+    let empty = artifact("empty.txt", digest(b""));
     let items = vec![
         item(vec![one.clone()]),
         item(vec![artifact("x", digest(b"never uploaded"))]),
@@ -217,7 +222,11 @@ async fn a_half_bad_batch_is_half_accepted() {
         item(vec![wrong_sha256]),
         item(vec![trick]),
         json!({"surprise": true}),
-        item(vec![two]),
+        item(vec![two.clone()]),
+        item(vec![control]),
+        item(vec![reversed]),
+        item(vec![empty]),
+        item(vec![two.clone(), two]),
     ];
     let instruction = instruction("c", items);
     let intent = world.intent(&instruction).await;
@@ -233,7 +242,8 @@ async fn a_half_bad_batch_is_half_accepted() {
     assert_eq!(
         states,
         [
-            "accepted", refused, refused, refused, refused, refused, refused, "accepted"
+            "accepted", refused, refused, refused, refused, refused, refused, "accepted", refused,
+            refused, refused, refused
         ]
     );
     let reason = |place: usize| {
@@ -247,6 +257,10 @@ async fn a_half_bad_batch_is_half_accepted() {
     assert!(reason(3).contains("5 bytes are stored"));
     assert!(reason(4).contains("SHA-256"));
     assert!(reason(5).contains("artifact name"));
+    assert!(reason(8).contains("artifact name"));
+    assert!(reason(9).contains("artifact name"));
+    assert!(reason(10).contains("empty"), "{}", reason(10));
+    assert!(reason(11).contains("name"), "{}", reason(11));
     assert!(numbers(&submitted)[1].ends_with("-00007"));
     // The stored answer reads the same as the first one.
     let path = format!(

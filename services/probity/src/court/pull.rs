@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use probity_client::{Court, DeliveryQuery, Secret, digest_file};
 use probity_domain::DeliveryId;
 use probity_proto::http::DeliveryDocument;
@@ -12,6 +13,10 @@ use super::inbox::Inbox;
 use super::trust::Trust;
 use crate::failure::Failure;
 use crate::files;
+
+/// Packages on their way, being opened or being acknowledged at once: each spends most of its time waiting for the
+/// platform's store, the rest on one core of this machine.
+const AT_ONCE: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -95,8 +100,13 @@ async fn round(court: &Court, inbox: &Inbox, args: &Args) -> Result<(usize, usiz
     let (mut done, mut failed) = (0, 0);
     loop {
         let page = court.list(&query).await?;
-        for delivery in &page.deliveries {
-            match one(court, inbox, delivery, &args.legal_basis).await {
+        let pulled = page.deliveries.iter().map(|delivery| async move {
+            let pulled = one(court, inbox, delivery, &args.legal_basis).await;
+            (delivery, pulled)
+        });
+        let mut pulled = futures::stream::iter(pulled).buffer_unordered(AT_ONCE);
+        while let Some((delivery, pulled)) = pulled.next().await {
+            match pulled {
                 Ok(line) => {
                     println!("{line}");
                     done += 1;

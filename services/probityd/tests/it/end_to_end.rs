@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use probity_testkit::wait_until;
 
+use crate::grpc::both_edges_answer;
 use crate::platform::{Platform, ROLES, run};
 
 const CASE: &str = "(2026)京0491民初1号";
@@ -46,7 +47,7 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A court with its profile stored; `endpoint` makes it one that is pushed to.
-fn court(platform: &Platform, name: &str, endpoint: Option<&str>) {
+pub fn court(platform: &Platform, name: &str, endpoint: Option<&str>) {
     let dir = platform.path(name);
     let display = format!("{name} court");
     let mut args = vec![
@@ -115,6 +116,8 @@ async fn one_capture_from_vendor_to_court() {
     }
     openssl_judges(&platform);
     left_for_the_judges(&platform).await;
+    both_edges_answer(&platform, &all).await;
+    the_index_is_rebuilt_by_one_command(&platform, all.len()).await;
     for role in ROLES {
         let status = platform.terminate(role).await;
         assert!(
@@ -229,6 +232,33 @@ async fn pushed_and_pulled(platform: &mut Platform, all: &[String]) {
         deliver.contains(&format!("acknowledged {}", all.len())),
         "{deliver}"
     );
+}
+
+/// Twice, with Redis emptied before: the same answer, and the vendor's list says the same as before.
+async fn the_index_is_rebuilt_by_one_command(platform: &Platform, entries: usize) {
+    let listed = || platform.probity_ok(&["list", "--case", CASE, "--json"]);
+    let before = listed();
+    platform.world.flush_redis().await;
+    let config = platform.config("storage");
+    for _ in 0..2 {
+        let said = run(Command::new(env!("CARGO_BIN_EXE_probityd"))
+            .args(["rebuild-index", "--config"])
+            .arg(&config));
+        let said = String::from_utf8(said).unwrap();
+        assert!(
+            said.starts_with(&format!("indexed {entries} entries of the log ")),
+            "{said}"
+        );
+    }
+    assert_eq!(listed(), before);
+    let intake = platform.config("intake");
+    let refused = Command::new(env!("CARGO_BIN_EXE_probityd"))
+        .args(["rebuild-index", "--config"])
+        .arg(&intake)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("[storage]"), "{said}");
 }
 
 fn one_byte_flipped_is_noticed(platform: &Platform, package: &Path) {

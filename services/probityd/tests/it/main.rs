@@ -10,5 +10,8 @@
 mod config;
 mod end_to_end;
 mod faults;
+mod grpc;
+mod large;
 mod platform;
 mod process;
+mod traces;

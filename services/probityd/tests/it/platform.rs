@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use probity_testkit::{World, free_port, wait_until};
+use probity_testkit::{Collector, World, free_port, wait_until};
 
 pub const ROLES: [&str; 7] = [
     "identity",
@@ -41,6 +41,11 @@ fn program(name: &str) -> PathBuf {
 impl Platform {
     /// Starts servers and roles, and waits until every role is ready.
     pub async fn start() -> Self {
+        Self::start_traced(None).await
+    }
+
+    /// The same, with spans leaving for a collector.
+    pub async fn start_traced(collector: Option<&Collector>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secret");
         fs::create_dir(&secret).unwrap();
@@ -56,7 +61,7 @@ impl Platform {
             ports: BTreeMap::new(),
             children: BTreeMap::new(),
         };
-        platform.configure();
+        platform.configure(collector);
         for role in ROLES {
             platform.start_role(role);
         }
@@ -78,7 +83,7 @@ impl Platform {
         format!("http://127.0.0.1:{}", self.ports[port])
     }
 
-    fn configure(&mut self) {
+    fn configure(&mut self, collector: Option<&Collector>) {
         for folder in ["config", "codes", "log"] {
             fs::create_dir(self.dir().join(folder)).unwrap();
         }
@@ -133,7 +138,11 @@ impl Platform {
             &format!("{}/ocsp", self.url("ISSUANCE")),
         ]));
         let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/local");
-        let common = fs::read_to_string(local.join("common.toml.in")).unwrap();
+        let mut common = fs::read_to_string(local.join("common.toml.in")).unwrap();
+        if let Some(collector) = collector {
+            let endpoint = format!("[process]\notlp_endpoint = {:?}", collector.endpoint());
+            common = common.replace("[process]", &endpoint);
+        }
         for role in ROLES {
             let own = fs::read_to_string(local.join(format!("{role}.toml.in"))).unwrap();
             self.ports.insert(format!("OPS_{role}"), free_port());
@@ -191,6 +200,8 @@ impl Platform {
         let child = Command::new(program(executable))
             .args(args)
             .stdin(Stdio::null())
+            // Spans leave soon, for tests that wait for one.
+            .env("OTEL_BSP_SCHEDULE_DELAY", "200")
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
@@ -224,6 +235,10 @@ impl Platform {
             let ended = child.try_wait().unwrap();
             assert!(ended.is_none(), "{name} ended by itself: {ended:?}");
         }
+    }
+
+    pub fn pid(&self, name: &str) -> u32 {
+        self.children[name].id()
     }
 
     pub async fn ready(&self, role: &str) {
@@ -340,6 +355,13 @@ impl Drop for Platform {
             let _ = child.wait();
         }
     }
+}
+
+/// The secret in the profile that [`Platform::enroll`] made.
+pub fn vendor_credential(platform: &Platform) -> String {
+    let profile = fs::read_to_string(platform.path("vendor.json")).unwrap();
+    let profile: serde_json::Value = serde_json::from_str(&profile).unwrap();
+    profile["credential"].as_str().unwrap().to_owned()
 }
 
 /// Runs a command to its end and expects success; answers its standard output.

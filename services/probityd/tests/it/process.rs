@@ -86,8 +86,10 @@ fn terminate(child: &Child) {
 async fn becomes_ready_and_drains_on_sigterm() {
     let world = World::shared().await;
     let folder = tempfile::tempdir().unwrap();
-    let (ops, edge) = (free_port(), free_port());
-    let sections = format!("[signing]\n[intake]\nlisten = \"127.0.0.1:{edge}\"\n");
+    let (ops, edge, grpc) = (free_port(), free_port(), free_port());
+    let sections = format!(
+        "[signing]\n[intake]\nlisten = \"127.0.0.1:{edge}\"\ngrpc_listen = \"127.0.0.1:{grpc}\"\n"
+    );
     let config = configuration(folder.path(), world, ops, &sections);
     let path = config.to_str().unwrap().to_owned();
     assert!(
@@ -108,7 +110,9 @@ async fn becomes_ready_and_drains_on_sigterm() {
         status(&format!("{base}/readyz")).await == Some(200)
     })
     .await;
-    // Ready means that the edge answers, without a second try.
+    // Ready means that every edge answers, without a second try.
+    let channel = tonic::transport::Endpoint::new(format!("http://127.0.0.1:{grpc}")).unwrap();
+    channel.connect().await.unwrap();
     assert_eq!(
         status(&format!("http://127.0.0.1:{edge}/nothing-is-here")).await,
         Some(404)

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use probity_domain::EvidenceId;
 use probity_platform::startup::Shutdown;
+use probity_platform::telemetry::Cause;
 use probity_platform::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 use super::tree::Entry;
 use super::writer::Writer;
@@ -24,6 +26,7 @@ pub struct AppendLimits {
 
 struct Job {
     entry: Entry,
+    cause: Cause,
     reply: oneshot::Sender<Result<u64>>,
 }
 
@@ -50,7 +53,11 @@ impl Appender {
         let stopped = || Error::unavailable("the log's writer has stopped");
         let (reply, answer) = oneshot::channel();
         self.0
-            .send(Job { entry, reply })
+            .send(Job {
+                entry,
+                cause: Cause::current(),
+                reply,
+            })
             .await
             .map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
@@ -72,7 +79,8 @@ impl Appends {
         // Looks at the log at once: what the writer before this one left unfinished does not wait for the next entry.
         self.settle(writer, Vec::new(), &tell).await;
         while let Some(jobs) = self.gather(limits, stop).await {
-            self.settle(writer, jobs, &tell).await;
+            let span = commit_span(&jobs);
+            self.settle(writer, jobs, &tell).instrument(span).await;
         }
     }
 
@@ -120,6 +128,20 @@ impl Appends {
             }
         }
     }
+}
+
+/// A commit gathers entries of many messages: it is linked to each, and what it tells follows from it.
+fn commit_span(jobs: &[Job]) -> tracing::Span {
+    let span = tracing::info_span!(parent: None, "append", probity.entries = jobs.len());
+    let mut linked: Option<&Cause> = None;
+    for cause in jobs.iter().map(|job| &job.cause) {
+        // Entries of one message come one after the other.
+        if linked != Some(cause) {
+            cause.link(&span);
+            linked = Some(cause);
+        }
+    }
+    span
 }
 
 async fn commit(writer: &mut Writer, entries: &[Entry]) -> Result<super::writer::Committed> {
