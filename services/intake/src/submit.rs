@@ -107,7 +107,10 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
     }
 
     // From here on the submission's id is known; by it its spans are found, in every role.
-    let span = tracing::info_span!("submit", probity.submission = telemetry::submission(&reserved.submission.to_string()));
+    let span = tracing::info_span!(
+        "submit",
+        probity.submission = telemetry::submission(&reserved.submission.to_string())
+    );
 
     // 9. The submission becomes durable: from here nothing may lose it. Of several at once, one is written.
     let draft = draft(&request, tenant, party, digest, reserved, instruction);

@@ -36,7 +36,10 @@ async fn spans_leave_for_the_collector() {
     let tell = named("tell").unwrap();
     assert_eq!(tell.service, "probity-here");
     assert_eq!(tell.attribute("probity.submission"), "s-1");
-    assert!(tell.causes.is_empty(), "no trace lasts as long as the process");
+    assert!(
+        tell.causes.is_empty(),
+        "no trace lasts as long as the process"
+    );
     let answer = named("answer of telemetry test").unwrap();
     assert_eq!(answer.causes, [tell.key.clone()]);
     assert_eq!(answer.key.0, tell.key.0, "one trace");
