@@ -116,8 +116,9 @@ impl Courier {
     where
         F: Fn(&Delivery) -> Result<Option<DeliveryEvent>> + Send + Sync,
     {
-        let folded =
-            |history: &History<DeliveryEvent>| Delivery::fold(history)?.ok_or_else(|| unknown(seen.id));
+        let folded = |history: &History<DeliveryEvent>| {
+            Delivery::fold(history)?.ok_or_else(|| unknown(seen.id))
+        };
         let decide = |history: &History<DeliveryEvent>| decide(&folded(history)?);
         let history = self
             .ledger

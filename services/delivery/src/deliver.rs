@@ -54,7 +54,9 @@ impl Courier {
                 Ok(Some(prepared)) => prepared,
                 Ok(None) => return Ok(Next::AwaitDeposit(delivery.evidence)),
                 // The profile or the package itself is in the way, and time will not help.
-                Err(e) if e.kind == ErrorKind::Malformed => self.suspend(&delivery, &e.detail).await?,
+                Err(e) if e.kind == ErrorKind::Malformed => {
+                    self.suspend(&delivery, &e.detail).await?
+                }
                 Err(e) => return Err(e),
             };
         }

@@ -308,7 +308,11 @@ pub mod tests {
         );
         assert_eq!(delivery.package().unwrap().sha256, Sha256([2; 32]));
         assert_eq!(
-            (delivery.packages.len(), delivery.history.events.len(), delivery.is_open()),
+            (
+                delivery.packages.len(),
+                delivery.history.events.len(),
+                delivery.is_open()
+            ),
             (2, 6, false)
         );
     }

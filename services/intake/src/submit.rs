@@ -124,7 +124,10 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
     }
 
     // From here on the submission's id is known; by it its spans are found, in every role.
-    let span = tracing::info_span!("submit", probity.submission = telemetry::submission(&reserved.submission.to_string()));
+    let span = tracing::info_span!(
+        "submit",
+        probity.submission = telemetry::submission(&reserved.submission.to_string())
+    );
 
     // 10. The submission becomes durable: from here nothing may lose it. Of several at once, one is written.
     let draft = SubmissionDraft {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_platform::{Result, telemetry};
 use probity_platform::edge::{self, Limits};
 use probity_platform::startup::Context;
+use probity_platform::{Result, telemetry};
 use probity_proto::subjects::ISSUE_EVENT_CERTIFICATE;
 use probity_proto::v1::issue_event_certificate_reply::Outcome;
 use probity_proto::v1::{IssueEventCertificateReply, IssueEventCertificateRequest};
@@ -61,7 +61,10 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
 async fn answer(issuer: Arc<Issuer>, ctx: &Context) -> Result<()> {
     let handler = move |request: IssueEventCertificateRequest| {
         let issuer = issuer.clone();
-        let span = tracing::info_span!("issue", probity.submission = telemetry::submission(&request.submission_id));
+        let span = tracing::info_span!(
+            "issue",
+            probity.submission = telemetry::submission(&request.submission_id)
+        );
         async move {
             let certificate = issuer.issue_event_certificate(&request).await?;
             Ok(IssueEventCertificateReply {

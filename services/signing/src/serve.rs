@@ -45,7 +45,10 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             async move {
                 let work = hints.into_iter().map(|hint| {
                     let (ctx, keyring) = (ctx.clone(), keyring.clone());
-                    let span = tracing::info_span!("sign", probity.submission = telemetry::submission(&hint.submission_id));
+                    let span = tracing::info_span!(
+                        "sign",
+                        probity.submission = telemetry::submission(&hint.submission_id)
+                    );
                     async move { Outcome::from(handle(&ctx, &keyring, &hint).await) }
                         .instrument(span)
                 });

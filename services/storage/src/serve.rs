@@ -185,8 +185,10 @@ async fn run_stage(ctx: Context, concurrency: usize, deposit: Arc<Deposit>) -> R
         async move {
             let work = messages.into_iter().map(|message| {
                 let deposit = deposit.clone();
-                let span =
-                    tracing::info_span!("deposit", probity.submission = telemetry::submission(&message.submission_id));
+                let span = tracing::info_span!(
+                    "deposit",
+                    probity.submission = telemetry::submission(&message.submission_id)
+                );
                 async move { outcome(deposit.deposit(&message).await) }.instrument(span)
             });
             join_all(work.collect::<Vec<_>>()).await

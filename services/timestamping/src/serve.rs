@@ -49,8 +49,10 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             async move {
                 let work = messages.into_iter().map(|message| {
                     let (ctx, stamper) = (ctx.clone(), stamper.clone());
-                    let span =
-                        tracing::info_span!("stamp", probity.submission = telemetry::submission(&message.submission_id));
+                    let span = tracing::info_span!(
+                        "stamp",
+                        probity.submission = telemetry::submission(&message.submission_id)
+                    );
                     async move { Outcome::from(handle(&ctx, stamper, message).await) }
                         .instrument(span)
                 });

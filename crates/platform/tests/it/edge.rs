@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use probity_platform::Error;
 use probity_platform::edge::{self, Json, Limits, Problem};
 use probity_platform::startup::Context;
-use probity_testkit::World;
+use probity_testkit::{World, wait_until};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -196,7 +196,11 @@ async fn shutdown_lets_open_requests_end() {
     let ctx = context(world().await, "edge").await;
     let (base, served) = serve(&ctx, Limits::default()).await;
     let open = tokio::spawn(reqwest::get(format!("{base}/nap")));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    wait_until("the request is let in", Duration::from_secs(30), async || {
+        let metrics = ctx.metrics.encode().unwrap();
+        metrics.contains("probity_http_in_flight 1\n")
+    })
+    .await;
     ctx.shutdown.request();
     assert_eq!(open.await.unwrap().unwrap().text().await.unwrap(), "slept");
     served.await.unwrap();

@@ -36,9 +36,12 @@ async fn spans_leave_for_the_collector() {
     let tell = named("tell").unwrap();
     assert_eq!(tell.service, "probity-here");
     assert_eq!(tell.attribute("probity.submission"), "s-1");
-    assert!(tell.causes.is_empty(), "no trace lasts as long as the process");
+    assert!(
+        tell.causes.is_empty(),
+        "no trace lasts as long as the process"
+    );
     let answer = named("answer of telemetry test").unwrap();
-    assert_eq!(answer.causes, [tell.key.clone()]);
+    assert_eq!(answer.causes, std::slice::from_ref(&tell.key));
     assert_eq!(answer.key.0, tell.key.0, "one trace");
     let batch = named("batch of telemetry test").unwrap();
     assert_eq!(batch.causes, [tell.key.clone(), answer.key.clone()]);

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use probity_delivery::delivery::Delivery;
 use probity_delivery::http::Edge;
+use probity_domain::DeliveryId;
 use probity_platform::SystemRandom;
 use probity_platform::access::CallerRole;
 use probity_platform::bus::{Bus, BusConfig};
@@ -33,6 +34,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
+use crate::fixture::NOW;
 use crate::world::{Court, Platform, court};
 
 /// Buckets of this test's own in the real store.
@@ -304,10 +306,7 @@ async fn what_does_not_hold_is_refused_by_name() {
     assert!(refused.message().contains("legal-basis"), "{refused}");
     for (delivery_id, expected) in [
         ("nonsense".to_owned(), Code::InvalidArgument),
-        (
-            served.delivery.id.to_string().replace('7', "8"),
-            Code::NotFound,
-        ),
+        (DeliveryId::new(NOW, [9; 10]).to_string(), Code::NotFound),
     ] {
         let request = with(&secret, FetchDeliveryRequest { delivery_id });
         assert_eq!(code(client.fetch(request).await), expected);

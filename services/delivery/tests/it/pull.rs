@@ -1,10 +1,15 @@
 //! Pulling: with the store alone, every read on record.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use probity_domain::DeliveryState;
 use probity_platform::ErrorKind;
 use probity_platform::access::CallerRole;
+use probity_platform::objects::{Buckets, MemoryObjects, Verb};
 use probity_proto::ledger::DeliveryEvent;
 
+use crate::fixture;
 use crate::world::{Platform, caller, collect, first_piece};
 
 #[tokio::test]
@@ -144,4 +149,42 @@ async fn listings_by_state_and_case() {
         .await
         .unwrap();
     assert_eq!(count(own, Some("open"), None).await, 0);
+}
+
+/// Thousands are pulled one after the other, so what each costs the store is what a pull takes.
+#[tokio::test]
+async fn a_pull_reads_its_delivery_once_for_each_call() {
+    let truth = Arc::new(MemoryObjects::new());
+    let buckets = Buckets {
+        truth: truth.clone(),
+        work: Arc::new(MemoryObjects::new()),
+    };
+    let scenario = fixture::World::new().scenario();
+    let platform = Platform::on(buckets, scenario.artifacts).await;
+    let delivery = platform.prepared().await;
+    let reads = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
+    let counted = reads.clone();
+    truth.set_faults(move |verb, key| {
+        if verb == Verb::Get && key.starts_with("ledger/delivery/") && key.ends_with("/00000000") {
+            *counted.lock().unwrap().entry(key.to_owned()).or_default() += 1;
+        }
+        None
+    });
+    let court = &platform.hangzhou;
+    let (_, body) = platform
+        .courier
+        .fetch(&court.caller(), delivery.id, Some("case 1"))
+        .await
+        .unwrap();
+    collect(body).await.unwrap();
+    let signed = court.sign(&court.receipt(&delivery, "content_digest_confirmed"));
+    let signed = probity_delivery::receipt::SignedReceipt::decode(&signed).unwrap();
+    let done = platform
+        .courier
+        .hand_in(&court.caller(), delivery.id, &signed)
+        .await
+        .unwrap();
+    assert!(done.state.is_terminal());
+    let reads = reads.lock().unwrap();
+    assert_eq!(reads.values().copied().collect::<Vec<_>>(), [2], "{reads:?}");
 }

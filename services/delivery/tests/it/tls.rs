@@ -118,7 +118,7 @@ async fn servers_that_are_not_the_courts_get_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redirects_end_here_and_silence_ends_in_time() {
-    let router = Router::new().fallback(async || {
+    let router = Router::new().fallback(async |_whole: Bytes| {
         (
             StatusCode::TEMPORARY_REDIRECT,
             [(header::LOCATION, "https://169.254.169.254/")],
@@ -145,7 +145,7 @@ async fn redirects_end_here_and_silence_ends_in_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_carry_when_to_come_back() {
-    let router = Router::new().fallback(async || {
+    let router = Router::new().fallback(async |_whole: Bytes| {
         (
             StatusCode::TOO_MANY_REQUESTS,
             [(header::RETRY_AFTER, "120")],

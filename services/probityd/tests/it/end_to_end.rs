@@ -258,7 +258,10 @@ async fn the_index_is_rebuilt_by_one_command(platform: &Platform, entries: usize
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("[storage]"), "{said}");
+    assert!(
+        !refused.status.success() && said.contains("[storage]"),
+        "{said}"
+    );
 }
 
 fn one_byte_flipped_is_noticed(platform: &Platform, package: &Path) {

@@ -20,19 +20,27 @@ fn with<T>(credential: &str, message: T) -> Request<T> {
 
 /// The vendor sees its evidence deposited; the court lists what it was sent, and gets the bytes it pulled before.
 pub async fn both_edges_answer(platform: &Platform, numbers: &[String]) {
-    let mut vendor = VendorClient::connect(platform.url("INTAKE_GRPC")).await.unwrap();
+    let mut vendor = VendorClient::connect(platform.url("INTAKE_GRPC"))
+        .await
+        .unwrap();
     let request = StatusRequest {
         evidence_numbers: numbers.to_vec(),
         submission_id: String::new(),
     };
-    let reply = vendor.status(with(&vendor_credential(platform), request)).await;
+    let reply = vendor
+        .status(with(&vendor_credential(platform), request))
+        .await;
     let reply = reply.unwrap().into_inner();
     assert_eq!(reply.evidence.len(), numbers.len());
     assert!(reply.evidence.iter().all(|e| e.state == "deposited"));
 
-    let mut court = CourtClient::connect(platform.url("DELIVERY_GRPC")).await.unwrap();
+    let mut court = CourtClient::connect(platform.url("DELIVERY_GRPC"))
+        .await
+        .unwrap();
     let credential = fs::read_to_string(platform.path("pulled/credential")).unwrap();
-    let listed = court.list(with(&credential, ListDeliveriesRequest::default())).await;
+    let listed = court
+        .list(with(&credential, ListDeliveriesRequest::default()))
+        .await;
     let listed = listed.unwrap().into_inner().deliveries;
     assert_eq!(listed.len(), numbers.len());
     let request = FetchDeliveryRequest {

@@ -52,9 +52,15 @@ async fn goes_through_in_bounded_memory(size_bytes: u64) {
     assert_eq!(platform.log_size().await, 1, "{number} is deposited");
 
     // And back: the stream ends well only when its bytes have the digest that was signed.
-    let url = format!("{}/v1/evidence/{number}/artifacts/large.bin", platform.url("INTAKE"));
+    let url = format!(
+        "{}/v1/evidence/{number}/artifacts/large.bin",
+        platform.url("INTAKE")
+    );
     let request = reqwest::Client::new().get(url);
-    let answer = request.bearer_auth(vendor_credential(&platform)).send().await;
+    let answer = request
+        .bearer_auth(vendor_credential(&platform))
+        .send()
+        .await;
     let mut answer = answer.unwrap().error_for_status().unwrap();
     let mut back_bytes = 0;
     while let Some(piece) = answer.chunk().await.unwrap() {
@@ -62,7 +68,11 @@ async fn goes_through_in_bounded_memory(size_bytes: u64) {
     }
     assert_eq!(back_bytes, size_bytes);
     let peak = peak_bytes(&platform, "intake");
-    println!("intake: {} MiB idle, {} MiB at most", idle / MIB, peak / MIB);
+    println!(
+        "intake: {} MiB idle, {} MiB at most",
+        idle / MIB,
+        peak / MIB
+    );
     assert!(
         peak <= idle + MEMORY_BYTES_MAX,
         "{idle} bytes idle, {peak} bytes with {size_bytes} going through"
@@ -102,7 +112,9 @@ async fn an_empty_file_is_refused_by_name_and_the_others_go_on() {
     ]);
     let said = String::from_utf8_lossy(&submitted.stderr).into_owned();
     assert!(
-        !submitted.status.success() && said.contains("refused: empty.txt") && said.contains("empty"),
+        !submitted.status.success()
+            && said.contains("refused: empty.txt")
+            && said.contains("empty"),
         "{said}"
     );
     let lines = fs::read_to_string(platform.path("numbers.jsonl")).unwrap();

@@ -245,7 +245,7 @@ impl Platform {
         let url = format!("{}/readyz", self.url(&format!("OPS_{role}")));
         wait_until(
             &format!("{role} is ready"),
-            Duration::from_secs(60),
+            Duration::from_secs(180),
             || async {
                 reqwest::get(&url)
                     .await

@@ -26,7 +26,10 @@ fn submit(platform: &Platform) -> String {
     ]);
     let line = fs::read_to_string(platform.path("numbers.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    line["evidence"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned()
+    line["evidence"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{said}"))
+        .to_owned()
 }
 
 fn deliver(platform: &Platform, number: &str, more: &[&str]) {
@@ -83,7 +86,9 @@ async fn one_evidence_is_followed_through_every_role() {
         ("probity-delivery", "deliver"),
     ] {
         assert!(
-            following.iter().any(|s| s.service == service && s.name == name),
+            following
+                .iter()
+                .any(|s| s.service == service && s.name == name),
             "{name} of {service} does not follow from the submission"
         );
     }
@@ -92,6 +97,9 @@ async fn one_evidence_is_followed_through_every_role() {
         of(name);
     }
     // The request that the vendor made is what the submission is a part of.
-    let request = spans.iter().find(|s| first.causes.contains(&s.key)).unwrap();
+    let request = spans
+        .iter()
+        .find(|s| first.causes.contains(&s.key))
+        .unwrap();
     assert_eq!(request.name, "POST /v1/submissions");
 }
