@@ -7,9 +7,9 @@ use probity_pki::asic::{ContainerReader, Limits};
 use probity_pki::envelope::{EnvelopeRandom, encrypt};
 use probity_pki::keys::MemoryKey;
 use probity_pki::x509::{Profile, Subject};
-use probity_verify::{Overall, Verdict, verify_package};
+use probity_verify::{Diagnostic, Overall, Policy, Verdict, examine, judge, verify_package};
 
-use crate::fixture::{Holder, Members, Scenario, World, container, issue, stated};
+use crate::fixture::{Holder, Members, NOW, Scenario, World, container, issue, stated};
 use crate::formats;
 
 /// A decoder by name.
@@ -32,7 +32,7 @@ pub struct Known {
 pub const SECRET: &[u8] = b"what only the court may read";
 
 /// The decoders of this file; those of single formats are in [`formats::DECODERS`].
-const PACKAGES: [Decoder; 4] = [
+const PACKAGES: [Decoder; 6] = [
     Decoder {
         name: "envelope",
         check: envelope,
@@ -50,6 +50,19 @@ const PACKAGES: [Decoder; 4] = [
         name: "package",
         check: package,
         seeds: |known| vec![container(&known.members)],
+    },
+    Decoder {
+        name: "diagnostic",
+        check: diagnostic,
+        seeds: |known| {
+            let measured = examine(Cursor::new(container(&known.members)), Limits::default());
+            vec![measured.to_json().into_bytes()]
+        },
+    },
+    Decoder {
+        name: "policy",
+        check: policy,
+        seeds: |known| vec![known.world.policy().to_json().into_bytes()],
     },
     Decoder {
         name: "member",
@@ -208,6 +221,28 @@ fn read_all(
 fn package(known: &Known, bytes: &[u8]) {
     let verdict = verify_package(Cursor::new(bytes), &known.world.policy());
     known.assert_harmless(&verdict, "package");
+}
+
+/// What is read is written again the same, and cannot say more than was signed.
+fn diagnostic(known: &Known, bytes: &[u8]) {
+    let Ok(kept) = Diagnostic::parse(bytes) else {
+        return;
+    };
+    let again = Diagnostic::parse(kept.to_json().as_bytes()).unwrap();
+    assert!(again == kept);
+    let verdict = judge(&kept, &known.world.policy());
+    if verdict.overall == Overall::Valid {
+        assert_eq!(verdict.who, known.valid.who);
+        assert_eq!(verdict.what, known.valid.what);
+        assert_eq!(verdict.when, known.valid.when);
+    }
+}
+
+fn policy(_: &Known, bytes: &[u8]) {
+    if let Ok(policy) = Policy::parse(bytes, NOW) {
+        let again = Policy::parse(policy.to_json().as_bytes(), NOW).unwrap();
+        assert_eq!(again.to_json(), policy.to_json());
+    }
 }
 
 /// The honest delivery service seals what it finds.
