@@ -111,11 +111,12 @@ pub fn check_certificate(signed: &Signed, policy: &Policy) -> Outcome {
     }
 }
 
-/// No revocation, by the lists that travel with the evidence.
+/// No revocation, by the lists and responses that travel with the evidence.
 pub fn check_status(signed: &Signed, crls: &[Crl], policy: &Policy) -> Outcome {
     let (at, time) = judged_at(signed, policy);
-    let revocation = Revocation::Crls {
+    let revocation = Revocation::Kept {
         crls,
+        ocsp: signed.data.ocsp_responses(),
         tolerance_ms: 0,
     };
     let path = signed.data.signer_certificate().and_then(|leaf| {
