@@ -193,8 +193,7 @@ pub(crate) async fn head_blob(
 /// Accepts an instruction of one to ten thousand captures whose artifacts are uploaded. Durable before the answer.
 #[utoipa::path(post, path = "/v1/submissions", request_body = InstructionDocument,
     params(("Idempotency-Key" = String, Header), ("Probity-Intent" = Option<String>, Header),
-        ("Probity-Submitter-Signature" = Option<String>, Header, description = "SHA3-256 of the submitter's own \
-            signature on the instruction, uploaded before: detached CAdES, DER, over the package's ASiCManifest003.xml")),
+        ("Probity-Submitter-Signature" = Option<String>, Header, description = "SHA3-256 of it, uploaded: CAdES over ASiCManifest003.xml")),
     security(("credential" = [])), responses(
     (status = 200, body = SubmittedDocument, description = "line by line: accepted with its number, or refused"),
     (status = 400, body = ProblemDocument, description = "not an instruction, or every line was refused"),

@@ -50,10 +50,10 @@ fn in_a_process_with_a_token(test: &str) {
             .env(DIR, dir.path())
             .output()
             .unwrap();
-        let said =
-            String::from_utf8_lossy(&output.stdout) + &*String::from_utf8_lossy(&output.stderr);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let said = text(&output.stdout) + &text(&output.stderr);
         assert!(output.status.success(), "{program} {line}\n{said}");
-        said.into_owned()
+        said
     };
     run("openssl", "pkey -inform DER -in key.der -out key.pem");
     run(

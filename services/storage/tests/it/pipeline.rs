@@ -9,7 +9,7 @@ use probity_platform::ErrorKind;
 use probity_platform::clock::ManualClock;
 use probity_platform::objects::Objects as _;
 use probity_platform::startup::Shutdown;
-use probity_proto::v1::{EvidenceRecord, Stamped};
+use probity_proto::v1::{EventCertificate, EvidenceRecord, Stamped};
 use probity_signing::{
     EventKey, Instruction, Keyring, Session, UncertifiedKey, chunks, load_instruction, sign,
 };
@@ -389,4 +389,46 @@ async fn a_failed_opening_is_tried_again() {
         Ok(Session { instruction, key })
     };
     assert!(keyring.session(submission.id, open).await.is_ok());
+}
+
+/// What cannot be judged by its own bytes decades later is not deposited (CAdES-LT).
+#[tokio::test]
+async fn a_signature_without_its_path_or_status_is_refused() {
+    let pipeline = Pipeline::new().await;
+    let submission = pipeline.world.submit(5, 1).await;
+    let without = |change: fn(&mut EventCertificate)| {
+        let (pipeline, submission) = (&pipeline, &submission);
+        async move {
+            let (truth, ledger) = (&pipeline.world.truth, &pipeline.world.ledger);
+            let instruction = load_instruction(&**truth, ledger, submission.id).await;
+            let (key, request) = UncertifiedKey::generate(submission).unwrap();
+            let issuer = &pipeline.pki.issuer;
+            let mut issued = issuer.issue_event_certificate(&request).await.unwrap();
+            change(&mut issued);
+            let key = key.certified(&issued).unwrap();
+            let signed = sign(&instruction.unwrap(), &[0], &key, NOW);
+            let signed: Vec<_> = signed.into_iter().map(Result::unwrap).collect();
+            let bytes = signed[0].signature.len();
+            let deposited = pipeline.deposit(pipeline.stamp(&signed)).await;
+            (
+                bytes,
+                deposited[0]
+                    .leaf
+                    .as_ref()
+                    .map_err(|e| e.detail.clone())
+                    .copied(),
+            )
+        }
+    };
+    let (_, refused) = without(|issued| drop(issued.chain.pop())).await;
+    assert!(refused.unwrap_err().contains("does not keep its root"));
+    let (_, refused) = without(|issued| drop(issued.crls.pop())).await;
+    assert!(
+        refused.unwrap_err().contains("no revocation list"),
+        "the root's list"
+    );
+    // The certificate's own status suffices: the issuing CA's list may be left out.
+    let (bytes, deposited) = without(|issued| drop(issued.crls.remove(0))).await;
+    deposited.unwrap();
+    assert!(bytes < 5_000, "{bytes}: a log entry stays small");
 }
