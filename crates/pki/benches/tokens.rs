@@ -20,22 +20,33 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const NOW: Timestamp = Timestamp::from_unix_ms(1_795_000_000_123);
 const DAY_MS: i64 = 24 * 3_600_000;
 
-fn certificate(key: &dyn Signer) -> Certificate {
+fn issue(
+    profile: Profile,
+    key: &dyn Signer,
+    issuer: Option<&Certificate>,
+    by: &dyn Signer,
+) -> Certificate {
     let template = CertificateTemplate {
-        profile: Profile::Tsa,
+        profile,
         serial: &[0x41; 16],
-        subject: Subject::new("Measured TSA"),
+        subject: Subject::new(format!("{profile:?}")),
         spki_der: key.public_key_der(),
         not_before: NOW.plus_ms(-DAY_MS),
         not_after: NOW.plus_ms(DAY_MS),
-        issuer: None,
+        issuer,
         crl_url: None,
         ocsp_url: None,
         cps_url: None,
         reliance_limit: None,
         instruction: None,
     };
-    sign_certificate(&template.to_be_signed().unwrap(), key).unwrap()
+    sign_certificate(&template.to_be_signed().unwrap(), by).unwrap()
+}
+
+fn certificate(key: &dyn Signer) -> Certificate {
+    let root_key = MemoryKey::generate().unwrap();
+    let root = issue(Profile::RootCa, &root_key, None, &root_key);
+    issue(Profile::Tsa, key, Some(&root), &root_key)
 }
 
 /// Rounds per second.

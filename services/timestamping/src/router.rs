@@ -79,13 +79,13 @@ async fn clock_of(
         };
         // What an altered token says about its record is nobody's word.
         let imprint = token.tst_info().imprint.clone();
-        token
+        let unit = token
             .verify_with(imprint.algorithm, &imprint.digest, &[certificate])
             .map_err(Error::malformed)?;
-        Ok(token)
+        Ok((token, unit))
     });
-    let token = read.await.map_err(Error::internal)??;
-    Ok(Json(audit_token(&*edge.truth, &token).await?))
+    let (token, unit) = read.await.map_err(Error::internal)??;
+    Ok(Json(audit_token(&*edge.truth, &token, &unit).await?))
 }
 
 async fn clock_hour(

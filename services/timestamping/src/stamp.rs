@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use const_oid::ObjectIdentifier;
-use probity_pki::cms::{SignedData, add_signature_time_stamp};
-use probity_pki::digest::HashAlgorithm;
+use probity_pki as pki;
 use probity_pki::keys::Signer;
-use probity_pki::tsp::{
-    GenTime, Imprint, PkiFailureInfo, TimeStampAuthority, TimeStampReq, refusal,
-};
+use probity_pki::tsp::{GenTime, PkiFailureInfo, TimeStampAuthority, TimeStampReq, refusal};
 use probity_pki::x509::Certificate;
 use probity_platform::{Error, Random, Result, keys};
 use probity_proto::v1::EvidenceRecord;
@@ -90,16 +87,16 @@ impl TimeStamper {
     /// `Unavailable` when the clock may not be believed; `Malformed` when the signature does not read or is stamped
     /// already.
     pub fn stamp(&self, record: &EvidenceRecord) -> Result<EvidenceRecord> {
-        let signed = SignedData::from_der(&record.signature).map_err(Error::malformed)?;
-        let imprint = Imprint::of(HashAlgorithm::Sha384, signed.signature_value());
-        let request = TimeStampReq::make(imprint, None, true, None).map_err(Error::internal)?;
         let at = self.now()?;
-        let token = self
+        let signature = self
             .authority
-            .token(&request, &*self.key, at, &self.serial())
-            .map_err(Error::internal)?;
-        let signature =
-            add_signature_time_stamp(&record.signature, &token).map_err(Error::malformed)?;
+            .stamp_signature(&record.signature, &*self.key, at, &self.serial())
+            .map_err(|e| match e {
+                pki::Error::Malformed { .. }
+                | pki::Error::Unsupported { .. }
+                | pki::Error::TooLarge { .. } => Error::malformed(e),
+                _ => Error::internal(e),
+            })?;
         Ok(EvidenceRecord {
             signature: signature.into(),
             ..record.clone()

@@ -243,6 +243,14 @@ pub fn verify_detached_content(signed: &SignedData, content: &[u8]) -> Result<Ve
 /// one already.
 pub fn add_signature_time_stamp(cms_der: &[u8], token_der: &[u8]) -> Result<Vec<u8>> {
     let signed = SignedData::from_der(cms_der)?;
+    let token = TimeStampToken::from_der(token_der)?;
+    let hash = token.tst_info().imprint.algorithm;
+    token.verify(hash, &hash.digest(signed.signature_value()))?;
+    attach_time_stamp(signed, token_der)
+}
+
+/// [`add_signature_time_stamp`] for a token that is known to cover this signature.
+pub(crate) fn attach_time_stamp(signed: SignedData, token_der: &[u8]) -> Result<Vec<u8>> {
     if signed
         .parsed
         .unsigned_attribute(oid::AA_TIME_STAMP_TOKEN)?
@@ -250,10 +258,6 @@ pub fn add_signature_time_stamp(cms_der: &[u8], token_der: &[u8]) -> Result<Vec<
     {
         return Err(Error::unsupported(WHAT, "a second signature time-stamp"));
     }
-    let token = TimeStampToken::from_der(token_der)?;
-    let hash = token.tst_info().imprint.algorithm;
-    token.verify(hash, &hash.digest(signed.signature_value()))?;
-
     let mut value = signed.parsed.value;
     let mut signer = signed.parsed.signer;
     let mut encode = || {

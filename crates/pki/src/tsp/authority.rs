@@ -7,9 +7,10 @@ use der::{Encode, Error as DerError};
 use super::response::{WHAT_POLICY, granted};
 use super::structures::{Accuracy, MessageImprint, TstInfoValue};
 use super::token::TimeStampToken;
-use super::{ClockEvidence, GenTime, TimeStampReq};
+use super::{ClockEvidence, GenTime, Imprint, TimeStampReq};
 use crate::asn1_time::PreciseTime;
-use crate::cms::{Parts, build};
+use crate::cms::{Parts, SignedData, attach_time_stamp, build};
+use crate::digest::HashAlgorithm;
 use crate::keys::Signer;
 use crate::lint::{self, Artifact, TokenContext};
 use crate::x509::{Certificate, magnitude};
@@ -105,6 +106,26 @@ impl TimeStampAuthority {
         let der = build(parts, key)?;
         self.check(&der, request, &gen_time, serial)?;
         Ok(der)
+    }
+
+    /// CAdES-B becomes CAdES-T, as by [`crate::cms::add_signature_time_stamp`] with a token over the signature value;
+    /// but the token is verified only once.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if there is a signature time-stamp already, otherwise as
+    /// [`TimeStampAuthority::respond`].
+    pub fn stamp_signature(
+        &self,
+        cms_der: &[u8],
+        key: &dyn Signer,
+        gen_time: impl Into<GenTime>,
+        serial: &[u8],
+    ) -> Result<Vec<u8>> {
+        let signed = SignedData::from_der(cms_der)?;
+        let imprint = Imprint::of(HashAlgorithm::Sha384, signed.signature_value());
+        let request = TimeStampReq::make(imprint, None, true, None)?;
+        let token = self.token(&request, key, gen_time, serial)?;
+        attach_time_stamp(signed, &token)
     }
 
     fn tst_info(

@@ -1,6 +1,7 @@
 //! Nothing verifies after any bit of what was signed has changed.
 
 use probity_domain::Timestamp;
+use probity_pki::Error;
 use probity_pki::cms::{
     CommitmentType, SignRequest, SignedData, add_signature_time_stamp, sign_detached,
     verify_detached_content,
@@ -175,6 +176,27 @@ fn a_time_stamp_belongs_to_its_signature() {
             .unwrap()
             .is_none()
     );
+}
+
+#[test]
+fn a_signature_is_stamped_once() {
+    let pki = Pki::new();
+    let signature = pki.sign(b"one");
+    let stamp = |cms: &[u8]| {
+        let authority = pki.authority();
+        authority.stamp_signature(cms, &pki.tsa.key, pki.now, &[3])
+    };
+    let stamped = stamp(&signature).unwrap();
+    let signed = SignedData::from_der(&stamped).unwrap();
+    let token = signed.time_stamp_token().unwrap().unwrap();
+    let hash = token.tst_info().imprint.algorithm;
+    let digest = hash.digest(signed.signature_value());
+    assert_eq!(token.verify(hash, &digest).unwrap(), pki.tsa.certificate);
+    assert!(matches!(stamp(&stamped), Err(Error::Unsupported { .. })));
+    assert!(matches!(
+        stamp(&signature[1..]),
+        Err(Error::Malformed { .. })
+    ));
 }
 
 #[test]

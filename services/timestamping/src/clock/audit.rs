@@ -7,12 +7,13 @@
 
 use probity_domain::Timestamp;
 use probity_pki::tsp::TimeStampToken;
+use probity_pki::x509::Certificate;
 use probity_platform::objects::Objects;
 use probity_platform::{Error, Result};
 use probity_proto::clock::{CLOCK_LOG_PREFIX, ClockRecordDocument, read_clock_record};
 use serde::Serialize;
 
-use super::log::{RECORD_BYTES_MAX, sha256};
+use super::log::{RECORD_BYTES_MAX, sha256, unit_name};
 
 /// Records of other runs that may stand between two of one.
 const PAGE: u16 = 200;
@@ -59,11 +60,15 @@ pub struct RecordAudit {
     pub doubts: Vec<String>,
 }
 
-/// Audits one token. Its signature is not verified here.
+/// Audits one token, whose signature is `unit`'s: the caller has verified it.
 ///
 /// # Errors
 /// The store's.
-pub async fn audit_token(truth: &dyn Objects, token: &TimeStampToken) -> Result<TokenAudit> {
+pub async fn audit_token(
+    truth: &dyn Objects,
+    token: &TimeStampToken,
+    unit: &Certificate,
+) -> Result<TokenAudit> {
     let info = token.tst_info();
     let mut audit = TokenAudit {
         standing: Standing::Unsupported,
@@ -82,6 +87,10 @@ pub async fn audit_token(truth: &dyn Objects, token: &TimeStampToken) -> Result<
     };
     if kept.digest != evidence.digest {
         "the clock record is not the one the token names".clone_into(&mut audit.reason);
+        return Ok(audit);
+    }
+    if kept.document.unit != unit_name(unit) {
+        "the clock record is another unit's".clone_into(&mut audit.reason);
         return Ok(audit);
     }
     (audit.standing, audit.reason) = judge(truth, kept, info.gen_time).await?;

@@ -21,6 +21,7 @@ use super::period::{Period, Place};
 pub(super) const RECORD_BYTES_MAX: u64 = 256 * 1024;
 const PAGE: u16 = 1_000;
 const HOUR_MS: i64 = 3_600_000;
+const AHEAD_MS: i64 = 24 * HOUR_MS;
 /// Where the newest record of earlier runs is looked for: first where it should be, then after a long stop.
 const LOOK_BACK_HOURS: [i64; 3] = [2, 48, 60 * 24];
 
@@ -32,6 +33,8 @@ pub struct ClockLog {
     run: String,
     seq: u64,
     previous: Option<[u8; 32]>,
+    /// Of the newest key: a clock that is turned back does not turn back the order of keys.
+    hour: String,
 }
 
 /// A record on its way to the store.
@@ -61,6 +64,7 @@ impl ClockLog {
             run: hex::encode(random.bytes::<4>()),
             seq: 0,
             previous: None,
+            hour: String::new(),
         }
     }
 
@@ -71,7 +75,7 @@ impl ClockLog {
     pub async fn continue_from_newest(&mut self, now: Timestamp) -> Result<()> {
         for hours in LOOK_BACK_HOURS {
             let since = now.plus_ms(-hours * HOUR_MS);
-            if let Some(key) = self.newest_key(since).await? {
+            if let Some(key) = self.newest_key(since, now.plus_ms(AHEAD_MS)).await? {
                 let object = self.truth.get(&key, RECORD_BYTES_MAX).await?;
                 let bytes = object
                     .ok_or_else(|| Error::unavailable(format!("{key} is gone")))?
@@ -85,16 +89,20 @@ impl ClockLog {
         Ok(())
     }
 
-    async fn newest_key(&self, since: Timestamp) -> Result<Option<String>> {
+    /// Records of a clock that once was days ahead are not the newest for that.
+    async fn newest_key(&self, since: Timestamp, until: Timestamp) -> Result<Option<String>> {
         let prefix = format!("{CLOCK_LOG_PREFIX}{}/", self.unit);
         let mut after = format!("{prefix}{}", since.hour_key());
+        let end = format!("{prefix}{}", until.hour_key());
         let mut newest = None;
         loop {
             let page = self.truth.list(&prefix, Some(&after), PAGE).await?;
             let is_last = page.len() < usize::from(PAGE);
-            if let Some(last) = page.into_iter().next_back() {
+            if let Some(last) = page.into_iter().rfind(|object| object.key < end) {
                 after.clone_from(&last.key);
                 newest = Some(last.key);
+            } else {
+                return Ok(newest);
             }
             if is_last {
                 return Ok(newest);
@@ -104,7 +112,7 @@ impl ClockLog {
 
     /// Gives a period its place. Nothing is written yet: [`ClockLog::store`] may be tried again.
     pub fn record(&mut self, period: Period) -> Written {
-        let hour = period.to.wall.hour_key();
+        let hour = period.to.wall.hour_key().max(self.hour.clone());
         let place = Place {
             unit: self.unit.clone(),
             run: self.run.clone(),
@@ -121,6 +129,7 @@ impl ClockLog {
         );
         self.seq += 1;
         self.previous = Some(digest);
+        self.hour = hour;
         Written {
             key,
             bytes: bytes.into(),

@@ -60,7 +60,7 @@ pub fn answer(
     received_us: i64,
 ) -> Result<Sample, NotATime> {
     let [first, stratum, _poll, precision] = *field::<4>(packet, 0)?;
-    let (leap, version, mode) = (first >> 6, first >> 3 & 7, first & 7);
+    let (leap, version, mode) = (first >> 6, (first >> 3) & 7, first & 7);
     let origin = u64::from_be_bytes(*field(packet, 24)?);
     let (receive, transmit) = (*field::<8>(packet, 32)?, *field::<8>(packet, 40)?);
     if version != VERSION || mode != MODE_SERVER || origin != nonce {
@@ -135,12 +135,12 @@ fn timestamp_us(bytes: [u8; 8]) -> i64 {
     } else {
         0
     };
-    (seconds + era - UNIX_EPOCH_S) * 1_000_000 + (fraction * 1_000_000 >> 32)
+    (seconds + era - UNIX_EPOCH_S) * 1_000_000 + ((fraction * 1_000_000) >> 32)
 }
 
 /// Short format: 16 bits of seconds, 16 of their fraction.
 fn short_us(bytes: &[u8; 4]) -> i64 {
-    i64::from(u32::from_be_bytes(*bytes)) * 1_000_000 >> 16
+    (i64::from(u32::from_be_bytes(*bytes)) * 1_000_000) >> 16
 }
 
 /// The exponent of two of a second; clocks worse than a second are left to their own dispersion.

@@ -81,7 +81,8 @@ impl Logged {
     }
 
     async fn audit(&self, token: &TimeStampToken) -> TokenAudit {
-        audit_token(&*self.unit.truth, token).await.unwrap()
+        let unit = &self.unit.certificate;
+        audit_token(&*self.unit.truth, token, unit).await.unwrap()
     }
 
     async fn records(&self) -> Vec<ClockRecordDocument> {
@@ -119,18 +120,25 @@ async fn a_token_in_good_times_is_sound_once_its_period_is_written() {
 
 #[tokio::test]
 async fn tokens_between_the_last_trust_and_the_stop_are_found() {
+    // Back over the hour as well.
+    for turned_us in [600_000_000, -600_000_000] {
+        turned(turned_us).await;
+    }
+}
+
+async fn turned(turned_us: i64) {
     let mut logged = Logged::start().await;
     let before = logged.token();
     logged.minute().await;
     let affected = logged.token();
     logged.unit.clocks.advance_ms(30_000);
-    logged.unit.clocks.turn_us(600_000_000);
+    logged.unit.clocks.turn_us(turned_us);
     assert!(logged.lease().now().is_err());
     logged.unit.clocks.advance_ms(1_000);
     logged.write().await;
     assert!(logged.lease().now().is_err());
     // Put right, and trusted again after a minute.
-    logged.unit.clocks.turn_us(-600_000_000);
+    logged.unit.clocks.turn_us(-turned_us);
     logged.minute().await;
     assert!(logged.lease().now().is_err());
     logged.minute().await;
@@ -185,11 +193,15 @@ async fn a_changed_record_supports_nothing() {
             }
             changed.put(&object.key, text.into()).await.unwrap();
         }
-        let audit = audit_token(&*changed, &token).await.unwrap();
+        let audit = audit_token(&*changed, &token, &logged.unit.certificate)
+            .await
+            .unwrap();
         assert_eq!(audit.standing, expected, "{place}");
     }
     changed.remove(&listed[1].key).await.unwrap();
-    let audit = audit_token(&*changed, &token).await.unwrap();
+    let audit = audit_token(&*changed, &token, &logged.unit.certificate)
+        .await
+        .unwrap();
     assert_eq!(audit.standing, Standing::Unsupported);
 }
 
@@ -282,6 +294,20 @@ async fn a_token_of_others_is_supported_by_nothing() {
         .audit(&TimeStampToken::from_der(&token).unwrap())
         .await;
     assert_eq!(audit.standing, Standing::Unsupported);
+    // One that names a record of another unit, rightly.
+    let record = logged.token().tst_info().clock_evidence.clone();
+    let gen_time = GenTime {
+        at: NOON,
+        accuracy_ms: None,
+        evidence: record,
+    };
+    let token = authority.token(&request, &key, gen_time, &[1]).unwrap();
+    let token = TimeStampToken::from_der(&token).unwrap();
+    let theirs = &authority.certificate;
+    let audit = audit_token(&*logged.unit.truth, &token, theirs).await;
+    let audit = audit.unwrap();
+    assert_eq!(audit.standing, Standing::Unsupported);
+    assert!(audit.reason.contains("another unit"), "{audit:?}");
     // A name that leads out of the clock log is not followed.
     logged
         .unit

@@ -166,7 +166,9 @@ async fn answers_batches_each_request_for_itself() {
     // The last record covers the last tokens.
     let listed = truth.list("clock/", None, 100).await.unwrap();
     assert!(listed.len() >= 2, "{listed:?}");
-    let audited = probity_timestamping::clock::audit::audit_token(&*truth, token).await;
+    let audited =
+        probity_timestamping::clock::audit::audit_token(&*truth, token, &token.certificates()[0])
+            .await;
     let standing = audited.unwrap().standing;
     assert_eq!(
         standing,
