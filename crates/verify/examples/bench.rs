@@ -57,6 +57,9 @@ fn main() {
     bench.compare(&format!("one of {large_mib} MiB"), &[large]);
 }
 
+/// What is measured: a name, and how it verifies one package.
+type Way<'w> = (&'static str, &'w dyn Fn(&Path));
+
 struct Bench {
     dir: PathBuf,
     probity: PathBuf,
@@ -118,7 +121,7 @@ impl Bench {
 
     /// Every way in turn, several rounds; the median round of each counts.
     fn compare(&self, what: &str, packages: &[PathBuf]) {
-        let ways: [(&str, &dyn Fn(&Path)); 3] = [
+        let ways: [Way<'_>; 3] = [
             ("unzip, OpenSSL and a script", &|package| {
                 self.by_script(package)
             }),

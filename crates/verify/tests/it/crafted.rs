@@ -290,11 +290,13 @@ fn altered(world: &World, alter: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Verdict {
     })
 }
 
+type Alter<'a> = &'a dyn Fn(Vec<u8>) -> Vec<u8>;
+
 #[test]
 fn one_signature_has_one_encoding() {
     let world = World::new();
     let unreadable = [CheckName::Signature, CheckName::Statement];
-    let rows: [(&str, &dyn Fn(Vec<u8>) -> Vec<u8>); 6] = [
+    let rows: [(&str, Alter<'_>); 6] = [
         ("malformed", &|der| [der.clone(), der].concat()),
         ("malformed", &|der| [der, vec![0]].concat()),
         ("malformed", &|der| {
