@@ -74,6 +74,7 @@ impl Pki {
         let root_crl = build_crl(&root.certificate, &root.key, 1, this, next, &[]).unwrap();
         let settings = Settings {
             crl_url: "http://crl.example/issuing.crl".to_owned(),
+            ocsp_url: None,
             cps_url: None,
             reliance_limit: None,
             event_validity_ms: DAY_MS,
