@@ -178,12 +178,6 @@ fn openssl_reads_and_verifies_it() {
         "root.pem",
         pki.root.certificate.to_pem().unwrap().as_bytes(),
     );
-    // TEMP-DSS
-    let out = std::path::Path::new("/tmp/f-lt");
-    std::fs::create_dir_all(out).unwrap();
-    for name in ["s.p7s", "m.xml", "root.pem"] {
-        std::fs::copy(dir.path().join(name), out.join(name)).unwrap();
-    }
     let openssl = |line: &str| {
         let output = Command::new("openssl")
             .args(line.split_whitespace())
