@@ -208,7 +208,11 @@ async fn a_verified_party_gets_a_certificate_for_its_instruction() {
         let status = response.verify(&issuing, certificate.serial(), None, NOW);
         assert_eq!(status.unwrap(), CertStatus::Good);
         assert!(response.produced_at() >= certificate.not_before());
-        assert!(response.verify(&root, certificate.serial(), None, NOW).is_err());
+        assert!(
+            response
+                .verify(&root, certificate.serial(), None, NOW)
+                .is_err()
+        );
         // On record before and after, under the serial.
         let history = world
             .ledger
