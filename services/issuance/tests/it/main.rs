@@ -15,6 +15,7 @@ use probity_domain::{
 use probity_issuance::{Authority, CertificateState, CrlPublisher, Issuer, Settings, revoke};
 use probity_pki::crl::{Crl, RevocationReason, build_crl};
 use probity_pki::keys::{MemoryKey, Signer as _};
+use probity_pki::ocsp::{CertStatus, OcspResponse};
 use probity_pki::x509::{
     Certificate, CertificateTemplate, Profile, Subject, make_csr, sign_certificate,
 };
@@ -221,7 +222,21 @@ async fn a_verified_party_gets_a_certificate_for_its_instruction() {
             .windows(18)
             .any(|bytes| bytes == b"91110000600037341L");
         assert_eq!(named, party == "org");
-        assert_eq!((issued.chain.len(), issued.crls.len()), (1, 2));
+        // Up to the root, and with a status that is younger than the certificate.
+        assert_eq!((issued.chain.len(), issued.crls.len()), (2, 2));
+        let issuing = Certificate::from_der(&issued.chain[0]).unwrap();
+        let root = Certificate::from_der(&issued.chain[1]).unwrap();
+        certificate.verify_issued_by(&issuing).unwrap();
+        issuing.verify_issued_by(&root).unwrap();
+        let response = OcspResponse::from_der(&issued.ocsp_response).unwrap();
+        let status = response.verify(&issuing, certificate.serial(), None, NOW);
+        assert_eq!(status.unwrap(), CertStatus::Good);
+        assert!(response.produced_at() >= certificate.not_before());
+        assert!(
+            response
+                .verify(&root, certificate.serial(), None, NOW)
+                .is_err()
+        );
         // On record before and after, under the serial.
         let history = world
             .ledger

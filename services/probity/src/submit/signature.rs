@@ -57,7 +57,12 @@ impl SignArgs {
                 let passphrase = passphrase.trim_end_matches(['\r', '\n']);
                 MemoryKey::from_encrypted_pem(&pem, passphrase.as_bytes())
             }
-            None => MemoryKey::from_pkcs8_der(&Zeroizing::new(from_pem("PRIVATE KEY", &pem)?)),
+            None => {
+                // `openssl ecparam -genkey` writes another form: `openssl pkcs8 -topk8 -nocrypt` makes it this one.
+                let der = from_pem("PRIVATE KEY", &pem)
+                    .map_err(|e| Failure::usage(format!("{}: {e} (PKCS#8)", key.display())))?;
+                MemoryKey::from_pkcs8_der(&Zeroizing::new(der))
+            }
         };
         let chain = match &self.chain {
             Some(file) => {
@@ -97,5 +102,92 @@ impl Signatory {
             instruction_digest: None,
         };
         sign_detached(&request, &self.key).map_err(Failure::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use probity_domain::Timestamp;
+    use probity_pki::cms::{SignedData, verify_detached_content};
+    use probity_pki::keys::Signer as _;
+    use probity_pki::x509::{CertificateTemplate, Profile, Subject, sign_certificate};
+
+    use super::*;
+
+    fn certified(key: &MemoryKey) -> Certificate {
+        let template = CertificateTemplate {
+            profile: Profile::RootCa,
+            serial: &[0x31; 16],
+            subject: Subject::new("Acme"),
+            spki_der: key.public_key_der(),
+            not_before: Timestamp::from_unix_ms(1_795_000_000_000),
+            not_after: Timestamp::from_unix_ms(1_895_000_000_000),
+            issuer: None,
+            crl_url: None,
+            ocsp_url: None,
+            cps_url: None,
+            reliance_limit: None,
+            instruction: None,
+        };
+        sign_certificate(&template.to_be_signed().unwrap(), key).unwrap()
+    }
+
+    #[test]
+    fn signs_what_the_platform_checks_and_names_what_does_not_fit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+        let (key, other) = (
+            MemoryKey::generate().unwrap(),
+            MemoryKey::generate().unwrap(),
+        );
+        let certificate = certified(&key);
+        write(
+            "key",
+            &crate::files::to_pem("PRIVATE KEY", &key.to_pkcs8_der().unwrap()),
+        );
+        write("sealed", &key.to_encrypted_pem(b"right").unwrap());
+        write("right", "right\n");
+        write("wrong", "wrong\n");
+        write("certificate", &certificate.to_pem().unwrap());
+        write("other", &certified(&other).to_pem().unwrap());
+        let args = |key: &str, passphrase: Option<&str>, certificate: &str| SignArgs {
+            sign: true,
+            key: Some(path(key)),
+            key_passphrase_file: passphrase.map(path),
+            certificate: Some(path(certificate)),
+            chain: None,
+        };
+        for (key, passphrase) in [("key", None), ("sealed", Some("right"))] {
+            let signatory = args(key, passphrase, "certificate").signatory().unwrap();
+            let cms = signatory.unwrap().sign(b"{}").unwrap();
+            let signed = SignedData::from_der(&cms).unwrap();
+            let digest = Sha3_256(sha3::Sha3_256::digest(b"{}").into());
+            let manifest = submitter_manifest(&digest).unwrap();
+            let signer = verify_detached_content(&signed, &manifest).unwrap();
+            assert_eq!(signer.certificate, certificate);
+            assert_eq!(signer.commitment, Some(CommitmentType::ProofOfApproval));
+        }
+        for (key, passphrase, certificate, named) in [
+            ("sealed", Some("wrong"), "certificate", "sealed"),
+            ("sealed", None, "certificate", "sealed"),
+            ("certificate", None, "certificate", "certificate"),
+            ("absent", None, "certificate", "absent"),
+            ("key", None, "key", "key"),
+        ] {
+            let refused = args(key, passphrase, certificate).signatory();
+            let said = refused.err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(said.contains(&format!("/{named}: ")), "{named}: {said}");
+        }
+        let of_other = args("key", None, "other").signatory().unwrap().unwrap();
+        assert!(
+            of_other.sign(b"{}").is_err(),
+            "the certificate is of another key"
+        );
+        let none = SignArgs {
+            sign: false,
+            ..args("key", None, "certificate")
+        };
+        assert!(none.signatory().unwrap().is_none());
     }
 }
