@@ -96,7 +96,7 @@ fn other_signature(value: &mut Element) {
 }
 
 /// A set in order again.
-fn sorted(set: &mut Vec<Element>) {
+fn sorted(set: &mut [Element]) {
     set.sort_by_key(Element::encode);
 }
 
