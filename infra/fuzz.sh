@@ -20,7 +20,7 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
     cargo install cargo-fuzz --version 0.13.2 --locked --quiet --root "$tools"
 fi
 # The product's own versions of everything; cargo adds the fuzzer's.
-[ -e fuzz/Cargo.lock ] || cp Cargo.lock fuzz/Cargo.lock
+[ fuzz/Cargo.lock -nt Cargo.lock ] || cp Cargo.lock fuzz/Cargo.lock
 cargo fuzz build --sanitizer none decoder
 decoder=fuzz/target/$(rustc -vV | sed -n 's/^host: //p')/release/decoder
 mkdir -p "$logs"
