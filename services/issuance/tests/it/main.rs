@@ -1,5 +1,5 @@
 //! Issuing and revoking against a store in memory.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod ocsp;
 
