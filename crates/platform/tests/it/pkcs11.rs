@@ -108,10 +108,8 @@ fn what_does_not_fit_is_named() {
 mod with_a_token {
     use super::*;
 
-    const WHY: &str = "needs SoftHSM's environment; the tests above run it";
-
     fn dir() -> PathBuf {
-        PathBuf::from(std::env::var_os(DIR).expect(WHY))
+        PathBuf::from(std::env::var_os(DIR).unwrap())
     }
 
     fn certificate() -> Certificate {
