@@ -71,11 +71,12 @@ async fn request(State(around): State<Around>, request: Request, next: Next) -> 
     let grpc = is_grpc(request.headers());
     let response = match around.permits.clone().try_acquire_owned() {
         Ok(permit) => {
+            let admitted = Admitted::new(permit, &around.metrics);
             let answered = answer(request, next, around.limits.answer_time_max)
                 .instrument(span.clone())
                 .await;
             let response = answered.unwrap_or_else(|e| refusal(e, grpc));
-            holding(response, Admitted::new(permit, &around.metrics))
+            holding(response, admitted)
         }
         Err(_) => {
             around.metrics.refused.inc();

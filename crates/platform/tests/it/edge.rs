@@ -196,10 +196,14 @@ async fn shutdown_lets_open_requests_end() {
     let ctx = context(world().await, "edge").await;
     let (base, served) = serve(&ctx, Limits::default()).await;
     let open = tokio::spawn(reqwest::get(format!("{base}/nap")));
-    wait_until("the request is let in", Duration::from_secs(30), async || {
-        let metrics = ctx.metrics.encode().unwrap();
-        metrics.contains("probity_http_in_flight 1\n")
-    })
+    wait_until(
+        "the request is let in",
+        Duration::from_secs(30),
+        async || {
+            let metrics = ctx.metrics.encode().unwrap();
+            metrics.contains("probity_http_in_flight 1\n")
+        },
+    )
     .await;
     ctx.shutdown.request();
     assert_eq!(open.await.unwrap().unwrap().text().await.unwrap(), "slept");
