@@ -14,6 +14,7 @@ use probity_pki::package::{
 };
 use probity_pki::statement::SubmitterSignature;
 use probity_platform::ErrorKind;
+use probity_platform::objects::{Buckets, MemoryObjects};
 use probity_proto::stored::blob_key;
 use probity_verify::{CheckName, CheckResult, Overall, Policy, verify_package};
 
@@ -163,7 +164,13 @@ async fn openssl_opens_it_and_verifies_the_seal() {
 /// What a vendor signed before it submitted is in the package, whole and under the seal, and OpenSSL takes it.
 #[tokio::test]
 async fn the_submitters_own_signature_travels_along() {
-    let platform = Platform::new().await;
+    let truth = Arc::new(MemoryObjects::new());
+    let buckets = Buckets {
+        truth: truth.clone(),
+        work: Arc::new(MemoryObjects::new()),
+    };
+    let artifacts = fixture::World::new().scenario().artifacts;
+    let platform = Platform::on(buckets, artifacts).await;
     let (vendor, instruction) = (court("vendor"), br#"{"format":"probity.instruction/1"}"#);
     let sha3 = |bytes: &[u8]| fixture::stated("x", bytes).sha3_256;
     let manifest = submitter_manifest(&sha3(instruction)).unwrap();
@@ -210,7 +217,7 @@ async fn the_submitters_own_signature_travels_along() {
     assert_eq!(signer.certificate, vendor.signing.1);
 
     // Without the instruction's own bytes nothing goes out.
-    platform.truth.forget(&key(instruction));
+    truth.forget(&key(instruction));
     let other = bytes::Bytes::from_static(b"{}");
     platform
         .truth
