@@ -346,7 +346,9 @@ mod tests {
                 let at = below(bytes.len());
                 match below(3) {
                     0 => bytes[at] ^= 1 << below(8),
-                    1 => drop(bytes.remove(at)),
+                    1 => {
+                        bytes.remove(at);
+                    }
                     _ => bytes.insert(at, good[below(good.len())]),
                 }
             }
