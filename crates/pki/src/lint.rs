@@ -5,7 +5,6 @@
 //! are signed. The rules are in [`rules`], each with the clause it comes from. They state what a profile
 //! demands a second time, apart from the code that builds, so that a slip in one is found by the other.
 
-mod asn1;
 mod attributes;
 mod certificate;
 mod crl;
@@ -32,7 +31,7 @@ pub use token::TokenContext;
 
 use crate::keys::Signer;
 use crate::x509::Certificate;
-use crate::{Error, Result};
+use crate::{Error, Result, canonical};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -234,7 +233,7 @@ impl Findings {
     where
         T: for<'a> der::Decode<'a, Error = der::Error> + der::Encode,
     {
-        if let Err(reason) = asn1::check(bytes) {
+        if let Err(reason) = canonical::check_own(bytes) {
             self.add(&rules::DER, reason);
             return None;
         }

@@ -10,9 +10,9 @@ use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{AccessDescription, AuthorityKeyIdentifier, BasicConstraints, KeyUsage};
 
 use super::profile::{Demands, criticality};
-use super::{CertificateContext, Findings, Rule, asn1, rules};
-use crate::oid;
+use super::{CertificateContext, Findings, Rule, rules};
 use crate::x509::Profile;
+use crate::{canonical, oid};
 
 pub(super) fn lint(list: &[Extension], context: &CertificateContext<'_>, findings: &mut Findings) {
     let profile = context.profile;
@@ -67,7 +67,7 @@ where
     let extension = list.iter().find(|extension| extension.extn_id == oid)?;
     let bytes = extension.extn_value.as_bytes();
     let decoded = T::from_der(bytes).ok().filter(|value| {
-        asn1::check(bytes).is_ok() && value.to_der().is_ok_and(|again| again == bytes)
+        canonical::check_own(bytes).is_ok() && value.to_der().is_ok_and(|again| again == bytes)
     });
     if decoded.is_none() {
         findings.add(rule, format!("{oid} is not DER of its type"));

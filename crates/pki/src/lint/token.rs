@@ -7,8 +7,9 @@ use probity_domain::Timestamp;
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::ext::Extension;
 
-use super::{Findings, asn1, certificate, rules};
+use super::{Findings, certificate, rules};
 use crate::asn1_time::PreciseTime;
+use crate::canonical;
 use crate::digest::HashAlgorithm;
 use crate::tsp::Imprint;
 use crate::x509::Certificate;
@@ -130,7 +131,7 @@ fn extensions(list: Option<&[Extension]>, findings: &mut Findings) {
             && before
                 .iter()
                 .all(|other| other.extn_id != extension.extn_id)
-            && asn1::check(extension.extn_value.as_bytes()).is_ok()
+            && canonical::check_own(extension.extn_value.as_bytes()).is_ok()
     });
     let empty = list.is_some_and(<[_]>::is_empty);
     let rule = &rules::TOKEN_EXTENSION;

@@ -181,7 +181,10 @@ mod tests {
     #[test]
     fn lists_are_the_table_and_no_more() {
         let timestamping = Permissions::of("timestamping");
-        assert_eq!(timestamping.subscribe, ["_INBOX_timestamping.>"]);
+        assert_eq!(
+            timestamping.subscribe,
+            ["_INBOX_timestamping.>", "timestamping.stamp"]
+        );
         assert_eq!(
             timestamping.publish,
             [
@@ -194,6 +197,7 @@ mod tests {
                 "$JS.API.STREAM.CREATE.EVIDENCE_SIGNED",
                 "$JS.API.STREAM.CREATE.EVIDENCE_STAMPED",
                 "$JS.API.STREAM.UPDATE.EVIDENCE_SIGNED",
+                "_INBOX_delivery.>",
                 "evidence.stamped",
             ]
         );

@@ -206,7 +206,7 @@ fn a_cycle_of_certificates_ends() {
         )
     };
     let a = named("A", 0x61, &other.root);
-    let b = named("B", 0x62, &a);
+    let b = named("B", 0x62, &other.root);
     let by = |subject: &Holder, issuer: &Holder| {
         let name = Node::parse(issuer.certificate.der()).at(&[0, 5]).clone();
         let authority = issuer.certificate.subject_key_id().unwrap().to_vec();
@@ -518,7 +518,7 @@ fn a_revoked_time_stamping_unit_does_not_count() {
         at: NOW.plus_ms(-60_000),
         reason: RevocationReason::KeyCompromise,
     };
-    let (this, next) = (NOW.plus_ms(-HOUR_MS), NOW.plus_ms(HOUR_MS));
+    let (this, next) = (NOW.plus_ms(-30_000), NOW.plus_ms(HOUR_MS));
     let root = &world.root;
     let list = build_crl(&root.certificate, &root.key, 4, this, next, &[entry]).unwrap();
     let verdict = with_token(&world, |token| {

@@ -8,7 +8,9 @@ use probity_delivery::seal::Seal;
 use probity_domain::Timestamp;
 use probity_pki::cms::SignedData;
 use probity_pki::keys::MemoryKey;
+
 use probity_pki::oid;
+use probity_pki::package::{STATEMENT, SealedMember, seal_manifest};
 use probity_pki::tsp::{PkiFailureInfo, TimeStampAuthority, TimeStampReq, refusal};
 use probity_platform::objects::MemoryObjects;
 use probity_platform::{ErrorKind, Result};
@@ -70,19 +72,21 @@ async fn is_stamped_or_not_made() {
     let seal = Seal::new(Box::new(key), certificate, chain, vec![], truth).stamped_by(unit.clone());
     let at = NOW.plus_ms(600_000);
 
-    let signed = SignedData::from_der(&seal.sign(b"manifest", at).await.unwrap()).unwrap();
+    let members = [SealedMember::of(STATEMENT, "application/json", b"{}")];
+    let manifest = seal_manifest(&members).unwrap();
+    let signed = SignedData::from_der(&seal.sign(&manifest, at).await.unwrap()).unwrap();
     let token = signed.time_stamp_token().unwrap().unwrap();
     assert_eq!(token.tst_info().gen_time, GEN_TIME);
 
     let answer = unit.last.lock().unwrap().clone();
 
     *unit.answers.lock().unwrap() = Answers::No;
-    let refused = seal.sign(b"manifest", at).await.unwrap_err();
+    let refused = seal.sign(&manifest, at).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Unavailable);
     assert!(refused.detail.contains("no lease"));
 
     // The same seal signed again is another signature.
     *unit.answers.lock().unwrap() = Answers::With(answer);
-    let wrong = seal.sign(b"manifest", at).await.unwrap_err();
+    let wrong = seal.sign(&manifest, at).await.unwrap_err();
     assert_eq!(wrong.kind, ErrorKind::Internal);
 }

@@ -115,21 +115,26 @@ mod tests {
     use super::*;
 
     fn certified(key: &MemoryKey) -> Certificate {
-        let template = CertificateTemplate {
-            profile: Profile::RootCa,
-            serial: &[0x31; 16],
-            subject: Subject::new("Acme"),
-            spki_der: key.public_key_der(),
-            not_before: Timestamp::from_unix_ms(1_795_000_000_000),
-            not_after: Timestamp::from_unix_ms(1_895_000_000_000),
-            issuer: None,
-            crl_url: None,
-            ocsp_url: None,
-            cps_url: None,
-            reliance_limit: None,
-            instruction: None,
+        let ca_key = MemoryKey::generate().unwrap();
+        let issue = |profile, key: &MemoryKey, issuer: Option<&Certificate>| {
+            let template = CertificateTemplate {
+                profile,
+                serial: &[0x31; 16],
+                subject: Subject::new("Acme"),
+                spki_der: key.public_key_der(),
+                not_before: Timestamp::from_unix_ms(1_795_000_000_000),
+                not_after: Timestamp::from_unix_ms(1_895_000_000_000),
+                issuer,
+                crl_url: None,
+                ocsp_url: None,
+                cps_url: None,
+                reliance_limit: None,
+                instruction: None,
+            };
+            sign_certificate(&template.to_be_signed().unwrap(), &ca_key).unwrap()
         };
-        sign_certificate(&template.to_be_signed().unwrap(), key).unwrap()
+        let ca = issue(Profile::RootCa, &ca_key, None);
+        issue(Profile::CourtSigning, key, Some(&ca))
     }
 
     #[test]
