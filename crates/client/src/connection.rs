@@ -14,6 +14,8 @@ use crate::{Error, Problem, Result};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence while an answer is awaited or read.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
+/// An upload slower than this on the whole is given up.
+const UPLOAD_BYTES_PER_S_MIN: u64 = 64 * 1024;
 /// Documents; files are streamed instead.
 const DOCUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
@@ -49,6 +51,8 @@ pub struct Endpoints {
 #[derive(Debug, Clone)]
 pub struct Connection {
     http: Client,
+    /// For bodies that take their time: the limit on silence would begin with the request, not with its last byte.
+    uploads: Client,
     base: Url,
     credential: Option<Secret>,
 }
@@ -67,18 +71,27 @@ impl Connection {
         if !base_url.path().ends_with('/') {
             base_url.set_path(&format!("{}/", base_url.path()));
         }
-        let mut builder = Client::builder()
-            .user_agent(concat!("probity/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none());
-        if let Some(pem) = tls_ca_pem {
-            let roots = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|e| malformed(&e))?;
-            builder = builder.tls_certs_only(roots);
-        }
-        let http = builder.build().map_err(|e| malformed(&e))?;
+        let roots = match tls_ca_pem {
+            Some(pem) => {
+                Some(Certificate::from_pem_bundle(pem.as_bytes()).map_err(|e| malformed(&e))?)
+            }
+            None => None,
+        };
+        let client = || {
+            let builder = Client::builder()
+                .user_agent(concat!("probity/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(reqwest::redirect::Policy::none());
+            match roots.clone() {
+                Some(roots) => builder.tls_certs_only(roots),
+                None => builder,
+            }
+        };
+        let http = client().read_timeout(READ_TIMEOUT).build();
+        let uploads = client().build();
         Ok(Self {
-            http,
+            http: http.map_err(|e| malformed(&e))?,
+            uploads: uploads.map_err(|e| malformed(&e))?,
             base: base_url,
             credential,
         })
@@ -107,6 +120,12 @@ impl Connection {
 
     pub(crate) fn put(&self, segments: &[&str]) -> RequestBuilder {
         self.http.put(self.url(segments))
+    }
+
+    /// As [`Self::put`], for a body of this length.
+    pub(crate) fn upload(&self, segments: &[&str], size_bytes: u64) -> RequestBuilder {
+        let time_max = upload_time_max(size_bytes);
+        self.uploads.put(self.url(segments)).timeout(time_max)
     }
 
     /// Sends what `build` makes, again where that can help, and answers a response with a status of success.
@@ -170,6 +189,10 @@ impl Connection {
     }
 }
 
+fn upload_time_max(size_bytes: u64) -> Duration {
+    READ_TIMEOUT + Duration::from_secs(size_bytes / UPLOAD_BYTES_PER_S_MIN)
+}
+
 /// The error with its causes: the outermost alone rarely says what happened.
 pub(crate) fn transport(error: &reqwest::Error) -> Error {
     let mut text = error.to_string();
@@ -195,6 +218,12 @@ async fn read_bounded(mut response: Response, bytes_max: usize) -> Result<Bytes>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_uploads_are_given_hours_and_empty_ones_what_an_answer_takes() {
+        assert_eq!(upload_time_max(0), READ_TIMEOUT);
+        assert!(upload_time_max(5 << 30) > Duration::from_secs(20 * 3_600));
+    }
 
     #[test]
     fn segments_are_encoded_and_bases_kept() {

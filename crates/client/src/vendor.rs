@@ -93,7 +93,7 @@ impl Vendor {
                 let body = body_of(&file.path, sent.clone()).await?;
                 Ok(self
                     .intake
-                    .put(&["v1", "blobs", &hex])
+                    .upload(&["v1", "blobs", &hex], file.size_bytes)
                     .header("content-type", "application/octet-stream")
                     .header("content-length", file.size_bytes)
                     .header("probity-sha256", file.digests.sha256.to_hex())
