@@ -33,7 +33,8 @@ take() {
     local to=fuzz/seeds/$1 file
     shift
     for file in "$@"; do
-        [ -f "$file" ] && [ "$(stat -c %s "$file")" -le $vector_bytes_max ] || continue
+        [ -f "$file" ] || continue
+        [ "$(stat -c %s "$file")" -le $vector_bytes_max ] || continue
         cp "$file" "$to/$(cksum <"$file" | tr ' ' -)"
     done
 }

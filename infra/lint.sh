@@ -16,7 +16,7 @@ for script in infra/*.sh judges/*.sh .ci/run; do
     check "$script parses" bash -n "$script"
 done
 if command -v shellcheck >/dev/null; then
-    check 'shell scripts' shellcheck --external-sources infra/*.sh .ci/run
+    check 'shell scripts' shellcheck --external-sources infra/*.sh judges/*.sh judges/*/*.sh .ci/run
 else
     echo 'lint: shellcheck is not installed (make tools brings it): skipped'
 fi

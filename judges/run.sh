@@ -29,7 +29,9 @@ make_artifacts() {
 }
 
 build_jvm() {
-    changed "$work/jvm.stamp" judges/jvm/pom.xml $(find judges/jvm/src -name '*.java' | sort) || return 0
+    local sources
+    mapfile -t sources < <(find judges/jvm/src -name '*.java' | sort)
+    changed "$work/jvm.stamp" judges/jvm/pom.xml "${sources[@]}" || return 0
     say 'building the JVM judges (EU DSS, Bouncy Castle)'
     mvn --quiet --batch-mode --file judges/jvm/pom.xml "-Djudges.target=$work/jvm" package </dev/null
     echo "$now" >"$work/jvm.stamp"

@@ -186,5 +186,9 @@ async fn a_pull_reads_its_delivery_once_for_each_call() {
         .unwrap();
     assert!(done.state.is_terminal());
     let reads = reads.lock().unwrap();
-    assert_eq!(reads.values().copied().collect::<Vec<_>>(), [2], "{reads:?}");
+    assert_eq!(
+        reads.values().copied().collect::<Vec<_>>(),
+        [2],
+        "{reads:?}"
+    );
 }
