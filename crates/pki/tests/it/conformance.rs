@@ -1,6 +1,9 @@
 //! What every [`Signer`] must do, whatever holds its key. Included by other crates' tests too, for their own signers.
 
-#![expect(clippy::disallowed_methods, reason = "signers themselves are under test")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "signers themselves are under test"
+)]
 
 use std::path::Path;
 use std::process::Command;

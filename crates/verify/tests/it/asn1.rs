@@ -102,6 +102,7 @@ pub fn signed(
     algorithm: &Node,
     key: &dyn probity_pki::keys::Signer,
 ) -> Vec<u8> {
+    #[expect(clippy::disallowed_methods, reason = "forgers do not lint")]
     let signature = key.sign(&to_be_signed.der()).unwrap();
     let bits = [vec![0], signature].concat();
     let parts = vec![
