@@ -305,6 +305,36 @@ fn no_module_is_a_drawer() {
     none(&broken, "a module is named after what it holds");
 }
 
+/// Such a file compiles in nobody's build, so nothing else notices it.
+#[test]
+fn every_file_is_somebodys_module() {
+    let sources = files(".rs");
+    let mut broken = Vec::new();
+    for (name, path) in &sources {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let folder = path.parent().unwrap();
+        let is_root = ["lib", "main", "mod", "build"].contains(&stem);
+        let by_itself = ["benches", "examples", "fuzz"].map(|kind| folder.ends_with(kind));
+        if is_root || by_itself.contains(&true) {
+            continue;
+        }
+        let declares = |other: &Path| {
+            let beside = other.parent() == Some(folder) || other == folder.with_extension("rs");
+            beside
+                && fs::read_to_string(other)
+                    .unwrap()
+                    .contains(&format!("mod {stem};"))
+        };
+        if !sources.iter().any(|(_, other)| declares(other)) {
+            broken.push(name.clone());
+        }
+    }
+    none(
+        &broken,
+        "no module declares these files: they are not compiled",
+    );
+}
+
 #[test]
 fn files_stay_readable() {
     let reasons: BTreeMap<&str, &str> = LONG_FILES.into_iter().collect();
