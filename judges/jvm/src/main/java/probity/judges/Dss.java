@@ -6,6 +6,7 @@ import eu.europa.esig.dss.model.DSSDocument;
 import eu.europa.esig.dss.model.FileDocument;
 import eu.europa.esig.dss.model.x509.CertificateToken;
 import eu.europa.esig.dss.simplereport.SimpleReport;
+import eu.europa.esig.dss.simplereport.jaxb.XmlTimestamp;
 import eu.europa.esig.dss.spi.validation.CommonCertificateVerifier;
 import eu.europa.esig.dss.spi.x509.CommonTrustedCertificateSource;
 import eu.europa.esig.dss.validation.SignedDocumentValidator;
@@ -81,6 +82,12 @@ final class Dss {
         if (indication != Indication.TOTAL_PASSED) {
             throw new Refused(said + " " + report.getSubIndication(id) + " "
                     + report.getAdESValidationErrors(id).stream().map(m -> m.getValue()).toList());
+        }
+        // While the signer's certificate is valid a signature passes whatever becomes of its time-stamps.
+        for (XmlTimestamp stamp : report.getSignatureTimestamps(id)) {
+            if (stamp.getIndication() != Indication.PASSED) {
+                throw new Refused(said + ", its time-stamp " + stamp.getIndication());
+            }
         }
         return said;
     }
