@@ -108,7 +108,9 @@ impl DeliveryState {
                 attempts: 1,
                 next_at: *next_at,
             },
-            (Self::Unknown, DeliveryFact::Requested { .. }) => Self::Requested,
+            (Self::Unknown | Self::Suspended { .. }, DeliveryFact::Requested { .. }) => {
+                Self::Requested
+            }
             (
                 Self::Unknown | Self::Requested | Self::Suspended { .. },
                 DeliveryFact::Prepared { .. },
@@ -190,6 +192,18 @@ mod tests {
                 scope: ReceiptScope::ContentDigestConfirmed
             }
         );
+    }
+
+    #[test]
+    fn a_suspended_one_starts_over_when_it_is_asked_for_again() {
+        let suspended = DeliveryFact::Suspended {
+            at: T,
+            reason: "the profile has expired".into(),
+        };
+        let mut facts = vec![DeliveryFact::Requested { at: T }, suspended];
+        assert!(fold(&facts).is_terminal());
+        facts.push(DeliveryFact::Requested { at: T });
+        assert_eq!(fold(&facts), DeliveryState::Requested);
     }
 
     #[test]

@@ -112,6 +112,7 @@ pub fn validate_path(
         .into());
     }
     let path = webpki::build(leaf, intermediates, roots, at, purpose)?;
+    check_authorities(&path)?;
     let (crls, ocsp, tolerance_ms) = match revocation {
         Revocation::Crls { crls, tolerance_ms } => (crls, &[][..], tolerance_ms),
         Revocation::Kept {
@@ -125,8 +126,9 @@ pub fn validate_path(
     let tolerance_ms = i64::try_from(tolerance_ms).unwrap_or(i64::MAX);
     let issuers = path.certificates.iter().skip(1);
     for (certificate, issuer) in path.certificates.iter().zip(issuers).skip(skip) {
-        let listed = check_lists(certificate, issuer, crls, at, tolerance_ms)?;
-        let answered = check_responses(certificate, issuer, ocsp, at)?;
+        let counts = |since: Timestamp, reason| since <= at || undoes_tokens(purpose, reason);
+        let listed = check_lists(certificate, issuer, crls, at, tolerance_ms, &counts)?;
+        let answered = check_responses(certificate, issuer, ocsp, at, &counts)?;
         if !listed && !answered {
             let subject = certificate.subject();
             return Err(PathError::RevocationUnknown { subject }.into());
@@ -201,6 +203,40 @@ fn check_usage(leaf: &Certificate, purpose: Purpose) -> Result<(), &'static str>
     }
 }
 
+/// RFC 5280 6.1.4 n, which rustls-webpki leaves out: who issued below the root may sign certificates.
+fn check_authorities(path: &Path) -> Result<(), PathError> {
+    let below_root = path.certificates.len().saturating_sub(1);
+    let issuers = path.certificates.iter().take(below_root).skip(1);
+    for issuer in issuers {
+        if issuer
+            .key_usage()
+            .is_some_and(|usage| !usage.key_cert_sign())
+        {
+            return Err(PathError::Invalid {
+                subject: issuer.subject(),
+                reason: "keyUsage does not allow certificates to be signed".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// RFC 3161 4: what a time-stamping unit's key says of the past is worth nothing once the key may be another's,
+/// for a thief writes any time. Only three reasons leave older tokens valid; no reason at all, which reads as
+/// unspecified, does not.
+fn undoes_tokens(purpose: Purpose, reason: RevocationReason) -> bool {
+    let harmless = matches!(
+        reason,
+        RevocationReason::AffiliationChanged
+            | RevocationReason::Superseded
+            | RevocationReason::CessationOfOperation
+    );
+    purpose == Purpose::TimeStamping && !harmless
+}
+
+/// Whether a revocation since a time and for a reason counts at the instant asked.
+type Counts<'a> = &'a dyn Fn(Timestamp, RevocationReason) -> bool;
+
 /// Whether a list tells.
 fn check_lists(
     certificate: &Certificate,
@@ -208,6 +244,7 @@ fn check_lists(
     crls: &[Crl],
     at: Timestamp,
     tolerance_ms: i64,
+    counts: Counts<'_>,
 ) -> Result<bool, PathError> {
     let mut is_known = false;
     for crl in crls {
@@ -219,7 +256,7 @@ fn check_lists(
         }
         is_known = true;
         match crl.find(certificate.serial()) {
-            Some(entry) if entry.at <= at => {
+            Some(entry) if counts(entry.at, entry.reason) => {
                 let subject = certificate.subject();
                 return Err(PathError::Revoked {
                     subject,
@@ -239,11 +276,12 @@ fn check_responses(
     issuer: &Certificate,
     ocsp: &[OcspResponse],
     at: Timestamp,
+    counts: Counts<'_>,
 ) -> Result<bool, PathError> {
     let mut is_known = false;
     for response in ocsp {
         match response.verify(issuer, certificate.serial(), None, at) {
-            Ok(CertStatus::Revoked { at: since, reason }) if since <= at => {
+            Ok(CertStatus::Revoked { at: since, reason }) if counts(since, reason) => {
                 return Err(PathError::Revoked {
                     subject: certificate.subject(),
                     at: since,

@@ -163,19 +163,28 @@ impl Courier {
         Ok((id, history))
     }
 
-    /// A suspended delivery whose package exists starts over with it.
+    /// A suspended delivery starts over, with its package where there is one.
     async fn resume(&self, delivery: Delivery, actor: &str) -> Result<Delivery> {
         if !matches!(delivery.state, DeliveryState::Suspended { .. }) {
             return Ok(delivery);
         }
         let decide = |now: &Delivery| {
-            let suspended = matches!(now.state, DeliveryState::Suspended { .. });
-            let package = now.package().filter(|_| suspended);
-            Ok(package.map(|package| DeliveryEvent::Prepared {
-                object: package.object.clone(),
-                size_bytes: package.size_bytes,
-                package_sha256: package.sha256.to_hex(),
-                content_sha3_256: package.content_sha3_256.to_hex(),
+            if !matches!(now.state, DeliveryState::Suspended { .. }) {
+                return Ok(None);
+            }
+            Ok(Some(match now.package() {
+                Some(package) => DeliveryEvent::Prepared {
+                    object: package.object.clone(),
+                    size_bytes: package.size_bytes,
+                    package_sha256: package.sha256.to_hex(),
+                    content_sha3_256: package.content_sha3_256.to_hex(),
+                },
+                None => DeliveryEvent::Requested {
+                    evidence: now.evidence.to_string(),
+                    recipient: now.recipient.to_string(),
+                    tenant: now.tenant.to_string(),
+                    case: now.case.to_string(),
+                },
             }))
         };
         self.record(&delivery, actor, "resumed", decide).await

@@ -130,11 +130,13 @@ impl Stand {
         let limits = limits(&self.config);
         let stage = {
             let (ctx, staged, deposit) = (ctx.clone(), staged.clone(), self.deposit.clone());
-            let concurrency = self.config.concurrency;
+            let (concurrency, over) = (self.config.concurrency, over.clone());
             tokio::spawn(async move {
                 let result = run_stage(ctx, concurrency, deposit).await;
                 // Only when nothing is under way any more does the appender stop.
                 staged.request();
+                // A stage that ends by itself ends the term: nobody keeps the lease and deposits nothing.
+                over.request();
                 result
             })
         };
@@ -153,10 +155,13 @@ impl Stand {
     }
 }
 
-/// Renews the lease until it is lost or shutdown; then the term is over.
+/// Renews the lease until it is lost, the term has ended otherwise, or shutdown; then the term is over.
 async fn renew(lease: &mut Lease, shutdown: &Shutdown, over: &Shutdown) {
-    while !shutdown.is_requested() {
-        pause(shutdown, lease.pause()).await;
+    while !shutdown.is_requested() && !over.is_requested() {
+        tokio::select! {
+            () = pause(shutdown, lease.pause()) => {}
+            () = over.requested() => break,
+        }
         if !acquired(lease).await {
             break;
         }

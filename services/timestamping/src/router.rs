@@ -23,6 +23,8 @@ const QUERY_BYTES_MAX: usize = 4 * 1024;
 const TOKEN_BYTES_MAX: usize = 64 * 1024;
 const QUERY: &str = "application/timestamp-query";
 const REPLY: &str = "application/timestamp-reply";
+/// Requests of anybody that are worked on at a time, for each core: the pipeline's own must find room beside them.
+const STAMPS_PER_CORE: usize = 4;
 /// Audits read the store and are for anybody: this many at a time.
 const AUDITS_MAX: usize = 2;
 
@@ -30,14 +32,17 @@ const AUDITS_MAX: usize = 2;
 struct Edge {
     stamper: Arc<TimeStamper>,
     truth: Arc<dyn Objects>,
+    stamps: Arc<Semaphore>,
     audits: Arc<Semaphore>,
 }
 
 /// The routes; `truth` is where the clock log is.
 pub fn router(stamper: Arc<TimeStamper>, truth: Arc<dyn Objects>) -> Router {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let edge = Edge {
         stamper,
         truth,
+        stamps: Arc::new(Semaphore::new(STAMPS_PER_CORE * cores)),
         audits: Arc::new(Semaphore::new(AUDITS_MAX)),
     };
     let limit = DefaultBodyLimit::max;
@@ -57,7 +62,14 @@ async fn tsa(
         let said = format!("send {QUERY}\n");
         return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, said).into_response());
     }
-    let reply = tokio::task::spawn_blocking(move || edge.stamper.respond(&query)).await;
+    let permit = edge.stamps.clone().acquire_owned().await;
+    let permit = permit.map_err(Error::internal)?;
+    let work = tokio::task::spawn_blocking(move || {
+        // Held until the work ends, whether or not anybody still waits for it.
+        let _permit = permit;
+        edge.stamper.respond(&query)
+    });
+    let reply = work.await;
     let reply = reply.map_err(Error::internal)??;
     Ok(([(CONTENT_TYPE, REPLY)], reply).into_response())
 }

@@ -166,6 +166,42 @@ fn revocation_counts_from_its_date() {
     assert_eq!(at(revoked_at.plus_ms(-2_000)), Ok(3));
 }
 
+/// RFC 3161 4: whoever has a unit's key writes any time with it.
+#[test]
+fn a_stolen_unit_key_undoes_its_tokens_of_before() {
+    let pki = Pki::new();
+    let revoked_at = pki.now.plus_ms(-HOUR_MS / 2);
+    let before = revoked_at.plus_ms(-2_000);
+    for (reason, undone) in [
+        (RevocationReason::KeyCompromise, true),
+        (RevocationReason::CaCompromise, true),
+        // As written: no reason at all.
+        (RevocationReason::Unspecified, true),
+        (RevocationReason::Superseded, false),
+        (RevocationReason::CessationOfOperation, false),
+        (RevocationReason::AffiliationChanged, false),
+    ] {
+        let entry = RevokedEntry {
+            serial: pki.tsa.certificate.serial().to_vec(),
+            at: revoked_at,
+            reason,
+        };
+        let lists = [crl(pki.now, &pki.root, &[entry])];
+        let at = |at| {
+            check(
+                &pki,
+                &pki.tsa.certificate,
+                &lists,
+                at,
+                Purpose::TimeStamping,
+            )
+        };
+        let after = at(pki.now);
+        assert!(matches!(after, Err(PathError::Revoked { .. })), "{after:?}");
+        assert_eq!(at(before).is_err(), undone, "{reason:?}");
+    }
+}
+
 #[test]
 fn without_a_current_list_nothing_is_known() {
     let pki = Pki::new();

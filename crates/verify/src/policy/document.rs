@@ -183,6 +183,10 @@ fn accepted(documents: Vec<AcceptedDocument>) -> Result<Vec<Accepted>> {
 
 fn required(documents: &BTreeMap<String, Vec<String>>) -> Result<Required> {
     let mut required = Required::default();
+    // Left out, it would waive status, log and seal without a word; an empty list says so.
+    if !documents.contains_key(ALWAYS) {
+        return Err(bad(format!("required says nothing of {ALWAYS:?}")));
+    }
     for (purpose, names) in documents {
         let mut checks = BTreeSet::new();
         for name in names {

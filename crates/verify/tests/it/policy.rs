@@ -43,6 +43,7 @@ fn what_a_policy_does_not_know_is_refused_by_name() {
             "invalid value",
         ),
         ("\"ratio_max\"", "\"ratio_mx\"", "ratio_mx"),
+        ("\"always\"", "\"neutral\"", "always"),
         ("60000", "-1", "clock_tolerance_ms"),
         ("BEGIN CERTIFICATE", "BEGIN NONSENSE", "malformed"),
         ("\"P-256\"", "\"P-384\"", "twice"),

@@ -354,4 +354,7 @@ async fn an_expired_seal_seals_nothing() {
     let delivery = platform.courier.delivery(id).await.unwrap();
     assert_eq!(delivery.state.as_str(), "suspended");
     assert!(delivery.packages.is_empty());
+    // Asked for again it starts over, though there is no package to start over with.
+    let again = platform.request(&platform.hangzhou).await;
+    assert_eq!((again.id, again.state.as_str()), (id, "requested"));
 }

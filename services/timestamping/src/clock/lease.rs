@@ -23,7 +23,7 @@ const LEASE_US: i64 = 900_000;
 const HOLD_US: i64 = 60_000_000;
 /// Jumps are measured from a point at most this old.
 const ANCHOR_US: i64 = 60_000_000;
-/// Adjusting the rate of a clock moves it by at most 500 parts per million.
+/// Adjusting the rate of a clock moves it by at most 500 parts per million (adjtimex).
 const SLEW_PPM: i64 = 500;
 
 /// By what the clock is judged.

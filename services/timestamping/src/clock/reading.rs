@@ -1,10 +1,10 @@
 //! Wall and monotonic clock, read together.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use probity_domain::Timestamp;
 use probity_platform::Clock;
+use rustix::time::{ClockId, clock_gettime};
 
 /// One look at both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,32 +38,30 @@ impl<R: ClockReader> ClockReader for Arc<R> {
 const GAP_US_MAX: i64 = 500;
 const TRIES: usize = 4;
 
-/// The machine's two clocks.
+/// The machine's two clocks. The monotonic one is the oscillator as it is: what disciplines the wall clock slews
+/// `CLOCK_MONOTONIC` along with it, so by that one a slewed clock would never be noticed.
 pub struct SystemReader {
     wall: Arc<dyn Clock>,
-    started: Instant,
 }
 
 impl SystemReader {
     #[must_use]
     pub fn new(wall: Arc<dyn Clock>) -> Self {
-        Self {
-            wall,
-            started: Instant::now(),
-        }
+        Self { wall }
     }
 
-    fn monotonic_us(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
+    fn monotonic_us() -> i64 {
+        let raw = clock_gettime(ClockId::MonotonicRaw);
+        raw.tv_sec.saturating_mul(1_000_000) + raw.tv_nsec / 1_000
     }
 
     fn once(&self) -> Reading {
-        let monotonic_us = self.monotonic_us();
+        let monotonic_us = Self::monotonic_us();
         let wall = self.wall.now();
         Reading {
             wall,
             monotonic_us,
-            gap_us: self.monotonic_us() - monotonic_us,
+            gap_us: Self::monotonic_us() - monotonic_us,
         }
     }
 }

@@ -40,8 +40,17 @@ pub async fn watch(
         .into_iter()
         .enumerate()
         .map(|(place, source)| ask(ctx, lease, place, source));
-    let (_, (), logged) = tokio::join!(join_all(asked), renew(ctx, lease), keep(ctx, lease, log));
-    logged
+    let asked = async {
+        join_all(asked).await;
+        Ok(())
+    };
+    let renewed = async {
+        renew(ctx, lease).await;
+        Ok(())
+    };
+    // A log that cannot go on brings the role down: what supervises the process starts it again.
+    tokio::try_join!(asked, renewed, keep(ctx, lease, log))?;
+    Ok(())
 }
 
 async fn ask(ctx: &Context, lease: &ClockLease, place: usize, mut source: Source) {
