@@ -134,7 +134,7 @@ impl TryFrom<ArtifactDocument> for domain::Artifact {
 pub struct BlobStoredDocument {
     pub sha3_256: String,
     pub size_bytes: u64,
-    /// The bytes were there already.
+    /// The bytes were known to be there already.
     pub existed: bool,
 }
 

@@ -38,7 +38,7 @@ pub use reconcile::{Reconciler, Redrive};
 pub use router::router;
 pub use serve::serve;
 pub use submissions::Submissions;
-pub use verify::verify;
+pub use verify::{verify, verify_all};
 
 /// `[storage]`.
 #[derive(Debug, Clone, Deserialize)]

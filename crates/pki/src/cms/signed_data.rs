@@ -6,7 +6,7 @@ use probity_domain::Timestamp;
 use x509_cert::attr::Attribute;
 
 use super::build::{Parts, attribute, build, encode_content_info};
-use super::parsed::{Encoding, Parsed};
+use super::parsed::{Encoding, Outline, Parsed};
 use super::structures::CommitmentTypeIndication;
 use super::{CommitmentType, SignRequest, VerifiedSigner};
 use crate::asn1_time::{from_time, to_time};
@@ -242,41 +242,63 @@ pub fn verify_detached_content(signed: &SignedData, content: &[u8]) -> Result<Ve
 /// [`Error::NotVerified`] if the token does not cover this signature, [`Error::Unsupported`] if there is
 /// one already.
 pub fn add_signature_time_stamp(cms_der: &[u8], token_der: &[u8]) -> Result<Vec<u8>> {
-    let signed = SignedData::from_der(cms_der)?;
+    let signature = Unstamped::from_der(cms_der)?;
     let token = TimeStampToken::from_der(token_der)?;
     let hash = token.tst_info().imprint.algorithm;
-    token.verify(hash, &hash.digest(signed.signature_value()))?;
-    attach_time_stamp(signed, token_der)
+    token.verify(hash, &hash.digest(signature.value()))?;
+    signature.attach(token_der)
 }
 
-/// [`add_signature_time_stamp`] for a token that is known to cover this signature.
-pub(crate) fn attach_time_stamp(signed: SignedData, token_der: &[u8]) -> Result<Vec<u8>> {
-    if signed
-        .parsed
-        .unsigned_attribute(oid::AA_TIME_STAMP_TOKEN)?
-        .is_some()
-    {
-        return Err(Error::unsupported(WHAT, "a second signature time-stamp"));
-    }
-    let mut value = signed.parsed.value;
-    let mut signer = signed.parsed.signer;
-    let mut encode = || {
-        let token = Any::from_der(token_der)?;
-        let values = SetOfVec::try_from(vec![token])?;
-        let mut attributes = signer
+/// A detached signature as time-stamping sees it: only its value matters, so that certificates and status inside are
+/// not decoded.
+pub(crate) struct Unstamped(Outline);
+
+impl Unstamped {
+    /// # Errors
+    /// As [`SignedData::from_der`]; [`Error::Unsupported`] if there is a signature time-stamp already.
+    pub(crate) fn from_der(der: &[u8]) -> Result<Self> {
+        let outline = Outline::from_der(WHAT, der, BYTES_MAX, Encoding::Strict)?;
+        if outline.content_type() != oid::DATA || outline.value.encapsulated.content.is_some() {
+            return Err(Error::unsupported(WHAT, "other than detached data"));
+        }
+        let mut unsigned = outline
+            .signer
             .unsigned_attributes
-            .take()
-            .map(SetOfVec::into_vec)
-            .unwrap_or_default();
-        attributes.push(Attribute {
-            oid: oid::AA_TIME_STAMP_TOKEN,
-            values,
-        });
-        signer.unsigned_attributes = Some(SetOfVec::try_from(attributes)?);
-        value.signer_infos = SetOfVec::try_from(vec![signer.clone()])?;
-        encode_content_info(&value)
-    };
-    let der = encode().map_err(|e: der::Error| Error::malformed(WHAT, e))?;
-    SignedData::from_der(&der)?;
-    Ok(der)
+            .iter()
+            .flat_map(SetOfVec::iter);
+        if unsigned.any(|attribute| attribute.oid == oid::AA_TIME_STAMP_TOKEN) {
+            return Err(Error::unsupported(WHAT, "a second signature time-stamp"));
+        }
+        Ok(Self(outline))
+    }
+
+    /// SignerInfo.signature.
+    pub(crate) fn value(&self) -> &[u8] {
+        self.0.signer.signature.as_bytes()
+    }
+
+    /// The signature with a token that is known to cover it; ContentInfo DER.
+    pub(crate) fn attach(self, token_der: &[u8]) -> Result<Vec<u8>> {
+        let Outline {
+            mut value,
+            mut signer,
+            ..
+        } = self.0;
+        let mut encode = || {
+            let token = Any::from_der(token_der)?;
+            let values = SetOfVec::try_from(vec![token])?;
+            let unsigned = signer.unsigned_attributes.take();
+            let mut attributes = unsigned.map(SetOfVec::into_vec).unwrap_or_default();
+            attributes.push(Attribute {
+                oid: oid::AA_TIME_STAMP_TOKEN,
+                values,
+            });
+            signer.unsigned_attributes = Some(SetOfVec::try_from(attributes)?);
+            value.signer_infos = SetOfVec::try_from(vec![signer.clone()])?;
+            encode_content_info(&value)
+        };
+        let der = encode().map_err(|e: der::Error| Error::malformed(WHAT, e))?;
+        Outline::from_der(WHAT, &der, BYTES_MAX, Encoding::Strict)?;
+        Ok(der)
+    }
 }

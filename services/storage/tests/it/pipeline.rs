@@ -223,6 +223,25 @@ async fn another_root_another_submission_or_a_later_clock_is_refused() {
     assert_eq!(leaves(&p.deposit(stamped).await), [0]);
 }
 
+/// Paths that are alike are validated together; a record stamped when its path no longer held falls alone.
+#[tokio::test]
+async fn a_path_that_ended_meanwhile_fails_its_own_record_only() {
+    let p = Pipeline::new().await;
+    let signed = p.sign(&p.world.submit(9, 6).await).await;
+    let (late, timely) = signed.split_last().unwrap();
+    let mut records = p.stamp(timely);
+    assert!(records.len() > 3, "{}", records.len());
+    p.world.clock.advance_ms(25 * 3_600_000);
+    p.pki.lease.renew();
+    records.insert(1, p.stamp(std::slice::from_ref(late)).remove(0));
+    let deposited = p.deposit(records).await;
+    let refused = deposited[1].leaf.as_ref().unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Malformed);
+    assert!(refused.detail.contains("has expired"), "{refused}");
+    let others = deposited.iter().filter(|d| d.leaf.is_ok()).count();
+    assert_eq!(others, deposited.len() - 1);
+}
+
 #[tokio::test]
 async fn nothing_is_stamped_when_the_clock_has_jumped() {
     let p = Pipeline::new().await;
