@@ -517,7 +517,8 @@ fn a_revoked_time_stamping_unit_does_not_count() {
     let entry = RevokedEntry {
         serial: world.tsa.certificate.serial().to_vec(),
         at: NOW.plus_ms(-60_000),
-        reason: RevocationReason::KeyCompromise,
+        reason: Some(RevocationReason::KeyCompromise),
+        invalid_since: None,
     };
     let (this, next) = (NOW.plus_ms(-30_000), NOW.plus_ms(HOUR_MS));
     let root = &world.root;

@@ -134,7 +134,8 @@ fn a_certificate_revoked_before_does_not_count() {
         vec![RevokedEntry {
             serial,
             at,
-            reason: RevocationReason::KeyCompromise,
+            reason: Some(RevocationReason::KeyCompromise),
+            invalid_since: None,
         }]
     };
     let event = altered(&world, |s| s.revoked = revoke(&EVENT_SERIAL));

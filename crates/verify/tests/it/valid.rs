@@ -50,7 +50,8 @@ fn revocation_after_the_time_stamp_changes_nothing() {
     scenario.revoked = vec![RevokedEntry {
         serial: EVENT_SERIAL.to_vec(),
         at: NOW.plus_ms(600_000),
-        reason: RevocationReason::KeyCompromise,
+        reason: Some(RevocationReason::KeyCompromise),
+        invalid_since: None,
     }];
     assert_eq!(world.verify_scenario(&scenario).overall, Overall::Valid);
 }

@@ -78,7 +78,8 @@ fn a_revocation_of_that_time_still_counts() {
     scenario.revoked = vec![RevokedEntry {
         serial: EVENT_SERIAL.to_vec(),
         at: NOW.plus_ms(-60_000),
-        reason: RevocationReason::KeyCompromise,
+        reason: Some(RevocationReason::KeyCompromise),
+        invalid_since: None,
     }];
     let verdict = verified_later(&world, &scenario);
     assert_eq!(failed(&verdict), [CheckName::CertificateStatus]);
