@@ -136,6 +136,7 @@ fn what_is_missing_is_undecided_and_not_valid() {
         assert_eq!(failed(&verdict), []);
     };
     missing(&|s| s.sealed = false, CheckName::DeliverySeal);
+    missing(&|s| s.seal_stamped = false, CheckName::SealTimeStamp);
     missing(&|s| s.logged = false, CheckName::LogInclusion);
     missing(&|s| s.gen_time = None, CheckName::TimeStamp);
     missing(
