@@ -116,7 +116,8 @@ impl CrlPublisher {
             serial: r.serial_bytes(),
             // Decided by another process, whose clock may be ahead: no list knows what comes after it.
             at: r.revoked_at.min(now),
-            reason: r.reason,
+            reason: Some(r.reason),
+            invalid_since: None,
         };
         let entries: Vec<_> = revoked.values().map(entry).collect();
         let next = now.plus_ms(self.authority.settings.crl_validity_ms);

@@ -7,10 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use probity_domain::{PartyId, Submission, SubmissionId, TenantId, Timestamp};
 use probity_pki::crl::Crl;
 use probity_pki::lint::ToBeSigned;
-use probity_pki::ocsp::{CertStatus, OcspRequest, Responder, ResponseTimes, make_request};
+use probity_pki::ocsp::{
+    CertStatus, OcspRequest, OcspResponse, Responder, ResponseTimes, make_request,
+};
 use probity_pki::path::{Purpose, Revocation, validate_path};
 use probity_pki::x509::{
-    Certificate, CertificateTemplate, Csr, Profile, Subject, sign_certificate,
+    Certificate, CertificateTemplate, Csr, Profile, Subject, certified_name, sign_certificate,
 };
 use probity_platform::ledger::{Appended, History, Ledger};
 use probity_platform::objects::Objects;
@@ -28,8 +30,6 @@ pub(crate) const ACTOR: &str = "role:issuance";
 const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Signer and time-stamping unit read different clocks.
 const BACKDATED_MS: i64 = 60_000;
-/// Upper bound of a common name (RFC 5280 appendix A.1).
-const NAME_CHARS_MAX: usize = 64;
 /// SubjectPublicKeyInfo of an uncompressed point on secp384r1 (RFC 5480 2): fixed header, 0x04, two coordinates.
 const P384_SPKI_BYTES: usize = 120;
 const P384_SPKI_HEADER: [u8; 24] = [
@@ -82,8 +82,8 @@ impl Issuer {
         // 6. Signed, and judged as a stranger would before anybody sees it.
         let certificate =
             sign_certificate(&to_be_signed, &*self.authority.key).map_err(Error::internal)?;
-        self.check_issued(&certificate, &crl, now)?;
         let status = self.good(&certificate, now).map_err(Error::internal)?;
+        self.check_issued(&certificate, &crl, &status, now)?;
         // 7. On record as issued.
         let issued = CertificateEvent::Issued {
             certificate: STANDARD.encode(certificate.der()),
@@ -226,10 +226,18 @@ impl Issuer {
         }
     }
 
-    fn check_issued(&self, certificate: &Certificate, crl: &Crl, now: Timestamp) -> Result<()> {
+    fn check_issued(
+        &self,
+        certificate: &Certificate,
+        crl: &Crl,
+        status: &[u8],
+        now: Timestamp,
+    ) -> Result<()> {
         let crls = [crl.clone(), self.authority.root_crl.clone()];
-        let revocation = Revocation::Crls {
+        let status = OcspResponse::from_der(status).map_err(Error::internal)?;
+        let revocation = Revocation::Kept {
             crls: &crls,
+            ocsp: &[status],
             tolerance_ms: 0,
         };
         let roots = std::slice::from_ref(&self.authority.root);
@@ -273,7 +281,7 @@ impl Wanted {
 /// party id.
 fn subject(applicant: &PartyApplicationDocument, party: &PartyId) -> Subject {
     // The whole name stands in the statement.
-    let name: String = applicant.name.chars().take(NAME_CHARS_MAX).collect();
+    let name = certified_name(&applicant.name);
     let organization = applicant.kind == "organization";
     Subject {
         common_name: name.clone(),

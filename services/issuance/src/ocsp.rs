@@ -219,7 +219,7 @@ impl OcspResponder {
             return Ok(CertStatus::Revoked {
                 // Decided by another process, whose clock may be ahead.
                 at: revocation.revoked_at.min(now),
-                reason: revocation.reason,
+                reason: Some(revocation.reason),
             });
         }
         if self.issuer.authority.made_in_ceremony(&serial) {

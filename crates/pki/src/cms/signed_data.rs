@@ -40,6 +40,15 @@ pub fn sign_detached_with_status(
     ocsp: &[OcspResponse],
     key: &dyn Signer,
 ) -> Result<Vec<u8>> {
+    sign(request, ocsp, false, key)
+}
+
+fn sign(
+    request: &SignRequest<'_>,
+    ocsp: &[OcspResponse],
+    binds_status: bool,
+    key: &dyn Signer,
+) -> Result<Vec<u8>> {
     let mut certificates = vec![request.signer];
     certificates.extend(request.extra_certificates);
     let parts = Parts {
@@ -50,6 +59,7 @@ pub fn sign_detached_with_status(
         certificates,
         crls: request.crls,
         ocsp,
+        binds_status,
         attributes: cades_attributes(request)?,
     };
     let der = build(parts, key)?;
@@ -58,7 +68,8 @@ pub fn sign_detached_with_status(
     Ok(der)
 }
 
-/// [`sign_detached_with_status`] for an `ASiCManifest`, which is linted first.
+/// [`sign_detached_with_status`] for an `ASiCManifest`, which is linted first. The signature binds the lists and
+/// responses kept with it ([`SignedData::binds_status`]), so that nobody can put earlier ones in their place.
 ///
 /// # Errors
 /// [`Error::Lint`] naming the rules, else as [`sign_detached`].
@@ -68,7 +79,7 @@ pub fn sign_manifest(
     key: &dyn Signer,
 ) -> Result<Vec<u8>> {
     crate::lint::require(request.content, &crate::lint::Artifact::Manifest)?;
-    sign_detached_with_status(request, ocsp, key)
+    sign(request, ocsp, true, key)
 }
 
 fn cades_attributes(request: &SignRequest<'_>) -> Result<Vec<Attribute>> {
@@ -105,6 +116,7 @@ pub struct SignedData {
     signing_time: Option<Timestamp>,
     commitment: Option<CommitmentType>,
     instruction_digest: Option<[u8; 32]>,
+    status_digests: Option<Vec<Vec<u8>>>,
 }
 
 impl SignedData {
@@ -126,6 +138,9 @@ impl SignedData {
             .map(|digest| <[u8; 32]>::try_from(digest.as_bytes()))
             .transpose()
             .map_err(|_| Error::malformed(WHAT, "instruction digest is not 32 bytes"))?;
+        let status_digests = parsed
+            .decoded_attribute::<Vec<OctetString>>(oid::STATUS_DIGESTS)?
+            .map(|all| all.iter().map(|one| one.as_bytes().to_vec()).collect());
         let signing_time = parsed.signing_time()?.map(from_time);
         let der = der.to_vec();
         Ok(Self {
@@ -134,6 +149,7 @@ impl SignedData {
             signing_time,
             commitment,
             instruction_digest,
+            status_digests,
         })
     }
 
@@ -199,6 +215,50 @@ impl SignedData {
         self.instruction_digest
     }
 
+    /// Whether the signer said by a signed attribute which revocation data it kept, were it none. What was added
+    /// later is not among them; that none was taken away is part of verifying.
+    #[must_use]
+    pub fn binds_status(&self) -> bool {
+        self.status_digests.is_some()
+    }
+
+    /// The revocation lists that the signer bound.
+    #[must_use]
+    pub fn bound_crls(&self) -> Vec<&Crl> {
+        let crls = self.crls().iter();
+        crls.filter(|crl| self.is_bound(crl.der())).collect()
+    }
+
+    /// The OCSP responses that the signer bound.
+    #[must_use]
+    pub fn bound_ocsp_responses(&self) -> Vec<&OcspResponse> {
+        let responses = self.ocsp_responses().iter();
+        responses.filter(|r| self.is_bound(r.der())).collect()
+    }
+
+    fn is_bound(&self, der: &[u8]) -> bool {
+        let digest = self.digest_algorithm().digest(der);
+        let mut bound = self.status_digests.iter().flatten();
+        bound.any(|known| *known == digest)
+    }
+
+    /// Nothing is missing that the signer bound.
+    fn check_status(&self) -> Result<()> {
+        let Some(bound) = &self.status_digests else {
+            return Ok(());
+        };
+        let crls = self.crls().iter().map(Crl::der);
+        let there = crls.chain(self.ocsp_responses().iter().map(OcspResponse::der));
+        let there: Vec<_> = there
+            .map(|der| self.digest_algorithm().digest(der))
+            .collect();
+        if bound.iter().all(|digest| there.contains(digest)) {
+            return Ok(());
+        }
+        let reason = "a revocation list or OCSP response that it binds is missing";
+        Err(Error::not_verified(WHAT, reason))
+    }
+
     /// The signature time-stamp, if any (CAdES-T); not verified.
     ///
     /// # Errors
@@ -213,12 +273,13 @@ impl SignedData {
 }
 
 /// Verifies signature, message digest and ESS binding against the digest of the detached content, made
-/// with [`SignedData::digest_algorithm`]. The certificate's path is not validated.
+/// with [`SignedData::digest_algorithm`], and that the revocation data which the signer bound are there. The certificate's path is not validated.
 ///
 /// # Errors
 /// [`Error::NotVerified`].
 pub fn verify_detached(signed: &SignedData, content_digest: &[u8]) -> Result<VerifiedSigner> {
     let certificate = signed.parsed.verify(content_digest, &[])?.clone();
+    signed.check_status()?;
     Ok(VerifiedSigner {
         certificate,
         signing_time: signed.signing_time,

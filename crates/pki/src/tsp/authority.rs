@@ -101,6 +101,7 @@ impl TimeStampAuthority {
             certificates,
             crls: &[],
             ocsp: &[],
+            binds_status: false,
             attributes: vec![],
         };
         let der = build(parts, key)?;

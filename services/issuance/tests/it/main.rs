@@ -361,7 +361,10 @@ async fn revocation_is_decided_once_and_published() {
         .unwrap();
     assert_eq!(again, first, "the first decision stays");
     let crl = world.issuer.crls.current(NOW).unwrap();
-    assert_eq!(crl.find(certificate.serial()).unwrap().reason, compromise);
+    assert_eq!(
+        crl.find(certificate.serial()).unwrap().reason,
+        Some(compromise)
+    );
     assert_eq!(
         crl.number(),
         Some(2),

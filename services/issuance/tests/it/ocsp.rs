@@ -244,7 +244,7 @@ async fn get_is_for_caches() {
         .unwrap();
     let revoked = OcspResponse::from_der(&get(plain, true).await.1).unwrap();
     let at = NOW.plus_ms(60_000);
-    let reason = superseded;
+    let reason = Some(superseded);
     assert_eq!(status(&revoked, at), CertStatus::Revoked { at, reason });
     // With a nonce it is nobody else's.
     let nonce = [7; 32];
