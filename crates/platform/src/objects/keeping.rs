@@ -96,7 +96,7 @@ impl LockConfig {
 }
 
 /// How a bucket keeps what is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keeping {
     /// Overwriting and removing leave the earlier version where it is.
     pub versions: bool,

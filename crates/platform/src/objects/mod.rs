@@ -21,7 +21,7 @@ pub use keeping::{Keeping, KeyVersion, LockConfig, LockMode, VersionMark, Versio
 pub use memory::{Fault, MemoryObjects, Verb};
 pub use probe::{ProbeReport, ProbeSize, probe, proved};
 pub use report::{StoreReport, Verdict, examine_store};
-pub use s3::{S3Config, S3Objects};
+pub use s3::{ReplicaConfig, S3Config, S3Objects};
 
 use crate::{Error, Result};
 

@@ -23,7 +23,7 @@ use aws_sdk_s3::error::SdkError;
 use bytes::{Bytes, BytesMut};
 use futures::stream;
 
-pub use config::S3Config;
+pub use config::{ReplicaConfig, S3Config};
 
 use super::{
     ByteStream, Created, Keeping, Listed, LockConfig, Object, Objects, Swapped, Version,

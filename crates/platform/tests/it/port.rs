@@ -197,6 +197,10 @@ async fn removes(store: &Store) {
     store.remove("r/1").await.unwrap();
     store.remove("r/1").await.unwrap();
     assert!(read(store, "r/1").await.is_none());
+    if store.keeping().await.unwrap().versions {
+        // Nothing is removed there but by its keeper; stores differ in whether a removed name is free again.
+        return;
+    }
     assert_eq!(
         store.create("r/1", Bytes::from_static(b"2")).await.unwrap(),
         Created::Created

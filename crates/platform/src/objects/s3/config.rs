@@ -18,7 +18,7 @@ use super::outcome::Failure;
 use super::retry::RetryBudget;
 use super::{Doors, S3Objects};
 use crate::config::SecretFile;
-use crate::objects::{Buckets, LockConfig, LockMode};
+use crate::objects::{Buckets, LockConfig, LockMode, Objects};
 use crate::{Error, Random, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -58,6 +58,48 @@ pub struct S3Config {
     /// What is set on each object in `truth` when it is written.
     #[serde(default)]
     pub lock: LockConfig,
+}
+
+/// A bucket with the same keys as `truth`, kept by another store's own replication: it is only read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaConfig {
+    /// `https://host:port`.
+    pub endpoint: String,
+    #[serde(default = "default_region")]
+    pub region: String,
+    pub bucket: String,
+    /// Bucket in the path, not in the host name.
+    #[serde(default = "default_true")]
+    pub path_style: bool,
+    /// Path, or `env:NAME`.
+    pub access_key_file: SecretFile,
+    /// Path, or `env:NAME`.
+    pub secret_key_file: SecretFile,
+}
+
+impl ReplicaConfig {
+    /// The bucket. Does not talk to the store yet.
+    ///
+    /// # Errors
+    /// `Malformed` when a key file does not read.
+    pub fn open(&self, random: Arc<dyn Random>) -> Result<Arc<dyn Objects>> {
+        let config = S3Config {
+            endpoint: self.endpoint.clone(),
+            endpoints: Vec::new(),
+            region: self.region.clone(),
+            truth_bucket: self.bucket.clone(),
+            work_bucket: self.bucket.clone(),
+            path_style: self.path_style,
+            access_key_file: self.access_key_file.clone(),
+            secret_key_file: self.secret_key_file.clone(),
+            send_checksums: true,
+            attempt_timeout_ms: default_attempt_timeout_ms(),
+            versions_demanded: false,
+            lock: LockConfig::default(),
+        };
+        Ok(config.open(random)?.truth)
+    }
 }
 
 fn default_region() -> String {
