@@ -1,6 +1,6 @@
 //! probityd: every role of the platform in one executable, any of them in one process.
 //!
-//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `bootstrap-officer` ·
+//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `probe-store` · `scrub` · `bootstrap-officer` ·
 //! `nats-permissions` · `roles`, and the commands that roles offer ([`roles`]).
 
 mod commands;
@@ -39,6 +39,30 @@ enum Command {
     PrepareStore {
         #[command(flatten)]
         file: ConfigFile,
+    },
+    /// Races writers through every endpoint of the store, asks how `truth` keeps, and prints a verdict to be filed.
+    /// Ends with 0 for a fit store, 1 for an unfit one, 3 for one that did not answer.
+    ProbeStore {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Writes the report as JSON as well.
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+        /// Races as every start does, not the large number.
+        #[arg(long)]
+        small: bool,
+    },
+    /// Reads everything in `truth` again and says what is not as it was written; one lap, now, beside running
+    /// processes. Ends with 0 when all is well, 1 with findings, 3 when the store could not be read.
+    Scrub {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// One lap and no more: the only way there is.
+        #[arg(long)]
+        once: bool,
+        /// Writes the report as JSON as well.
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
     },
     /// Writes a credential to the ledger and prints its secret, once: the first officer cannot be let in by another.
     BootstrapOfficer {
@@ -98,7 +122,8 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("probityd: {e}");
-            ExitCode::FAILURE
+            // 1: an answer that is bad news; 3: no answer.
+            ExitCode::from(if e.kind.is_transient() { 3 } else { 1 })
         }
     }
 }
@@ -108,6 +133,12 @@ async fn run(command: Command) -> probity_platform::Result<()> {
         Command::Run { roles, file } => run::run(&file.path, &roles).await,
         Command::CheckConfig { file } => commands::check_config(&file.path),
         Command::PrepareStore { file } => commands::prepare_store(&file.path).await,
+        Command::ProbeStore {
+            file,
+            report,
+            small,
+        } => commands::probe_store(&file.path, report.as_deref(), small).await,
+        Command::Scrub { file, report, .. } => commands::scrub(&file.path, report.as_deref()).await,
         Command::BootstrapOfficer { file, role } => {
             commands::bootstrap_officer(&file.path, &role).await
         }

@@ -2,15 +2,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | does | verifies each record as a stranger would, appends it to the log, indexes it; proves and locates; re-drives what got lost |
+//! | does | verifies each record as a stranger would, appends it to the log, indexes it; proves and locates; re-drives what got lost; reads everything again and says what changed ([`scrub`]) |
 //! | wakes on | `evidence.stamped`; questions `storage.prove`, `storage.locate`; HTTP requests; the reconciler's period |
 //! | needs | submissions in `truth`, the pinned roots |
-//! | makes | `log/…` in `truth` (C2SP tlog-tiles), `log/head`, `log/lease`, `log/staged/…`, `log/low-water` in `work`; `evidence.deposited`; the Redis index |
+//! | makes | `log/…` in `truth` (C2SP tlog-tiles), `log/head`, `log/lease`, `log/staged/…`, `log/low-water`, `scrub/position` in `work`; `scrub/…` and ledger events of the kind `finding` in `truth`; `evidence.deposited`; the Redis index |
 //! | asks | nobody |
 //! | holds | the log's key |
 //! | refuses when | signature, chain, time-stamp or statement do not hold or are not the submission's; the number is in the log already (it stays where it is); the head was swapped by another writer (read again) |
 //!
-//! One process holds the lease: it takes the hints, appends and reconciles. The others prove, locate, serve the tiles,
+//! One process holds the lease: it takes the hints, appends, reconciles and scrubs. The others prove, locate, serve the tiles,
 //! and stand by. The lease is for efficiency; what keeps the log one log is the swap of its head ([`log`]).
 
 mod command;
@@ -20,6 +20,7 @@ mod prove;
 mod rebuild;
 mod reconcile;
 mod router;
+mod scrub;
 mod serve;
 mod submissions;
 mod verify;
@@ -36,6 +37,7 @@ pub use prove::{locate, prove};
 pub use rebuild::{Rebuilt, catch_up, rebuild_index};
 pub use reconcile::{Reconciler, Redrive};
 pub use router::router;
+pub use scrub::{AreaCount, Finding, LapReport, ScrubConfig, Scrubber, What, scrub_once};
 pub use serve::serve;
 pub use submissions::Submissions;
 pub use verify::{verify, verify_all};
@@ -67,6 +69,8 @@ pub struct Config {
     pub reconcile_period_s: u32,
     #[serde(default = "concurrency")]
     pub concurrency: usize,
+    #[serde(default)]
+    pub scrub: ScrubConfig,
 }
 
 const fn append_max() -> usize {

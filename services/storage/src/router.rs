@@ -12,7 +12,8 @@ use probity_platform::Error;
 use probity_platform::access::{Access, Authenticated, CallerRole};
 use probity_platform::edge::Problem;
 
-use crate::log::{Log, read_bundle};
+use crate::log::Log;
+use crate::prove::read_proved;
 
 const TILE_BYTES_MAX: u64 = 256 * 32;
 const FOREVER: &str = "public, max-age=31536000, immutable";
@@ -87,7 +88,8 @@ async fn entries(
     let size = bundle
         .saturating_mul(u64::from(TILE_WIDTH))
         .saturating_add(width.into());
-    if size > edge.log.latest().map_err(Problem)?.size {
+    let published = edge.log.latest().map_err(Problem)?;
+    if size > published.size {
         return Err(nothing());
     }
     tracing::info!(
@@ -96,9 +98,10 @@ async fn entries(
         width,
         "log entries were read"
     );
-    let entries = read_bundle(&*edge.log.truth, bundle, size)
+    let mut entries = read_proved(&*edge.log.truth, bundle, &published)
         .await
         .map_err(Problem)?;
+    entries.truncate(width.into());
     let bytes = encode_bundle(&entries).map_err(|e| Problem(Error::internal(e)))?;
     Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }

@@ -20,7 +20,9 @@ use probity_proto::v1::{
 use tracing::Instrument as _;
 
 use crate::log::{AppendLimits, Appends, Lease, Log, Writer, appender};
-use crate::{Config, Deposit, Deposited, Reconciler, Submissions, locate, prove, rebuild, router};
+use crate::{
+    Config, Deposit, Deposited, Reconciler, Submissions, locate, prove, rebuild, router, scrub,
+};
 
 /// How often processes that do not write look for a newer checkpoint.
 const LOOK: Duration = Duration::from_secs(1);
@@ -140,6 +142,11 @@ impl Stand {
                 result
             })
         };
+        let scrub = tokio::spawn(scrub::serve(
+            self.config.scrub.clone(),
+            ctx.clone(),
+            self.log.clone(),
+        ));
         let reconcile = tokio::spawn(reconcile(self.config.clone(), ctx, self.log.clone()));
         let tell = {
             let ctx = self.ctx.clone();
@@ -151,6 +158,7 @@ impl Stand {
         let ((), ()) = tokio::join!(append, renew(&mut self.lease, &self.ctx.shutdown, &over));
         self.lease.release().await;
         reconcile.await.map_err(Error::internal)?;
+        scrub.await.map_err(Error::internal)?;
         stage.await.map_err(Error::internal)?
     }
 }

@@ -1,7 +1,7 @@
 //! An HTTP proxy that loses answers after the store has done what was asked, and invents refusals.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,9 +14,16 @@ pub enum Action {
     DropResponse,
     /// The store never sees it; the connection breaks.
     DropRequest,
-    /// The store never sees it.
+    /// The connection breaks at once, and the store sees it just before the next PUT.
+    ApplyLate,
+    /// The store never sees it. With a code it is an error, without one an empty answer.
     Answer(u16, &'static str),
+    /// As 503, asking for this many seconds of patience.
+    Patience(u32),
 }
+
+/// Requests held back by [`Action::ApplyLate`].
+type Held = Mutex<Vec<Vec<u8>>>;
 
 /// Sees method and target of a request.
 pub type Decide = dyn Fn(&str, &str) -> Action + Send + Sync;
@@ -26,12 +33,13 @@ pub async fn start(upstream: &str, decide: Arc<Decide>) -> String {
     let upstream: SocketAddr = upstream.strip_prefix("http://").unwrap().parse().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let held = Arc::new(Held::default());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let decide = decide.clone();
+            let (decide, held) = (decide.clone(), held.clone());
             tokio::spawn(async move {
                 // A broken connection is what this is for.
-                let _ = serve(client, upstream, &*decide).await;
+                let _ = serve(client, upstream, &*decide, &held).await;
             });
         }
     });
@@ -43,6 +51,7 @@ async fn serve(
     mut client: TcpStream,
     upstream: SocketAddr,
     decide: &Decide,
+    held: &Held,
 ) -> std::io::Result<()> {
     let mut seen = Vec::new();
     let head_end = loop {
@@ -69,11 +78,28 @@ async fn serve(
         }
     }
     let mut words = head.split(' ');
-    let action = decide(words.next().unwrap(), words.next().unwrap());
+    let method = words.next().unwrap();
+    let action = decide(method, words.next().unwrap());
+    let mut request = head.clone().into_bytes();
+    request.extend_from_slice(b"\r\nConnection: close\r\n\r\n");
+    request.extend_from_slice(&seen[head_end + 4..]);
     match action {
+        Action::ApplyLate => {
+            held.lock().unwrap().push(request);
+            return Ok(());
+        }
+        Action::Patience(seconds) => {
+            let answer = format!(
+                "HTTP/1.1 503 X\r\nretry-after: {seconds}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            );
+            return client.write_all(answer.as_bytes()).await;
+        }
         Action::DropRequest => return Ok(()),
         Action::Answer(status, code) => {
-            let body = format!("<Error><Code>{code}</Code></Error>");
+            let body = match code {
+                "" => String::new(),
+                code => format!("<Error><Code>{code}</Code></Error>"),
+            };
             let length = body.len();
             let answer = format!(
                 "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
@@ -82,14 +108,23 @@ async fn serve(
         }
         Action::Pass | Action::DropResponse => {}
     }
-    let mut server = TcpStream::connect(upstream).await?;
-    server.write_all(head.as_bytes()).await?;
-    server.write_all(b"\r\nConnection: close\r\n\r\n").await?;
-    server.write_all(&seen[head_end + 4..]).await?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer).await?;
+    if method == "PUT" {
+        let late = std::mem::take(&mut *held.lock().unwrap());
+        for request in late {
+            forward(upstream, &request).await?;
+        }
+    }
+    let answer = forward(upstream, &request).await?;
     if action == Action::Pass {
         client.write_all(&answer).await?;
     }
     Ok(())
+}
+
+async fn forward(upstream: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut server = TcpStream::connect(upstream).await?;
+    server.write_all(request).await?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).await?;
+    Ok(answer)
 }

@@ -3,4 +3,5 @@
 mod log;
 mod pipeline;
 mod pki;
+mod scrub;
 mod world;
