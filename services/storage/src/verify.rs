@@ -25,7 +25,13 @@ pub fn verify(
     roots: &[Certificate],
     now: Timestamp,
 ) -> Result<()> {
-    let read = read(record, submission, roots, now)?;
+    as_submitted(record, submission)?;
+    by_itself(record, roots, now)
+}
+
+/// That the record holds by its own bytes: all that a stranger can check who has no submission.
+pub(crate) fn by_itself(record: &Record, roots: &[Certificate], now: Timestamp) -> Result<()> {
+    let read = read(record, roots, now)?;
     read.check_paths(roots, read.at)
 }
 
@@ -38,7 +44,10 @@ pub fn verify_all<'a>(
 ) -> Vec<Result<()>> {
     let read: Vec<_> = work
         .into_iter()
-        .map(|(record, submission)| read(record, submission, roots, now))
+        .map(|(record, submission)| {
+            as_submitted(record, submission)?;
+            read(record, roots, now)
+        })
         .collect();
     let mut alike: HashMap<Vec<&[u8]>, Vec<&Read>> = HashMap::new();
     for one in read.iter().flatten() {
@@ -72,6 +81,22 @@ fn hold_together(members: &[&Read], roots: &[Certificate]) -> bool {
         && any.check_paths(roots, last).is_ok()
 }
 
+/// That the statement is about an accepted item of the submission, and says what was submitted.
+pub(crate) fn as_submitted(record: &Record, submission: &Submission) -> Result<()> {
+    let bad = |what: &dyn std::fmt::Display| unfit(record.evidence, what);
+    let statement = Statement::parse(&record.statement).map_err(|e| bad(&e))?;
+    let item = submission
+        .item(record.evidence.item)
+        .filter(|_| submission.id == record.evidence.submission);
+    let item = item.ok_or_else(|| bad(&"no accepted item has this number"))?;
+    match differing(&statement, submission, item) {
+        Some(field) => Err(bad(&format_args!(
+            "the statement's {field} is not what was submitted"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// A record of which all holds but the paths.
 struct Read {
     number: EvidenceId,
@@ -83,27 +108,12 @@ struct Read {
     at: Timestamp,
 }
 
-/// All of [`verify`] but the paths: about this record alone.
-fn read(
-    record: &Record,
-    submission: &Submission,
-    roots: &[Certificate],
-    now: Timestamp,
-) -> Result<Read> {
+/// All of [`by_itself`] but the paths.
+fn read(record: &Record, roots: &[Certificate], now: Timestamp) -> Result<Read> {
     let bad = |what: &dyn std::fmt::Display| unfit(record.evidence, what);
-    // The statement is about this number and says what was submitted.
     let statement = Statement::parse(&record.statement).map_err(|e| bad(&e))?;
-    let item = submission
-        .item(record.evidence.item)
-        .filter(|_| submission.id == record.evidence.submission);
-    let item = item.ok_or_else(|| bad(&"no accepted item has this number"))?;
     if statement.evidence_number != record.evidence {
         return Err(bad(&"the statement is about another number"));
-    }
-    if let Some(field) = differing(&statement, submission, item) {
-        return Err(bad(&format_args!(
-            "the statement's {field} is not what was submitted"
-        )));
     }
     // The manifest is the one such a statement has.
     let manifest = event_manifest(&statement, &record.statement).map_err(|e| bad(&e))?;
@@ -113,10 +123,10 @@ fn read(
     // The signature is over this manifest, by a key certified for this instruction.
     let signed = SignedData::from_der(&record.signature).map_err(|e| bad(&e))?;
     let signer = verify_detached_content(&signed, &record.manifest).map_err(|e| bad(&e))?;
-    if signer.certificate.instruction() != Some(submission.id.to_string().as_str()) {
+    if signer.certificate.instruction() != Some(statement.submission.to_string().as_str()) {
         return Err(bad(&"the certificate is for another instruction"));
     }
-    if signer.instruction_digest != Some(submission.instruction_sha256.0) {
+    if signer.instruction_digest != Some(statement.instruction_sha256.0) {
         return Err(bad(&"the signature is for another instruction"));
     }
     // The time-stamp is over this signature, and its time is possible.
@@ -126,7 +136,7 @@ fn read(
     let unit = token.verify(algorithm, &algorithm.digest(signed.signature_value()));
     let unit = unit.map_err(|e| bad(&e))?;
     let at = token.tst_info().gen_time;
-    if at > now.plus_ms(SKEW_MS) || at < submission.received_at.plus_ms(-SKEW_MS) {
+    if at > now.plus_ms(SKEW_MS) || at < statement.received_at.plus_ms(-SKEW_MS) {
         return Err(bad(
             &"the time-stamp is from before the submission or from the future",
         ));
