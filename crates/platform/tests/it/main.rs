@@ -17,7 +17,6 @@ mod ledger;
 mod objects;
 mod permissions;
 mod pkcs11;
-mod proxy;
 mod stage;
 mod store;
 mod telemetry;

@@ -11,8 +11,8 @@ use probity_platform::objects::{
     Buckets, ByteStream, Created, MemoryObjects, Object, Objects, Swapped, Version, probe,
 };
 use probity_platform::{Error, ErrorKind, SystemRandom};
+use probity_testkit::http_proxy::{self, Action};
 
-use crate::proxy::{self, Action};
 use crate::store;
 
 type Store = Arc<dyn Objects>;
@@ -392,7 +392,7 @@ async fn faulty(dose: impl Fn(u64, &str, &str) -> Action + Send + Sync + 'static
     let decide = move |method: &str, target: &str| {
         dose(count.fetch_add(1, Ordering::SeqCst), method, target)
     };
-    config.endpoint = proxy::start(&config.endpoint, Arc::new(decide)).await;
+    config.endpoint = http_proxy::start(&config.endpoint, Arc::new(decide)).await;
     config.open(Arc::new(SystemRandom)).unwrap()
 }
 
