@@ -193,8 +193,8 @@ async fn second_versions(stack: &Stack) -> Result<Vec<String>, Failure> {
             return Ok(twice.map(|(key, _)| key).collect());
         }
         let marker = |name| elements(&page, name).pop().unwrap_or_default();
-        key_marker = marker("NextKeyMarker").replace('/', "%2F");
-        version_marker = marker("NextVersionIdMarker");
+        key_marker = percent_encoded(&marker("NextKeyMarker"));
+        version_marker = percent_encoded(&marker("NextVersionIdMarker"));
     }
     Err(Failure::new("the list of versions does not end"))
 }
@@ -235,6 +235,20 @@ pub async fn curl(stack: &Stack, arguments: &[&str], path: &str) -> Result<Strin
     Err(Failure::new(format!("curl {path}: {said}{answer}")))
 }
 
+/// As the signature wants a query to be written: all but RFC 3986's unreserved characters.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            other => encoded += &format!("%{other:02X}"),
+        }
+    }
+    encoded
+}
+
 /// Texts of the elements of this name, in order.
 pub fn elements(xml: &str, name: &str) -> Vec<String> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
@@ -256,6 +270,7 @@ mod tests {
         assert_eq!(elements(xml, "Key"), ["a/b", "c"]);
         assert_eq!(elements(xml, "IsTruncated"), ["false"]);
         assert!(elements(xml, "NextKeyMarker").is_empty());
+        assert_eq!(percent_encoded("a/b[c]~"), "a%2Fb%5Bc%5D~");
     }
 
     #[test]

@@ -155,7 +155,10 @@ impl Submitter {
                     }
                     return self.keep(&numbers);
                 }
-                Err(e) => self.tally.failed(&e),
+                Err(e) => {
+                    eprintln!("chaos: batch {number} will be repeated: {e}");
+                    self.tally.failed(&e);
+                }
             }
             tokio::time::sleep(AGAIN_AFTER).await;
         }
