@@ -9,7 +9,7 @@ pub use pkcs11::{Pkcs11Config, Pkcs11Key};
 
 use probity_pki::crl::Crl;
 use probity_pki::keys::{MemoryKey, Signer};
-use probity_pki::tlog::LogKey;
+use probity_pki::tlog::{LogKey, LogVerifier};
 use probity_pki::x509::Certificate;
 
 use crate::config::SecretFile;
@@ -74,6 +74,16 @@ pub fn open_log_key(origin: &str, key_file: &Path, passphrase_file: &SecretFile)
     let bad = |e: &dyn std::fmt::Display| Error::malformed(format!("{}: {e}", key_file.display()));
     let pem = std::str::from_utf8(&pem).map_err(|e| bad(&e))?;
     LogKey::from_encrypted_pem(origin, pem, passphrase.expose().as_bytes()).map_err(|e| bad(&e))
+}
+
+/// Reads a log's public key, `name+id+key` (signed-note).
+///
+/// # Errors
+/// `Malformed`, naming the file.
+pub fn read_log_verifier(file: &Path) -> Result<LogVerifier> {
+    let bad = |e: &dyn std::fmt::Display| Error::malformed(format!("{}: {e}", file.display()));
+    let text = String::from_utf8(read(file)?).map_err(|e| bad(&e))?;
+    LogVerifier::parse(&text).map_err(|e| bad(&e))
 }
 
 /// Reads one certificate, PEM.

@@ -106,7 +106,7 @@ pub fn list_roles() -> Result<()> {
         .try_for_each(|role| say(&format!("{:<13} {}", role.name, role.does)))
 }
 
-fn say(line: &str) -> Result<()> {
+pub fn say(line: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{line}")
         .map_err(|e| Error::internal(format!("standard output: {e}")))
 }

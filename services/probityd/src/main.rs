@@ -1,8 +1,9 @@
 //! probityd: every role of the platform in one executable, any of them in one process.
 //!
-//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `bootstrap-officer` ·
+//! `run <role>… --config FILE` · `run all` · `audit` · `check-config` · `prepare-store` · `bootstrap-officer` ·
 //! `nats-permissions` · `roles`, and the commands that roles offer ([`roles`]).
 
+mod audit;
 mod commands;
 mod roles;
 mod run;
@@ -58,6 +59,14 @@ enum Command {
         #[arg(long)]
         make: bool,
     },
+    /// Proves the whole store again: log, records, submissions, artifacts. Needs the two buckets and the public keys
+    /// alone. Exit code 0 when all is as it has to be, 1 with findings, 3 when it could not be read to the end.
+    Audit {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        arguments: audit::AuditArguments,
+    },
     /// Lists the roles.
     Roles,
 }
@@ -86,7 +95,9 @@ async fn main() -> ExitCode {
         .map(|(word, rest)| (roles::command(word), rest))
     {
         Some((Some((role, command)), rest)) => match ConfigFile::from_arg_matches(rest) {
-            Ok(file) => commands::of_role(role, command, &file.path).await,
+            Ok(file) => commands::of_role(role, command, &file.path)
+                .await
+                .map(|()| ExitCode::SUCCESS),
             Err(e) => e.exit(),
         },
         _ => match Arguments::from_arg_matches(&matches) {
@@ -95,7 +106,7 @@ async fn main() -> ExitCode {
         },
     };
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(e) => {
             eprintln!("probityd: {e}");
             ExitCode::FAILURE
@@ -103,8 +114,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> probity_platform::Result<()> {
-    match command {
+async fn run(command: Command) -> probity_platform::Result<ExitCode> {
+    let ended = match command {
+        Command::Audit { file, arguments } => {
+            return Ok(audit::audit(&file.path, arguments).await);
+        }
         Command::Run { roles, file } => run::run(&file.path, &roles).await,
         Command::CheckConfig { file } => commands::check_config(&file.path),
         Command::PrepareStore { file } => commands::prepare_store(&file.path).await,
@@ -113,5 +127,6 @@ async fn run(command: Command) -> probity_platform::Result<()> {
         }
         Command::NatsPermissions { seeds, make } => commands::nats_permissions(&seeds, make),
         Command::Roles => commands::list_roles(),
-    }
+    };
+    ended.map(|()| ExitCode::SUCCESS)
 }

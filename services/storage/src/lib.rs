@@ -13,6 +13,7 @@
 //! One process holds the lease: it takes the hints, appends and reconciles. The others prove, locate, serve the tiles,
 //! and stand by. The lease is for efficiency; what keeps the log one log is the swap of its head ([`log`]).
 
+mod audit;
 mod command;
 mod deposit;
 pub mod log;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 use probity_platform::config::SecretFile;
 use serde::Deserialize;
 
+pub use audit::{AuditReport, AuditScope, Checked, Finding, FindingKind, Open, audit};
 pub use command::rebuild;
 pub use deposit::{Deposit, Deposited};
 pub use prove::{locate, prove};
@@ -49,6 +51,9 @@ pub struct Config {
     pub log_name: String,
     pub log_key_file: PathBuf,
     pub log_passphrase_file: SecretFile,
+    /// The log's public key as it was given to the world. It has to be that of `log_key_file`; the audit needs no other.
+    #[serde(default)]
+    pub log_verifier_file: Option<PathBuf>,
     /// Roots that event and time-stamping certificates must chain to, PEM.
     pub roots_file: PathBuf,
     /// Most records in one commit.

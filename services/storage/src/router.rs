@@ -55,7 +55,7 @@ async fn tile(
         .parse::<u8>()
         .ok()
         .filter(|l| *l < 64 && l.to_string() == level);
-    let (Some(level), Some(_)) = (level, parse(&number)) else {
+    let (Some(level), Some(_)) = (level, tile_number(&number)) else {
         return Err(nothing());
     };
     let key = format!("log/tile/{level}/{number}");
@@ -83,7 +83,7 @@ async fn entries(
         let detail = "entries are read with the credential of an auditor or operator";
         return Err(Problem(Error::forbidden(detail)));
     }
-    let (bundle, width) = parse(&number).ok_or_else(nothing)?;
+    let (bundle, width) = tile_number(&number).ok_or_else(nothing)?;
     let size = bundle
         .saturating_mul(u64::from(TILE_WIDTH))
         .saturating_add(width.into());
@@ -108,7 +108,7 @@ fn nothing() -> Problem {
 }
 
 /// `N` in groups of three digits, all but the last marked `x`, and `.p/W` when partial; in no other spelling.
-fn parse(text: &str) -> Option<(u64, u16)> {
+pub(crate) fn tile_number(text: &str) -> Option<(u64, u16)> {
     let (number, width) = match text.split_once(".p/") {
         Some((number, width)) => {
             let parsed: u16 = width.parse().ok()?;
@@ -152,7 +152,7 @@ mod tests {
             ("x001/000", (1_000, 256)),
             ("x001/x234/067.p/1", (1_234_067, 1)),
         ] {
-            assert_eq!(parse(text), Some(tile), "{text}");
+            assert_eq!(tile_number(text), Some(tile), "{text}");
         }
         for bad in [
             "",
@@ -172,7 +172,7 @@ mod tests {
             "000.p/1.p/1",
             "x001/x001/x001/x001/x001/001",
         ] {
-            assert_eq!(parse(bad), None, "{bad}");
+            assert_eq!(tile_number(bad), None, "{bad}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use probity_domain::EvidenceId;
-use probity_pki::tlog::{LogKey, LogVerifier};
+use probity_pki::tlog::{Checkpoint, EMPTY_ROOT, LogKey, LogVerifier};
 use probity_platform::edge::{self, Limits};
 use probity_platform::objects::Buckets;
 use probity_platform::stage::{self, Outcome, StageConfig};
@@ -85,8 +85,24 @@ pub(crate) fn open_log(config: &Config, buckets: &Buckets) -> Result<(LogKey, Ar
         &config.log_key_file,
         &config.log_passphrase_file,
     )?;
-    let verifier = LogVerifier::parse(key.verifier_key()).map_err(Error::internal)?;
+    let verifier = match &config.log_verifier_file {
+        Some(file) => {
+            let pinned = keys::read_log_verifier(file)?;
+            let belongs = signs_for(&key, &pinned);
+            belongs.map_err(|e| Error::malformed(format!("{}: {e}", file.display())))?;
+            pinned
+        }
+        None => LogVerifier::parse(key.verifier_key()).map_err(Error::internal)?,
+    };
     Ok((key, Arc::new(Log::new(buckets, verifier))))
+}
+
+/// That what the key signs is what the pinned key verifies.
+fn signs_for(key: &LogKey, pinned: &LogVerifier) -> probity_pki::Result<()> {
+    let origin = key.name().to_owned();
+    let (size, root) = (0, EMPTY_ROOT);
+    let note = Checkpoint { origin, size, root }.sign(key)?;
+    Checkpoint::verify(&note, std::slice::from_ref(pinned)).map(drop)
 }
 
 fn limits(config: &Config) -> AppendLimits {

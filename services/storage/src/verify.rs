@@ -22,21 +22,36 @@ pub fn verify(
     roots: &[Certificate],
     now: Timestamp,
 ) -> Result<()> {
-    let bad =
-        |what: &dyn std::fmt::Display| Error::malformed(format!("{}: {what}", record.evidence));
-    // The statement is about this number and says what was submitted.
+    as_submitted(record, submission)?;
+    by_itself(record, roots, now)
+}
+
+fn bad(record: &Record, what: &dyn std::fmt::Display) -> Error {
+    Error::malformed(format!("{}: {what}", record.evidence))
+}
+
+/// That the statement is about an accepted item of the submission, and says what was submitted.
+pub(crate) fn as_submitted(record: &Record, submission: &Submission) -> Result<()> {
+    let bad = |what: &dyn std::fmt::Display| bad(record, what);
     let statement = Statement::parse(&record.statement).map_err(|e| bad(&e))?;
     let item = submission
         .item(record.evidence.item)
         .filter(|_| submission.id == record.evidence.submission);
     let item = item.ok_or_else(|| bad(&"no accepted item has this number"))?;
+    match differing(&statement, submission, item) {
+        Some(field) => Err(bad(&format_args!(
+            "the statement's {field} is not what was submitted"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// That the record holds by its own bytes: all that a stranger can check who has no submission.
+pub(crate) fn by_itself(record: &Record, roots: &[Certificate], now: Timestamp) -> Result<()> {
+    let bad = |what: &dyn std::fmt::Display| bad(record, what);
+    let statement = Statement::parse(&record.statement).map_err(|e| bad(&e))?;
     if statement.evidence_number != record.evidence {
         return Err(bad(&"the statement is about another number"));
-    }
-    if let Some(field) = differing(&statement, submission, item) {
-        return Err(bad(&format_args!(
-            "the statement's {field} is not what was submitted"
-        )));
     }
     // The manifest is the one such a statement has.
     let manifest = event_manifest(&statement, &record.statement).map_err(|e| bad(&e))?;
@@ -46,10 +61,10 @@ pub fn verify(
     // The signature is over this manifest, by a key certified for this instruction.
     let signed = SignedData::from_der(&record.signature).map_err(|e| bad(&e))?;
     let signer = verify_detached_content(&signed, &record.manifest).map_err(|e| bad(&e))?;
-    if signer.certificate.instruction() != Some(submission.id.to_string().as_str()) {
+    if signer.certificate.instruction() != Some(statement.submission.to_string().as_str()) {
         return Err(bad(&"the certificate is for another instruction"));
     }
-    if signer.instruction_digest != Some(submission.instruction_sha256.0) {
+    if signer.instruction_digest != Some(statement.instruction_sha256.0) {
         return Err(bad(&"the signature is for another instruction"));
     }
     // The time-stamp is over this signature, and its time is possible.
@@ -59,7 +74,7 @@ pub fn verify(
     let unit = token.verify(algorithm, &algorithm.digest(signed.signature_value()));
     let unit = unit.map_err(|e| bad(&e))?;
     let at = token.tst_info().gen_time;
-    if at > now.plus_ms(SKEW_MS) || at < submission.received_at.plus_ms(-SKEW_MS) {
+    if at > now.plus_ms(SKEW_MS) || at < statement.received_at.plus_ms(-SKEW_MS) {
         return Err(bad(
             &"the time-stamp is from before the submission or from the future",
         ));

@@ -20,10 +20,10 @@ use crate::log::Store;
 use crate::pki::{NOW, Pki};
 use crate::world::{World, number};
 
-struct Pipeline {
-    world: World,
-    store: Store,
-    pki: Pki,
+pub struct Pipeline {
+    pub world: World,
+    pub store: Store,
+    pub pki: Pki,
     deposit: Deposit,
     stop: Shutdown,
 }
@@ -35,7 +35,7 @@ impl Drop for Pipeline {
 }
 
 impl Pipeline {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let world = World::new().await;
         let store = Store {
             truth: world.truth.clone(),
@@ -88,7 +88,7 @@ impl Pipeline {
         (instruction.await.unwrap(), key.certified(&issued).unwrap())
     }
 
-    async fn sign(&self, submission: &Submission) -> Vec<EvidenceRecord> {
+    pub async fn sign(&self, submission: &Submission) -> Vec<EvidenceRecord> {
         let (instruction, key) = self.key(submission).await;
         let places: Vec<u32> = (0..submission.items.len() as u32).collect();
         sign(&instruction, &places, &key, NOW)
@@ -97,14 +97,14 @@ impl Pipeline {
             .collect()
     }
 
-    fn stamp(&self, records: &[EvidenceRecord]) -> Vec<EvidenceRecord> {
+    pub fn stamp(&self, records: &[EvidenceRecord]) -> Vec<EvidenceRecord> {
         records
             .iter()
             .map(|record| self.pki.stamper.stamp(record).unwrap())
             .collect()
     }
 
-    async fn deposit(&self, records: Vec<EvidenceRecord>) -> Vec<Deposited> {
+    pub async fn deposit(&self, records: Vec<EvidenceRecord>) -> Vec<Deposited> {
         self.deposit
             .deposit(&Stamped {
                 submission_id: String::new(),
