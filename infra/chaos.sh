@@ -20,7 +20,7 @@ programs=${CARGO_TARGET_DIR:-$root/target}/$folder
 PATH=$tools:$PATH
 . infra/stack.sh
 
-SHORT="wipe F1 F4 F7 F8"
+SHORT="wipe F1 F7 F8"
 ALL="wipe F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F11 F13 tsa F16 F20 line-nats line-redis"
 faults=()
 while [ $# -gt 0 ]; do
@@ -50,7 +50,9 @@ clean_up() {
     done
 }
 trap clean_up EXIT
-trap 'exit 130' INT TERM
+lab=
+# The laboratory ends what it started; what it leaves is cleaned up.
+trap '[ -z "$lab" ] || { kill -TERM "$lab"; wait "$lab"; } 2>/dev/null; exit 130' INT TERM
 
 # A small volume for what F9 fills; only root may mount one.
 small_volume() { mount -t tmpfs -o size=64m,mode=700 probity-chaos "$1" && mkdir -p "$1/tmp"; }
@@ -72,8 +74,10 @@ for fault in "${faults[@]}"; do
         echo "fault F9 not run: it needs the right to mount a small volume" | tee -a "$runs/skipped"
         continue
     fi
-    if "$programs/probity-load" chaos "$fault" --dir "$dir" --programs "$programs" --report "$dir/report.json" \
-        --table "$runs/rows.md" "$@"; then
+    "$programs/probity-load" chaos "$fault" --dir "$dir" --programs "$programs" --report "$dir/report.json" \
+        --table "$runs/rows.md" "$@" &
+    lab=$!
+    if wait "$lab"; then
         [ -n "${KEEP:-}" ] || { clean_up; rm -rf "$dir/minio" "$dir/nats" "$dir/nats-copy"; }
     else
         status=1

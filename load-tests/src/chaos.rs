@@ -59,9 +59,10 @@ pub struct ChaosArgs {
     batch_size: u64,
     #[arg(long, default_value_t = 2_048)]
     size_bytes: usize,
-    /// How long everything may take before what is open counts as lost.
+    /// How long everything may take after the last fault, beside four times what the captures take at the planned rate; then
+    /// what is open counts as lost.
     #[arg(long, default_value_t = 900)]
-    bound_s: u64,
+    settle_s: u64,
     /// Gets the whole report.
     #[arg(long)]
     report: PathBuf,
@@ -161,7 +162,6 @@ pub async fn run(args: ChaosArgs) -> Result<serde_json::Value, Failure> {
 
 async fn experiment(fault: &Fault, args: &ChaosArgs) -> Result<Report, Failure> {
     let began = Instant::now();
-    let bound = began + Duration::from_secs(args.bound_s);
     let stack = Stack::start(&args.dir, &args.programs, &fault.set_up).await?;
     eprintln!(
         "chaos: platform ready after {:.0} s",
@@ -198,27 +198,28 @@ async fn experiment(fault: &Fault, args: &ChaosArgs) -> Result<Report, Failure> 
         set_up: fault.set_up.clone(),
         notes: Mutex::default(),
     };
-    let last_fault = inject_and_settle(&lab, fault, &tally, submitting, bound).await?;
+    let slow = Duration::from_secs_f64(4.0 * rate.count as f64 / rate.per_second);
+    let settle = slow + Duration::from_secs(args.settle_s);
+    let last_fault = inject_and_settle(&lab, fault, &tally, submitting, settle).await?;
     let log_size = lab.progress.deposited();
     let audit = audit::audit(&lab.stack, &vendor, rate.seed, &receipts, log_size).await?;
     Ok(conclude(&lab, fault, &tally, audit, last_fault, began))
 }
 
-/// Injects while the vendor submits, then waits until all that was accepted is deposited or the bound is reached; answers
-/// when the last fault ended.
+/// Injects while the vendor submits, then waits at most `settle` until all that was accepted is deposited; answers when the
+/// last fault ended.
 async fn inject_and_settle(
     lab: &Lab,
     fault: &Fault,
     tally: &Arc<Tally>,
     submitting: tokio::task::JoinHandle<Result<(), Failure>>,
-    bound: Instant,
+    settle: Duration,
 ) -> Result<Instant, Failure> {
     // Something is on its way in every stage before the first fault.
-    lab.progress
-        .reaches(1, bound.saturating_duration_since(Instant::now()))
-        .await?;
-    let left = bound.saturating_duration_since(Instant::now());
-    match timeout(left, inject(lab, fault.name)).await {
+    lab.progress.reaches(1, settle).await?;
+    // No unit of any fault takes longer than a minute.
+    let faults = settle + Duration::from_secs(60 * u64::from(lab.dose));
+    match timeout(faults, inject(lab, fault.name)).await {
         Ok(injected) => injected?,
         Err(_) => lab.broken("the faults did not come to their end in time".to_owned()),
     }
@@ -227,6 +228,7 @@ async fn inject_and_settle(
     lab.stack.store.calm();
     tally.enough();
     let stop = submitting.abort_handle();
+    let bound = last_fault + settle;
     let left = bound.saturating_duration_since(Instant::now());
     match timeout(left, submitting).await {
         Ok(done) => done.map_err(Failure::new)??,

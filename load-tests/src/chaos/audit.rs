@@ -19,7 +19,7 @@ use super::stack::{Stack, text};
 
 const BUCKET: &str = "probity-truth";
 const PAGES_MAX: usize = 10_000;
-const FINDINGS_SHOWN: usize = 20;
+const FINDINGS_MAX: usize = 100;
 
 /// What was found.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -35,7 +35,7 @@ pub struct Audit {
     pub second_versions: Vec<String>,
     /// Exit code of `probityd audit`: 0 is clean, 1 has findings.
     pub store_audit: Option<i32>,
-    /// The first lines of what it found.
+    /// The first hundred things it found.
     pub store_findings: Vec<String>,
 }
 
@@ -161,16 +161,33 @@ async fn store_audit(
         .map_err(Failure::new)?;
     let said = [output.stdout, output.stderr].concat();
     std::fs::write(stack.path("log/audit.log"), &said).map_err(Failure::new)?;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let findings = if output.status.success() {
-        Vec::new()
-    } else {
-        said.lines()
-            .take(FINDINGS_SHOWN)
+    let findings = match output.status.code() {
+        Some(0) => Vec::new(),
+        // With findings: they are in the report.
+        Some(1) => read_findings(&stack.path("audit.json"))?,
+        _ => String::from_utf8_lossy(&said)
+            .lines()
+            .take(FINDINGS_MAX)
             .map(str::to_owned)
-            .collect()
+            .collect(),
     };
     Ok((output.status.code(), findings))
+}
+
+/// Kind, key and reason of each finding.
+fn read_findings(report: &Path) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read(report).map_err(Failure::new)?;
+    let report: serde_json::Value = serde_json::from_slice(&text).map_err(Failure::new)?;
+    let listed = report.get("findings").and_then(|list| list.as_array());
+    let word = |finding: &serde_json::Value, name: &str| {
+        let word = finding.get(name).and_then(|word| word.as_str());
+        word.unwrap_or_default().to_owned()
+    };
+    let lines = listed.into_iter().flatten().map(|finding| {
+        let words = ["kind", "key", "reason"].map(|name| word(finding, name));
+        words.join(" ")
+    });
+    Ok(lines.take(FINDINGS_MAX).collect())
 }
 
 /// Keys of the truth that are there more than once, or were deleted.
