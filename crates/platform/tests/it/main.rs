@@ -20,7 +20,6 @@ mod permissions;
 mod pkcs11;
 mod port;
 mod probe;
-mod proxy;
 mod retries;
 mod stage;
 mod store;

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use futures::{StreamExt, future, stream};
 use probity_platform::objects::{Buckets, Created, MemoryObjects, Swapped};
 use probity_platform::{ErrorKind, SystemRandom};
+use probity_testkit::http_proxy::{self, Action};
 
 use crate::port::{conforms, creates_once, one_create_wins, pattern, pieces, read, streams_in};
-use crate::proxy::{self, Action};
 use crate::store;
 
 #[tokio::test]
@@ -61,7 +61,7 @@ pub async fn faulty(dose: impl Fn(u64, &str, &str) -> Action + Send + Sync + 'st
     let decide = move |method: &str, target: &str| {
         dose(count.fetch_add(1, Ordering::SeqCst), method, target)
     };
-    config.endpoint = proxy::start(&config.endpoint, Arc::new(decide)).await;
+    config.endpoint = http_proxy::start(&config.endpoint, Arc::new(decide)).await;
     config.open(Arc::new(SystemRandom)).unwrap()
 }
 

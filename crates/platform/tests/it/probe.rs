@@ -9,8 +9,8 @@ use probity_platform::objects::{
     S3Config, StoreReport, Swapped, Verdict, Version, examine_store, probe,
 };
 use probity_platform::{ErrorKind, SystemClock, SystemRandom};
+use probity_testkit::http_proxy::{self, Action};
 
-use crate::proxy::{self, Action};
 use crate::store;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,7 +118,7 @@ async fn lying_door(endpoint: &str) -> String {
             _ => Action::Pass,
         }
     };
-    proxy::start(endpoint, Arc::new(decide)).await
+    http_proxy::start(endpoint, Arc::new(decide)).await
 }
 
 const SMALL: ProbeSize = ProbeSize {
@@ -145,7 +145,7 @@ async fn a_door_that_lets_two_win_is_caught() {
     let reason = report.reason.as_deref().unwrap();
     assert!(reason.contains("2 winners of 8"), "{reason}");
     assert!(report.to_string().contains("UNFIT"), "{report}");
-    config.endpoints = vec![proxy::start(&honest, Arc::new(|_, _| Action::Pass)).await];
+    config.endpoints = vec![http_proxy::start(&honest, Arc::new(|_, _| Action::Pass)).await];
     let report = examined(&config).await;
     assert_eq!(report.verdict, Verdict::Fit, "{report}");
     assert_eq!(report.work_races.unwrap().doors, 2);

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, stream};
 use probity_platform::ErrorKind;
+use probity_testkit::http_proxy::Action;
 
 use crate::objects::faulty;
-use crate::proxy::Action;
 
 /// 250 requests to a store that refuses everything: without a budget they would be 1,250.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
