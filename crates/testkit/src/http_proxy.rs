@@ -108,7 +108,9 @@ async fn serve(
         if action == Action::ApplyLate {
             let mut whole = request.without("expect");
             pass_body(body, &mut client, &mut whole).await?;
-            held.lock().unwrap_or_else(PoisonError::into_inner).push(whole);
+            held.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(whole);
             return Ok(());
         }
         if let Action::Late(by) = action {

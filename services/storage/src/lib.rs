@@ -39,7 +39,9 @@ pub use prove::{locate, prove};
 pub use rebuild::{Rebuilt, catch_up, rebuild_index};
 pub use reconcile::{Reconciler, Redrive};
 pub use router::router;
-pub use scrub::{AreaCount, Finding, LapReport, ScrubConfig, Scrubber, What, scrub_once};
+pub use scrub::{
+    AreaCount, Finding as ScrubFinding, LapReport, ScrubConfig, Scrubber, What, scrub_once,
+};
 pub use serve::serve;
 pub use submissions::Submissions;
 pub use verify::{verify, verify_all};
