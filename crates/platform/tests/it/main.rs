@@ -18,6 +18,8 @@ mod objects;
 mod permissions;
 mod pkcs11;
 mod proxy;
+mod queue;
 mod stage;
 mod store;
 mod telemetry;
+mod validity;
