@@ -2,10 +2,15 @@
 //! ceremony writes them.
 
 mod pkcs11;
+mod pool;
+mod stalling;
+mod validity;
 
 use std::path::Path;
 
 pub use pkcs11::{Pkcs11Config, Pkcs11Key};
+pub use stalling::StallingKey;
+pub use validity::{Validity, watch_validity};
 
 use probity_pki::crl::Crl;
 use probity_pki::keys::{MemoryKey, Signer};
@@ -17,6 +22,30 @@ use crate::{Error, Result};
 
 /// A file of keys, certificates or lists may be this long.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Does work that signs, away from the threads that everything else runs on: a key may be in a token, and a token may
+/// stand still.
+///
+/// # Errors
+/// Those of the work; `Internal` when it panics.
+pub async fn signing<T, W>(work: W) -> Result<T>
+where
+    T: Send + 'static,
+    W: FnOnce() -> Result<T> + Send + 'static,
+{
+    let span = tracing::Span::current();
+    let done = tokio::task::spawn_blocking(move || span.in_scope(work));
+    done.await.map_err(Error::internal)?
+}
+
+/// Why there is no signature: a key that refuses, or a token that does not answer, may be back later.
+#[must_use]
+pub fn unsigned(error: probity_pki::Error) -> Error {
+    match error {
+        probity_pki::Error::Key(reason) => Error::unavailable(format!("key: {reason}")),
+        other => Error::internal(other),
+    }
+}
 
 /// Opens a role's private key: in an encrypted file, or in a token. The configuration has exactly one of the two.
 ///

@@ -22,7 +22,7 @@ const STREAMED_BYTES: u64 = 3 * BUFFERED_BYTES_MAX;
 ///
 /// # Errors
 /// `Malformed` for an empty or oversized artifact, and when length or digests are not those announced: then nothing
-/// is left in the store. `Unavailable` when too much is being taken in already.
+/// is left in the store. `TooMany` or `Unavailable` when too much is being taken in already.
 pub async fn upload(
     intake: &Intake,
     tenant: &TenantId,
@@ -43,10 +43,10 @@ pub async fn upload(
         return Ok(stored(digest, size_bytes, true));
     }
     let existed = if announced.size_bytes <= BUFFERED_BYTES_MAX {
-        let _held = intake.admit(announced.size_bytes).await?;
+        let _held = intake.admit(tenant, announced.size_bytes).await?;
         buffered(intake, tenant, announced, body).await?
     } else {
-        let _held = intake.admit(STREAMED_BYTES).await?;
+        let _held = intake.admit(tenant, STREAMED_BYTES).await?;
         streamed(intake, tenant, announced, body).await?
     };
     let Expected {

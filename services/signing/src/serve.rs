@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use probity_domain::{EvidenceId, SubmissionId};
-use probity_platform::stage::{self, Outcome, StageConfig};
+use probity_platform::bus::Queue;
+use probity_platform::stage::{self, Outcome};
 use probity_platform::startup::Context;
 use probity_platform::{Error, Result, telemetry};
 use probity_proto::subjects::{ISSUE_EVENT_CERTIFICATE, SIGNED, SUBMITTED};
@@ -19,8 +20,12 @@ use crate::keyring::Session;
 use crate::{Config, Keyring, chunks, load_instruction, sign};
 
 const ASK_DEADLINE: Duration = Duration::from_secs(10);
-/// Hints of one batch, worked on side by side: those of single captures wait for issuance, not for a core.
-const HINTS_TOGETHER: usize = 8;
+/// Hints taken ahead, so that tenants have their turns. No less than intake lets one tenant have waiting.
+const WINDOW: usize = 1_024;
+/// Signed messages that wait for time-stamping before no more is signed.
+const QUEUE_MAX: u64 = 1_000;
+/// And what they may hold all together: some thousand captures, so that none waits long behind others of any tenant.
+const QUEUE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Items signed before their records are told: bounds what a hint that means thousands holds in memory.
 const ITEMS_TOGETHER: usize = 250;
 /// Rounds of the reconciler in which the index in Redis is asked.
@@ -32,40 +37,53 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// # Errors
 /// `Malformed` for wrong configuration.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    config.check()?;
     let keyring = Arc::new(Keyring::new(ctx.clock.clone(), &config));
-    let stage = StageConfig {
-        batch_max: HINTS_TOGETHER,
-        concurrency: config.concurrency,
-        ..StageConfig::default()
-    };
+    let stage = config.stage();
+    let next = Queue::new(ctx.bus.clone(), SIGNED, QUEUE_MAX).of_bytes(QUEUE_BYTES_MAX);
     let handler = {
-        let (ctx, keyring) = (ctx.clone(), keyring.clone());
+        let (ctx, keyring, next) = (ctx.clone(), keyring.clone(), next.clone());
         move |hints: Vec<Submitted>| {
-            let (ctx, keyring) = (ctx.clone(), keyring.clone());
+            let (ctx, keyring, next) = (ctx.clone(), keyring.clone(), next.clone());
             async move {
+                if let Err(full) = next.check() {
+                    return vec![Outcome::Hold(full); hints.len()];
+                }
                 let work = hints.into_iter().map(|hint| {
-                    let (ctx, keyring) = (ctx.clone(), keyring.clone());
+                    let (ctx, keyring, next) = (ctx.clone(), keyring.clone(), next.clone());
                     let span = tracing::info_span!(
                         "sign",
                         probity.submission = telemetry::submission(&hint.submission_id)
                     );
-                    async move { Outcome::from(handle(&ctx, &keyring, &hint).await) }
-                        .instrument(span)
+                    async move {
+                        let handled = handle(&ctx, &keyring, &next, &hint).await;
+                        handled.map_or_else(|outcome| outcome, |()| Outcome::Done)
+                    }
+                    .instrument(span)
                 });
                 join_all(work.collect::<Vec<_>>()).await
             }
         }
     };
+    let lane = |hint: &Submitted| hint.tenant.clone();
     ctx.started();
     tokio::try_join!(
-        stage::run(&ctx, &SUBMITTED, stage, handler),
+        stage::run_fair(&ctx, &SUBMITTED, stage, WINDOW, lane, handler),
+        next.watch(ctx.shutdown.clone()),
         sweep(&ctx, &keyring)
     )?;
     Ok(())
 }
 
-async fn handle(ctx: &Context, keyring: &Keyring, hint: &Submitted) -> Result<()> {
-    let id = SubmissionId::parse(&hint.submission_id)?;
+/// # Errors
+/// What becomes of a hint that was not done.
+async fn handle(
+    ctx: &Context,
+    keyring: &Keyring,
+    next: &Queue,
+    hint: &Submitted,
+) -> core::result::Result<(), Outcome> {
+    let id = SubmissionId::parse(&hint.submission_id).map_err(Error::from)?;
     let session = keyring.session(id, || open(ctx, id)).await?;
     let places = missing(ctx, &session, hint).await?;
     let mut failed = None;
@@ -86,11 +104,12 @@ async fn handle(ctx: &Context, keyring: &Keyring, hint: &Submitted) -> Result<()
             }
         }
         for (message_id, message) in chunks(id, hint.round, signed) {
-            ctx.bus.tell(&SIGNED, &message_id, &message).await?;
+            let told = next.tell(&message_id, &message).await;
+            told.map_err(Outcome::untold)?;
         }
     }
     // Its neighbours have gone ahead; the reconciler comes back for it.
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(()), |e| Err(e.into()))
 }
 
 /// Places of the accepted items that the hint means, without those that are known to be in the log. What Redis says is

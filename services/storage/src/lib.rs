@@ -30,6 +30,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use probity_platform::config::SecretFile;
+use probity_platform::{Error, Result};
 use serde::Deserialize;
 
 pub use audit::{AuditReport, AuditScope, Checked, Finding, FindingKind, Open, audit};
@@ -78,6 +79,38 @@ pub struct Config {
     pub concurrency: usize,
     #[serde(default)]
     pub scrub: ScrubConfig,
+}
+
+impl Config {
+    /// # Errors
+    /// `Malformed`, naming the setting that is out of bounds.
+    pub fn check(&self) -> Result<()> {
+        let period = 1..=86_400;
+        let bounds = [
+            (
+                "append_max: 1 to 10000",
+                (1..=10_000).contains(&self.append_max),
+            ),
+            ("append_age_ms: at most 60000", self.append_age_ms <= 60_000),
+            (
+                "lease_ms: 300 to 600000",
+                (300..=600_000).contains(&self.lease_ms),
+            ),
+            (
+                "reconcile_after_s: 1 to 86400",
+                period.contains(&self.reconcile_after_s),
+            ),
+            (
+                "reconcile_period_s: 1 to 86400",
+                period.contains(&self.reconcile_period_s),
+            ),
+            ("concurrency: 1 to 64", (1..=64).contains(&self.concurrency)),
+        ];
+        match bounds.iter().find(|(_, holds)| !holds) {
+            Some((bound, _)) => Err(Error::malformed(format!("[storage] {bound}"))),
+            None => Ok(()),
+        }
+    }
 }
 
 const fn append_max() -> usize {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use probity_domain::{SubmissionId, Timestamp};
+use probity_domain::{SubmissionId, TenantId, Timestamp};
 use probity_platform::objects::Objects;
 use probity_platform::{Clock, Error, Result};
 use probity_proto::v1::Submitted;
@@ -220,7 +220,9 @@ impl Reconciler {
             },
         );
         tracing::warn!(submission = %id, missing = missing.len(), round, "hinting again");
-        budget.hints.extend(hints(id, &missing, round));
+        budget
+            .hints
+            .extend(hints(id, &submission.tenant, &missing, round));
         Ok(false)
     }
 
@@ -297,7 +299,7 @@ impl Reconciler {
 }
 
 /// Missing places as ranges of bounded length.
-fn hints(id: SubmissionId, missing: &[u32], round: u32) -> Vec<Redrive> {
+fn hints(id: SubmissionId, tenant: &TenantId, missing: &[u32], round: u32) -> Vec<Redrive> {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for place in missing {
         match ranges.last_mut() {
@@ -314,6 +316,7 @@ fn hints(id: SubmissionId, missing: &[u32], round: u32) -> Vec<Redrive> {
             first_item,
             last_item,
             round,
+            tenant: tenant.to_string(),
         },
     };
     ranges.into_iter().map(redrive).collect()

@@ -37,6 +37,7 @@ const MESSAGES_TOGETHER: usize = 16;
 /// # Errors
 /// `Malformed` for wrong configuration or key files, before a socket opens.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    config.check()?;
     let (key, log) = open_log(&config, &ctx.buckets)?;
     let roots: Arc<[_]> = keys::read_certificates(&config.roots_file)?.into();
     if roots.is_empty() {

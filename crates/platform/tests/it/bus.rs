@@ -22,6 +22,7 @@ fn hint(id: &str) -> Submitted {
         first_item: 0,
         last_item: 0,
         round: 0,
+        tenant: "t".to_owned(),
     }
 }
 
