@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
+use probity_domain::EvidenceId;
 use probity_pki::digest::HashAlgorithm;
 use probity_platform::edge::{self, Limits};
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
-use probity_platform::{Error, Result, telemetry};
+use probity_platform::{Error, Result, quarantine, telemetry};
 use probity_proto::subjects::{SIGNED, STAMP, STAMPED};
 use probity_proto::v1::{
     Signed, StampReply, StampRequest, Stamped, Stamps, stamp_reply::Outcome as StampOutcome,
@@ -100,7 +101,7 @@ async fn answer(stamper: Arc<TimeStamper>, question: StampRequest) -> Result<Sta
 }
 
 async fn handle(ctx: &Context, stamper: Arc<TimeStamper>, message: Signed) -> Result<()> {
-    let submission_id = message.submission_id.clone();
+    let (submission_id, round) = (message.submission_id.clone(), message.round);
     // Named after what is stamped: the same signatures stamped again are a duplicate, new ones are not.
     let digest = message
         .records
@@ -117,7 +118,7 @@ async fn handle(ctx: &Context, stamper: Arc<TimeStamper>, message: Signed) -> Re
             .records
             .iter()
             .map(|record| (record, stamper.stamp(record)));
-        let (mut records, mut failed) = (Vec::with_capacity(message.records.len()), None);
+        let (mut records, mut failed) = (Vec::with_capacity(message.records.len()), Vec::new());
         for (record, result) in stamped {
             match result {
                 Ok(record) => records.push(record),
@@ -125,7 +126,7 @@ async fn handle(ctx: &Context, stamper: Arc<TimeStamper>, message: Signed) -> Re
                 Err(e) if e.kind.is_transient() => return Err(e),
                 Err(e) => {
                     tracing::error!(evidence = record.evidence_number, error = %e, "not stamped");
-                    failed = Some(e);
+                    failed.push((record.evidence_number.clone(), e));
                 }
             }
         }
@@ -141,11 +142,19 @@ async fn handle(ctx: &Context, stamper: Arc<TimeStamper>, message: Signed) -> Re
                 &Stamped {
                     submission_id,
                     records,
+                    round,
                 },
             )
             .await?;
     }
-    failed.map_or(Ok(()), Err)
+    let mut worst = Ok(());
+    for (number, e) in failed {
+        if let Ok(evidence) = EvidenceId::parse(&number) {
+            quarantine::refused(&ctx.ledger, "timestamping", evidence, round, &e).await;
+        }
+        worst = Err(e);
+    }
+    worst
 }
 
 #[cfg(test)]
