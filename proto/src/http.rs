@@ -154,9 +154,9 @@ pub struct SubmittedItemDocument {
     /// Set when accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
-    /// `accepted`, `deposited` or `refused`.
+    /// `accepted`, `deposited`, `quarantined` or `refused`.
     pub state: String,
-    /// Set when refused: the field and the rule it broke.
+    /// Set when refused: the field and the rule it broke; and when quarantined: which role refused it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Set when deposited: the place in the log.
@@ -168,7 +168,7 @@ pub struct SubmittedItemDocument {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EvidenceStatusDocument {
     pub evidence: String,
-    /// `accepted` or `deposited`.
+    /// `accepted`, `deposited` or `quarantined`.
     pub state: String,
     pub case: String,
     pub title: String,

@@ -235,3 +235,14 @@ pub enum FindingEvent {
     },
 }
 ledger_kind!(FindingEvent, "finding");
+
+/// Accepted items that a stage refuses for good; id = evidence number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum QuarantineEvent {
+    /// `stage` is the role that refused it.
+    Held { stage: String, reason: String },
+    /// Tried again from here on.
+    Released {},
+}
+ledger_kind!(QuarantineEvent, "quarantine");

@@ -294,7 +294,7 @@ pub(crate) struct ListQuery {
     from: Option<String>,
     /// RFC 3339; now when absent.
     until: Option<String>,
-    /// `accepted` or `deposited`.
+    /// `accepted`, `deposited` or `quarantined`.
     state: Option<String>,
     submission: Option<String>,
     page: Option<String>,

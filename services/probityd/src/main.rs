@@ -1,11 +1,12 @@
 //! probityd: every role of the platform in one executable, any of them in one process.
 //!
-//! `run <role>… --config FILE` · `run all` · `audit` · `check-config` · `prepare-store` · `probe-store` · `scrub` ·
-//! `bootstrap-officer` ·
+//! `run <role>… --config FILE` · `run all` · `audit` · `quarantine` · `check-config` · `prepare-store` · `probe-store` ·
+//! `scrub` · `bootstrap-officer` ·
 //! `nats-permissions` · `roles`, and the commands that roles offer ([`roles`]).
 
 mod audit;
 mod commands;
+mod quarantine;
 mod roles;
 mod run;
 
@@ -92,6 +93,11 @@ enum Command {
         #[command(flatten)]
         arguments: audit::AuditArguments,
     },
+    /// Accepted items that a stage refused for good: lists them, lets them go on.
+    Quarantine {
+        #[command(subcommand)]
+        command: quarantine::Quarantine,
+    },
     /// Lists the roles.
     Roles,
 }
@@ -158,6 +164,7 @@ async fn run(command: Command) -> probity_platform::Result<ExitCode> {
             commands::bootstrap_officer(&file.path, &role).await
         }
         Command::NatsPermissions { seeds, make } => commands::nats_permissions(&seeds, make),
+        Command::Quarantine { command } => quarantine::run(command).await,
         Command::Roles => commands::list_roles(),
     };
     ended.map(|()| ExitCode::SUCCESS)

@@ -5,7 +5,7 @@
 //! | does | writes `statement.json` and the manifest over statement and artifacts, signs it (CAdES-B, with the whole path and its status inside) with the instruction's event key |
 //! | wakes on | `evidence.submitted` |
 //! | needs | the submission in `truth`; ledger: party, agreement acceptance, intent |
-//! | makes | `evidence.signed`, in messages of at most 512 KiB; nothing in the store |
+//! | makes | `evidence.signed`, in messages of at most 512 KiB; ledger events of the kind `quarantine` |
 //! | asks | issuance: one event certificate for each instruction |
 //! | holds | event keys, in memory, for minutes, a bounded number of them; wiped when let go |
 //! | refuses when | the submission is not there, the statement or record would not fit the log, the certificate names another instruction |

@@ -8,7 +8,7 @@ use probity_domain::{EvidenceId, SubmissionId};
 use probity_platform::bus::Queue;
 use probity_platform::stage::{self, Outcome};
 use probity_platform::startup::Context;
-use probity_platform::{Error, Result, telemetry};
+use probity_platform::{Error, Result, quarantine, telemetry};
 use probity_proto::subjects::{ISSUE_EVENT_CERTIFICATE, SIGNED, SUBMITTED};
 use probity_proto::v1::issue_event_certificate_reply::Outcome as Reply;
 use probity_proto::v1::{IssueEventCertificateReply, Submitted};
@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 use tracing::Instrument as _;
 
 use crate::event_key::UncertifiedKey;
+use crate::facts::load_submission;
 use crate::keyring::Session;
 use crate::{Config, Keyring, chunks, load_instruction, sign};
 
@@ -30,6 +31,8 @@ const QUEUE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const ITEMS_TOGETHER: usize = 250;
 /// Rounds of the reconciler in which the index in Redis is asked.
 const ROUNDS_BELIEVING: u32 = 4;
+/// Who refuses.
+const ROLE: &str = "signing";
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// Runs the role until shutdown.
@@ -84,21 +87,34 @@ async fn handle(
     hint: &Submitted,
 ) -> core::result::Result<(), Outcome> {
     let id = SubmissionId::parse(&hint.submission_id).map_err(Error::from)?;
-    let session = keyring.session(id, || open(ctx, id)).await?;
+    let session = match keyring.session(id, || open(ctx, id)).await {
+        Ok(session) => session,
+        Err(e) => {
+            all_refused(ctx, id, hint, &e).await;
+            return Err(e.into());
+        }
+    };
     let places = missing(ctx, &session, hint).await?;
     let mut failed = None;
     for places in places.chunks(ITEMS_TOGETHER) {
-        let (session, places, now) = (session.clone(), places.to_vec(), ctx.clock.now());
+        let (session, meant, now) = (session.clone(), places.to_vec(), ctx.clock.now());
         let records = tokio::task::spawn_blocking(move || {
             let session = opened(&session)?;
-            Ok::<_, Error>(sign(&session.instruction, &places, &session.key, now))
+            Ok::<_, Error>(sign(&session.instruction, &meant, &session.key, now))
         });
         let mut signed = Vec::with_capacity(ITEMS_TOGETHER);
-        for result in records.await.map_err(Error::internal)?? {
+        // Only accepted items are missing, so each place has its result.
+        let results = records.await.map_err(Error::internal)??;
+        for (item, result) in places.iter().zip(results) {
             match result {
                 Ok(record) => signed.push(record),
                 Err(e) => {
-                    tracing::error!(submission = %id, error = %e, "an item could not be signed");
+                    tracing::error!(submission = %id, item, error = %e, "an item could not be signed");
+                    let evidence = EvidenceId {
+                        submission: id,
+                        item: *item,
+                    };
+                    quarantine::refused(&ctx.ledger, ROLE, evidence, hint.round, &e).await;
                     failed = Some(e);
                 }
             }
@@ -110,6 +126,24 @@ async fn handle(
     }
     // Its neighbours have gone ahead; the reconciler comes back for it.
     failed.map_or(Ok(()), |e| Err(e.into()))
+}
+
+/// An instruction for which no key is certified is refused item by item.
+async fn all_refused(ctx: &Context, id: SubmissionId, hint: &Submitted, error: &Error) {
+    if hint.round < quarantine::ROUNDS || !quarantine::is_for_good(error) {
+        return;
+    }
+    // One that does not read is an alarm of the reconciler's.
+    let Ok(submission) = load_submission(&*ctx.buckets.truth, id).await else {
+        return;
+    };
+    let meant = hint.first_item..=hint.last_item;
+    for (evidence, _) in submission
+        .accepted()
+        .filter(|(e, _)| meant.contains(&e.item))
+    {
+        quarantine::refused(&ctx.ledger, ROLE, evidence, hint.round, error).await;
+    }
 }
 
 /// Places of the accepted items that the hint means, without those that are known to be in the log. What Redis says is

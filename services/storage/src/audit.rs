@@ -9,7 +9,7 @@
 //! | checkpoints | their signature; the entries between two neighbours lead from one root to the next |
 //! | tiles, index tiles, bundles, segments | computed again from the entries, byte for byte |
 //! | records | signature, certificates, time-stamp and statement as a stranger verifies them; the number stands once |
-//! | submissions | every accepted item is in the log, and the log holds nothing that was not accepted |
+//! | submissions | every accepted item is in the log (or held in quarantine), and the log holds nothing that was not accepted |
 //! | blobs | hashed again |
 //! | receipts | numbers that callers were given: each is deposited |
 
@@ -25,11 +25,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
-use probity_domain::Timestamp;
+use probity_domain::{EvidenceId, Timestamp};
 use probity_pki::tlog::{Hash, LogVerifier, TileId, edge_tiles};
 use probity_pki::x509::Certificate;
+use probity_platform::ledger::Ledger;
 use probity_platform::objects::Buckets;
-use probity_platform::{Clock, Result};
+use probity_platform::{Clock, Result, SystemRandom};
 
 use crate::Submissions;
 use crate::log::{CHECKPOINTS, HEAD, Index, Log, checkpoint_key, number, read_head};
@@ -65,15 +66,19 @@ pub struct AuditScope {
 pub async fn audit(scope: AuditScope) -> Result<AuditReport> {
     let log = Log::new(&scope.buckets, scope.log_key.clone());
     let submissions = Submissions::new(scope.buckets.truth.clone());
+    let truth = scope.buckets.truth.clone();
+    let ledger = Ledger::new(truth, scope.clock.clone(), Arc::new(SystemRandom));
     let started_at = scope.clock.now();
     let mut audit = Audit {
         report: AuditReport::new(scope.log_key.name(), started_at),
         scope,
         log,
         submissions,
+        ledger,
         started_at,
         index: Index::default(),
         partial: HashSet::new(),
+        held: HashSet::new(),
     };
     let points = audit.checkpoints().await?;
     audit.head(points.last()).await?;
@@ -97,11 +102,14 @@ struct Audit {
     report: AuditReport,
     log: Log,
     submissions: Submissions,
+    ledger: Ledger,
     started_at: Timestamp,
     /// Where each number stands, from the entries themselves.
     index: Index,
     /// Incomplete tiles that a checkpoint accounts for.
     partial: HashSet<TileId>,
+    /// Accepted items that are in quarantine: not in the log, and not lost.
+    held: HashSet<EvidenceId>,
 }
 
 impl Audit {

@@ -5,7 +5,7 @@
 //! | does | verifies each record as a stranger would, appends it to the log, indexes it; proves and locates; re-drives what got lost; reads everything again and says what changed ([`scrub`]) |
 //! | wakes on | `evidence.stamped`; questions `storage.prove`, `storage.locate`; HTTP requests; the reconciler's period |
 //! | needs | submissions in `truth`, the pinned roots |
-//! | makes | `log/…` in `truth` (C2SP tlog-tiles), `log/head`, `log/lease`, `log/staged/…`, `log/low-water`, `scrub/position` in `work`; `scrub/…` and ledger events of the kind `finding` in `truth`; `evidence.deposited`; the Redis index |
+//! | makes | `log/…` in `truth` (C2SP tlog-tiles), `log/head`, `log/lease`, `log/staged/…`, `log/low-water`, `log/retries/…`, `scrub/position` in `work`; `scrub/…` and ledger events of the kinds `finding` and `quarantine` in `truth`; `evidence.deposited`; the Redis index |
 //! | asks | nobody |
 //! | holds | the log's key |
 //! | refuses when | signature, chain, time-stamp or statement do not hold or are not the submission's; the number is in the log already (it stays where it is); the head was swapped by another writer (read again) |
@@ -18,6 +18,7 @@ mod command;
 mod deposit;
 pub mod log;
 mod prove;
+mod quarantine;
 mod rebuild;
 mod reconcile;
 mod router;
@@ -37,6 +38,7 @@ pub use audit::{AuditReport, AuditScope, Checked, Finding, FindingKind, Open, au
 pub use command::rebuild;
 pub use deposit::{Deposit, Deposited};
 pub use prove::{locate, prove};
+pub use quarantine::release;
 pub use rebuild::{Rebuilt, catch_up, rebuild_index};
 pub use reconcile::{Reconciler, Redrive};
 pub use router::router;

@@ -35,8 +35,8 @@ pub(crate) use head::read_head;
 pub use index::Index;
 pub(crate) use index::{INDEX_BYTES_MAX, numbers};
 pub(crate) use layout::{
-    CHECKPOINTS, HEAD, LOW_WATER, SEGMENTS, WIDTH as BUNDLE_ENTRIES, checkpoint_key, key, number,
-    segment_key,
+    CHECKPOINTS, HEAD, LOW_WATER, RETRIES, SEGMENTS, WIDTH as BUNDLE_ENTRIES, checkpoint_key, key,
+    number, segment_key,
 };
 pub use lease::Lease;
 pub use published::{Log, Published};

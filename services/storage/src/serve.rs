@@ -7,10 +7,12 @@ use futures::future::join_all;
 use probity_domain::EvidenceId;
 use probity_pki::tlog::{Checkpoint, EMPTY_ROOT, LogKey, LogVerifier};
 use probity_platform::edge::{self, Limits};
+use probity_platform::ledger::Ledger;
+use probity_platform::metrics::Gauge;
 use probity_platform::objects::Buckets;
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::{Context, Shutdown};
-use probity_platform::{Error, Result, keys, telemetry};
+use probity_platform::{Error, Result, keys, quarantine, telemetry};
 use probity_proto::subjects::{DEPOSITED, LOCATE, PROVE, STAMPED, SUBMITTED};
 use probity_proto::v1::{
     Deposited as DepositedHint, DepositedEvidence, LocateReply, LocateRequest, ProveReply,
@@ -60,6 +62,11 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         lease: Lease::new(ctx.buckets.work.clone(), ctx.random.clone(), length),
         writer: Writer::new(log.clone(), key, ctx.random.clone()),
         appends,
+        held: ctx.metrics.register(
+            "storage_quarantined",
+            "Accepted items that a stage has refused for good",
+            Gauge::default(),
+        ),
     };
     let listener = edge::listen(config.listen).await?;
     ctx.readiness.expect("log");
@@ -124,6 +131,8 @@ struct Stand {
     lease: Lease,
     writer: Writer,
     appends: Appends,
+    /// Items in quarantine, as the reconciler knows them.
+    held: Gauge,
 }
 
 impl Stand {
@@ -164,7 +173,12 @@ impl Stand {
             ctx.clone(),
             self.log.clone(),
         ));
-        let reconcile = tokio::spawn(reconcile(self.config.clone(), ctx, self.log.clone()));
+        let reconcile = tokio::spawn(reconcile(
+            self.config.clone(),
+            ctx,
+            self.log.clone(),
+            self.held.clone(),
+        ));
         let tell = {
             let ctx = self.ctx.clone();
             move |news| tell(ctx.clone(), news)
@@ -210,8 +224,9 @@ async fn run_stage(ctx: Context, concurrency: usize, deposit: Arc<Deposit>) -> R
         concurrency,
         ..StageConfig::default()
     };
+    let ledger = ctx.ledger.clone();
     let handler = move |messages: Vec<Stamped>| {
-        let deposit = deposit.clone();
+        let (deposit, ledger) = (deposit.clone(), ledger.clone());
         async move {
             let work = messages.into_iter().map(|message| {
                 let deposit = deposit.clone();
@@ -219,12 +234,31 @@ async fn run_stage(ctx: Context, concurrency: usize, deposit: Arc<Deposit>) -> R
                     "deposit",
                     probity.submission = telemetry::submission(&message.submission_id)
                 );
-                async move { outcome(deposit.deposit(&message).await) }.instrument(span)
+                let ledger = ledger.clone();
+                let work = async move {
+                    let deposited = deposit.deposit(&message).await;
+                    quarantined(&ledger, message.round, &deposited).await;
+                    outcome(deposited)
+                };
+                work.instrument(span)
             });
             join_all(work.collect::<Vec<_>>()).await
         }
     };
     stage::run(&ctx, &STAMPED, stage, handler).await
+}
+
+/// Records those that are refused for good.
+async fn quarantined(ledger: &Ledger, round: u32, deposited: &[Deposited]) {
+    for Deposited {
+        evidence_number,
+        leaf,
+    } in deposited
+    {
+        if let (Err(e), Ok(evidence)) = (leaf, EvidenceId::parse(evidence_number)) {
+            quarantine::refused(ledger, "storage", evidence, round, e).await;
+        }
+    }
 }
 
 /// A message is done when each of its records is in the log. One that cannot be is said and left to the reconciler.
@@ -270,10 +304,11 @@ async fn tell(ctx: Context, news: Vec<(EvidenceId, u64)>) {
     }
 }
 
-async fn reconcile(config: Config, ctx: Context, log: Arc<Log>) {
+async fn reconcile(config: Config, ctx: Context, log: Arc<Log>, held: Gauge) {
     let (truth, work) = (ctx.buckets.truth.clone(), ctx.buckets.work.clone());
     let after_s = config.reconcile_after_s;
-    let mut reconciler = Reconciler::new(truth, work, log, ctx.clock.clone(), after_s);
+    let (ledger, clock) = (ctx.ledger.clone(), ctx.clock.clone());
+    let mut reconciler = Reconciler::new(truth, work, ledger, log, clock, after_s);
     let period = Duration::from_secs(config.reconcile_period_s.max(1).into());
     loop {
         pause(&ctx.shutdown, period).await;
@@ -282,6 +317,7 @@ async fn reconcile(config: Config, ctx: Context, log: Arc<Log>) {
         }
         match reconciler.round().await {
             Ok(redrives) => {
+                held.set(i64::try_from(reconciler.quarantined()).unwrap_or(i64::MAX));
                 for redrive in redrives {
                     if let Err(e) = ctx
                         .bus

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
+use probity_domain::EvidenceId;
 use probity_pki::digest::HashAlgorithm;
 use probity_platform::bus::Queue;
 use probity_platform::edge::{self, Limits};
 use probity_platform::keys::watch_validity;
 use probity_platform::stage::{self, Outcome};
 use probity_platform::startup::Context;
-use probity_platform::{Error, Result, telemetry};
+use probity_platform::{Error, Result, quarantine, telemetry};
 use probity_proto::subjects::{SIGNED, STAMP, STAMPED};
 use probity_proto::v1::{
     EvidenceRecord, Signed, StampReply, StampRequest, Stamped, Stamps,
@@ -46,17 +47,17 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
     let stage = config.stage();
     let next = Queue::new(ctx.bus.clone(), STAMPED, QUEUE_MAX).of_bytes(QUEUE_BYTES_MAX);
     let handler = {
-        let (next, stamper) = (next.clone(), stamper.clone());
+        let (ctx, next, stamper) = (ctx.clone(), next.clone(), stamper.clone());
         move |messages: Vec<Signed>| {
-            let (next, stamper) = (next.clone(), stamper.clone());
+            let (ctx, next, stamper) = (ctx.clone(), next.clone(), stamper.clone());
             async move {
                 let work = messages.into_iter().map(|message| {
-                    let (next, stamper) = (next.clone(), stamper.clone());
+                    let (ctx, next, stamper) = (ctx.clone(), next.clone(), stamper.clone());
                     let span = tracing::info_span!(
                         "stamp",
                         probity.submission = telemetry::submission(&message.submission_id)
                     );
-                    async move { handle(&next, stamper, message).await }.instrument(span)
+                    async move { handle(&ctx, &next, stamper, message).await }.instrument(span)
                 });
                 join_all(work.collect::<Vec<_>>()).await
             }
@@ -105,11 +106,16 @@ async fn answer(stamper: Arc<TimeStamper>, question: StampRequest) -> Result<Sta
 }
 
 /// What waits for the clock, the key or room in the queue after this one waits here, for as long as it takes.
-async fn handle(next: &Queue, stamper: Arc<TimeStamper>, message: Signed) -> Outcome {
+async fn handle(
+    ctx: &Context,
+    next: &Queue,
+    stamper: Arc<TimeStamper>,
+    message: Signed,
+) -> Outcome {
     if let Err(e) = next.check().and_then(|()| stamper.holds()) {
         return Outcome::Hold(e);
     }
-    let submission_id = message.submission_id.clone();
+    let (submission_id, round) = (message.submission_id.clone(), message.round);
     let name = name(&message);
     let work = tokio::task::spawn_blocking(move || stamp_all(&stamper, &message));
     let (records, failed) = match work.await.map_err(Error::internal) {
@@ -122,12 +128,20 @@ async fn handle(next: &Queue, stamper: Arc<TimeStamper>, message: Signed) -> Out
         let stamped = Stamped {
             submission_id,
             records,
+            round,
         };
         if let Err(e) = next.tell(&id, &stamped).await {
             return Outcome::untold(e);
         }
     }
-    Outcome::from(failed.map_or(Ok(()), Err))
+    let mut worst = Ok(());
+    for (number, e) in failed {
+        if let Ok(evidence) = EvidenceId::parse(&number) {
+            quarantine::refused(&ctx.ledger, "timestamping", evidence, round, &e).await;
+        }
+        worst = Err(e);
+    }
+    Outcome::from(worst)
 }
 
 /// Named after what is stamped: the same signatures stamped again are a duplicate, new ones are not.
@@ -138,22 +152,22 @@ fn name(message: &Signed) -> String {
     hex::encode(digest.unwrap_or_default())
 }
 
-/// Each record stamped, and the last reason why one was not.
+/// Each record stamped, and numbers with the reason why they were not.
 ///
 /// # Errors
 /// Transient ones: clock or key. Then the whole message waits.
 fn stamp_all(
     stamper: &TimeStamper,
     message: &Signed,
-) -> Result<(Vec<EvidenceRecord>, Option<Error>)> {
-    let (mut records, mut failed) = (Vec::with_capacity(message.records.len()), None);
+) -> Result<(Vec<EvidenceRecord>, Vec<(String, Error)>)> {
+    let (mut records, mut failed) = (Vec::with_capacity(message.records.len()), Vec::new());
     for record in &message.records {
         match stamper.stamp(record) {
             Ok(record) => records.push(record),
             Err(e) if e.kind.is_transient() => return Err(e),
             Err(e) => {
                 tracing::error!(evidence = record.evidence_number, error = %e, "not stamped");
-                failed = Some(e);
+                failed.push((record.evidence_number.clone(), e));
             }
         }
     }

@@ -47,7 +47,7 @@ impl Audit {
 
     async fn receipt(&mut self, evidence: EvidenceId, path: &Path, place: u64) -> Result<()> {
         self.report.checked.receipts += 1;
-        if self.index.leaf(evidence).is_some() {
+        if self.index.leaf(evidence).is_some() || self.held.contains(&evidence) {
             return Ok(());
         }
         let key = submission_key(evidence.submission);

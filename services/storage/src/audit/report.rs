@@ -98,12 +98,14 @@ pub struct Checked {
     pub receipts: u64,
 }
 
-/// What may still be under way.
+/// What was accepted and is not in the log, for a reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Open {
     pub submissions: u64,
     pub items: u64,
     pub receipts: u64,
+    /// Items that a stage refused for good: they wait for an operator, and are none of the above.
+    pub quarantined: u64,
 }
 
 /// The report.
@@ -211,6 +213,7 @@ impl AuditReport {
             ("open submissions", self.open.submissions),
             ("open items", self.open.items),
             ("open receipts", self.open.receipts),
+            ("in quarantine", self.open.quarantined),
         ];
         for (what, count) in counts {
             // Writing to a string cannot fail.

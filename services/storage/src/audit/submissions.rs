@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use futures::{StreamExt as _, stream};
 use probity_domain::{Submission, SubmissionId, TenantId};
 use probity_platform::objects::Objects;
-use probity_platform::{Error, Result};
+use probity_platform::{Error, Result, quarantine};
 use probity_proto::stored::{blob_key, submission_key};
 use sha2::Digest as _;
 
@@ -83,7 +83,7 @@ impl Audit {
                     self.report.find(FindingKind::Submission, &key, reason);
                     continue;
                 }
-                self.items(&submission, &key);
+                self.items(&submission, &key).await?;
                 if self.scope.blobs {
                     let mut blobs = named(&submission);
                     blobs.retain(|blob| seen.is_new(blob));
@@ -102,24 +102,37 @@ impl Audit {
         id.at().plus_ms(i64::from(self.scope.open_s) * 1_000) > self.started_at
     }
 
-    fn items(&mut self, submission: &Submission, key: &str) {
-        let open = self.is_open(submission.id);
-        let mut missing = 0;
-        for (evidence, _) in submission.accepted() {
+    async fn items(&mut self, submission: &Submission, key: &str) -> Result<()> {
+        let accepted = submission.accepted().map(|(evidence, _)| evidence);
+        let mut missing = Vec::new();
+        for evidence in accepted {
             self.report.checked.items += 1;
-            if self.index.leaf(evidence).is_some() {
-                continue;
-            }
-            missing += 1;
-            if !open {
-                let reason = format!("{evidence} was accepted and no readable entry is it");
-                self.report.find(FindingKind::Lost, key, reason);
+            if self.index.leaf(evidence).is_none() {
+                missing.push(evidence);
             }
         }
-        if open && missing > 0 {
-            self.report.open.submissions += 1;
-            self.report.open.items += missing;
+        if missing.is_empty() {
+            return Ok(());
         }
+        let held = quarantine::held(&self.ledger, submission.id).await?;
+        missing.retain(|evidence| {
+            let is_held = held.contains_key(&evidence.item);
+            if is_held {
+                self.held.insert(*evidence);
+                self.report.open.quarantined += 1;
+            }
+            !is_held
+        });
+        if self.is_open(submission.id) {
+            self.report.open.submissions += u64::from(!missing.is_empty());
+            self.report.open.items += missing.len() as u64;
+            return Ok(());
+        }
+        for evidence in missing {
+            let reason = format!("{evidence} was accepted and no readable entry is it");
+            self.report.find(FindingKind::Lost, key, reason);
+        }
+        Ok(())
     }
 
     async fn blobs(&mut self, blobs: Vec<Named>) -> Result<()> {

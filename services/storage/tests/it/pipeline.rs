@@ -24,7 +24,7 @@ pub struct Pipeline {
     pub world: World,
     pub store: Store,
     pub pki: Pki,
-    deposit: Deposit,
+    pub deposit: Deposit,
     stop: Shutdown,
 }
 
@@ -109,6 +109,7 @@ impl Pipeline {
             .deposit(&Stamped {
                 submission_id: String::new(),
                 records,
+                round: 0,
             })
             .await
     }
@@ -281,7 +282,8 @@ async fn the_reconciler_hints_what_is_missing_and_rests_when_all_is_there() {
     let clock: Arc<ManualClock> = p.world.clock.clone();
     let reconciler = || {
         let (truth, work) = (p.store.truth.clone(), p.store.work.clone());
-        Reconciler::new(truth, work, p.deposit.log.clone(), clock.clone(), 30)
+        let (ledger, log) = (p.world.ledger.clone(), p.deposit.log.clone());
+        Reconciler::new(truth, work, ledger, log, clock.clone(), 30)
     };
     let mut first = reconciler();
     assert_eq!(first.round().await.unwrap(), [], "too young");
@@ -338,6 +340,7 @@ async fn a_hopeless_submission_does_not_hold_up_its_hour() {
     let mut reconciler = Reconciler::new(
         truth,
         work,
+        p.world.ledger.clone(),
         p.deposit.log.clone(),
         p.world.clock.clone(),
         30,
