@@ -4,6 +4,8 @@
 use probity_domain::Malformed;
 use serde::{Deserialize, Serialize};
 
+use crate::format;
+
 /// The format name this version writes and reads.
 pub const CLOCK_RECORD_FORMAT: &str = "probity.clock-record/1";
 
@@ -102,13 +104,8 @@ pub struct RefusalCount {
 /// [`Malformed`] when they are not this version's format.
 pub fn read_clock_record(bytes: &[u8]) -> Result<ClockRecordDocument, Malformed> {
     let document: ClockRecordDocument =
-        serde_json::from_slice(bytes).map_err(|e| Malformed::new("clock record", e.to_string()))?;
-    if document.format != CLOCK_RECORD_FORMAT {
-        return Err(Malformed::new(
-            "format",
-            format!("expected {CLOCK_RECORD_FORMAT}, found {}", document.format),
-        ));
-    }
+        format::read_json("clock record", CLOCK_RECORD_FORMAT, bytes)?;
+    format::expect(CLOCK_RECORD_FORMAT, &document.format)?;
     Ok(document)
 }
 

@@ -2,6 +2,7 @@
 //! their conversions into domain types. The only crate that knows serialised shapes.
 
 pub mod clock;
+pub mod format;
 pub mod http;
 pub mod ledger;
 pub mod registry;

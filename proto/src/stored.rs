@@ -5,6 +5,7 @@ use probity_domain as domain;
 use probity_domain::Malformed;
 use serde::{Deserialize, Serialize};
 
+use crate::format;
 use crate::http::ItemDocument;
 
 /// `submissions/<hour>/<shard>/<id>`: one accepted instruction.
@@ -114,12 +115,7 @@ impl TryFrom<SubmissionDocument> for domain::Submission {
     type Error = Malformed;
 
     fn try_from(d: SubmissionDocument) -> Result<Self, Malformed> {
-        if d.format != SUBMISSION_FORMAT {
-            return Err(Malformed::new(
-                "format",
-                format!("expected {SUBMISSION_FORMAT}, found {}", d.format),
-            ));
-        }
+        format::expect(SUBMISSION_FORMAT, &d.format)?;
         let items = d.items.into_iter().map(|item| {
             Ok(match item {
                 StoredItem::Accepted(item) => domain::ItemOutcome::Accepted(item.try_into()?),
@@ -179,8 +175,7 @@ fn known_field(what: &str) -> &'static str {
 /// # Errors
 /// [`Malformed`] when they are not this version's format or a value breaks its rule.
 pub fn read_submission(bytes: &[u8]) -> Result<domain::Submission, Malformed> {
-    let document: SubmissionDocument =
-        serde_json::from_slice(bytes).map_err(|e| Malformed::new("submission", e.to_string()))?;
+    let document: SubmissionDocument = format::read_json("submission", SUBMISSION_FORMAT, bytes)?;
     document.try_into()
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future;
 use probity_domain::Timestamp;
+use probity_proto::format;
 use probity_proto::ledger::{EVENT_FORMAT, Envelope, LedgerEvent};
 
 use crate::objects::{Created, Objects};
@@ -305,10 +306,10 @@ fn last_key(prefix: &str, id: &str) -> Result<String> {
 }
 
 fn decode<E: LedgerEvent>(key: &str, json: &[u8], id: &str, seq: usize) -> Result<Envelope<E>> {
-    let envelope: Envelope<E> = serde_json::from_slice(json)
-        .map_err(|e| Error::internal(format!("{key} does not read: {e}")))?;
-    let at_home = envelope.format == EVENT_FORMAT
-        && envelope.kind == E::KIND
+    let unread = |e: probity_domain::Malformed| Error::internal(format!("{key}: {e}"));
+    let envelope: Envelope<E> = format::read_json("event", EVENT_FORMAT, json).map_err(unread)?;
+    format::expect(EVENT_FORMAT, &envelope.format).map_err(unread)?;
+    let at_home = envelope.kind == E::KIND
         && envelope.id == id
         && envelope.seq == seq as u64;
     if !at_home {

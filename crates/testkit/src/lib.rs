@@ -17,6 +17,7 @@
 #![expect(clippy::panic, reason = "a harness fails its test by panicking")]
 
 mod collector;
+mod golden;
 pub mod http_proxy;
 mod nats;
 mod port;
@@ -29,6 +30,7 @@ mod wait;
 mod world;
 
 pub use collector::{Collector, Span, SpanKey};
+pub use golden::Golden;
 pub use port::free_port;
 pub use s3::{S3Access, unique_bucket_prefix, unique_prefix};
 pub use tcp_proxy::{Line, TcpProxy};

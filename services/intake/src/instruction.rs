@@ -1,6 +1,6 @@
 //! Reads an instruction: strictly as a whole, and line by line, so that a bad line does not refuse its neighbours.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use probity_domain::{
@@ -114,7 +114,7 @@ fn refuse_duplicates(items: &mut [ItemOutcome]) {
 impl Instruction {
     /// Every digest that an accepted line names, once.
     #[must_use]
-    pub fn blobs(&self) -> HashSet<Sha3_256> {
+    pub fn blobs(&self) -> BTreeSet<Sha3_256> {
         self.accepted()
             .flat_map(Item::artifacts)
             .map(|a| a.digests.sha3_256)

@@ -2,7 +2,7 @@
 
 use probity_domain::{Submission, Timestamp};
 use probity_pki::crl::Crl;
-use probity_pki::keys::{MemoryKey, Signer as _};
+use probity_pki::keys::{MemoryKey, Signer};
 use probity_pki::ocsp::OcspResponse;
 use probity_pki::x509::{Certificate, Subject, make_csr};
 use probity_platform::{Error, Result};
@@ -14,7 +14,7 @@ const CRL_BYTES_MAX: usize = 2 * 1024;
 
 /// An event key with its certificate. The private key never leaves this value and is overwritten when it is dropped.
 pub struct EventKey {
-    pub(crate) key: MemoryKey,
+    pub(crate) key: Box<dyn Signer>,
     pub(crate) certificate: Certificate,
     pub(crate) chain: Vec<Certificate>,
     pub(crate) crls: Vec<Crl>,
@@ -23,7 +23,7 @@ pub struct EventKey {
 
 /// A key that waits for its certificate.
 pub struct UncertifiedKey {
-    key: MemoryKey,
+    key: Box<dyn Signer>,
     submission: String,
 }
 
@@ -34,6 +34,17 @@ impl UncertifiedKey {
     /// `Internal` when the random source or the backend fails.
     pub fn generate(submission: &Submission) -> Result<(Self, IssueEventCertificateRequest)> {
         let key = MemoryKey::generate().map_err(Error::internal)?;
+        Self::with_key(Box::new(key), submission)
+    }
+
+    /// With a key that was made elsewhere and signs nothing else; `generate` is what the role does.
+    ///
+    /// # Errors
+    /// `Internal` when the backend fails.
+    pub fn with_key(
+        key: Box<dyn Signer>,
+        submission: &Submission,
+    ) -> Result<(Self, IssueEventCertificateRequest)> {
         // A wish only: issuance takes the name from the registry.
         let subject = Subject::new(submission.party.as_str());
         let request = IssueEventCertificateRequest {
@@ -41,7 +52,7 @@ impl UncertifiedKey {
             tenant: submission.tenant.to_string(),
             party: submission.party.to_string(),
             subject_public_key_info: key.public_key_der().to_vec().into(),
-            certification_request: make_csr(&key, &subject).map_err(Error::internal)?.into(),
+            certification_request: make_csr(&*key, &subject).map_err(Error::internal)?.into(),
         };
         Ok((
             Self {

@@ -63,7 +63,7 @@ fn sign_one(
         instruction_digest: Some(instruction.submission.instruction_sha256.0),
     };
     let status = std::slice::from_ref(&key.status);
-    let signature = sign_manifest(&request, status, &key.key).map_err(Error::internal)?;
+    let signature = sign_manifest(&request, status, &*key.key).map_err(Error::internal)?;
     let record = Record {
         evidence,
         statement,

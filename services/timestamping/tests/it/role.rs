@@ -250,6 +250,7 @@ fn signed() -> Signed {
     let signature = sign_detached(&request, &key).unwrap();
     Signed {
         submission_id: "s".to_owned(),
+        round: 0,
         records: vec![EvidenceRecord {
             evidence_number: "e".to_owned(),
             signature: signature.into(),
