@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -15,6 +15,10 @@ use crate::Failure;
 /// What an orchestrator waits before it starts a container again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 const KILLED: i32 = 9;
+/// As an orchestrator's liveness probe: so often, and so many failures in a row before the process is killed.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+const PROBE_MAX: Duration = Duration::from_secs(3);
+const PROBE_FAILURES: u32 = 6;
 
 /// How a process is started.
 #[derive(Clone)]
@@ -26,13 +30,15 @@ pub struct Program {
     pub log: PathBuf,
     /// Holds the process id while it runs, so that whoever started the lab can end what a killed lab leaves.
     pub pid_file: PathBuf,
+    /// URL of the liveness probe, where it has one.
+    pub liveness: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
     pid: Option<u32>,
     starts: u32,
-    /// Ends that nobody here brought about with SIGKILL or by asking for them.
+    /// Ends that nobody here brought about with SIGKILL or by asking for them, and kills by the liveness probe.
     ended_by_itself: u32,
 }
 
@@ -122,11 +128,11 @@ async fn supervise(
                     state.pid = child.id();
                     state.starts += 1;
                 });
-                let ended = until_end(&mut child, &mut wanted).await;
+                let ended = until_end(&program, &mut child, &mut wanted).await;
                 let _ = std::fs::remove_file(&program.pid_file);
                 told.send_modify(|state| {
                     state.pid = None;
-                    state.ended_by_itself += u32::from(ended.is_some_and(by_itself));
+                    state.ended_by_itself += u32::from(ended == End::Itself);
                 });
             }
             Err(e) => eprintln!("chaos: {} cannot be started: {e}", program.name),
@@ -135,19 +141,44 @@ async fn supervise(
     }
 }
 
-fn by_itself(status: ExitStatus) -> bool {
-    status.signal() != Some(KILLED)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The lab killed it.
+    Wanted,
+    Itself,
 }
 
-/// `None` when it was asked for.
-async fn until_end(child: &mut Child, wanted: &mut watch::Receiver<bool>) -> Option<ExitStatus> {
-    tokio::select! {
-        ended = child.wait() => return ended.ok(),
-        _ = wanted.wait_for(|wanted| !*wanted) => {}
-    }
+async fn until_end(
+    program: &Program,
+    child: &mut Child,
+    wanted: &mut watch::Receiver<bool>,
+) -> End {
+    let end = tokio::select! {
+        ended = child.wait() => {
+            let killed = ended.is_ok_and(|status| status.signal() == Some(KILLED));
+            return if killed { End::Wanted } else { End::Itself };
+        }
+        _ = wanted.wait_for(|wanted| !*wanted) => End::Wanted,
+        () = probed_dead(program) => End::Itself,
+    };
     // Fails only if it has ended already.
     let _ = child.kill().await;
-    None
+    end
+}
+
+/// Answers when the liveness probe has failed too often; never without one.
+async fn probed_dead(program: &Program) {
+    let Some(url) = &program.liveness else {
+        return std::future::pending().await;
+    };
+    let mut failures = 0;
+    while failures < PROBE_FAILURES {
+        sleep(PROBE_EVERY).await;
+        let answer = tokio::time::timeout(PROBE_MAX, reqwest::get(url)).await;
+        let is_alive = matches!(answer, Ok(Ok(answer)) if answer.status().is_success());
+        failures = if is_alive { 0 } else { failures + 1 };
+    }
+    eprintln!("chaos: {} fails its liveness probe: killed", program.name);
 }
 
 fn spawn(program: &Program) -> std::io::Result<Child> {
@@ -183,6 +214,7 @@ mod tests {
             environment: Vec::new(),
             log: folder.join("log"),
             pid_file: folder.join("pid"),
+            liveness: None,
         }
     }
 

@@ -184,6 +184,7 @@ impl Stack {
             tool("minio"),
             &minio,
             minio_environment.map(|(name, value)| (name.to_owned(), value)),
+            None,
         )?;
         let redis = [
             "--bind",
@@ -200,7 +201,7 @@ impl Stack {
             &text(&self.dir),
         ]
         .map(str::to_owned);
-        self.launch("redis", tool("redis-server"), &redis, [])?;
+        self.launch("redis", tool("redis-server"), &redis, [], None)?;
         self.start_nats(set_up).await?;
         let live = format!("{}/minio/health/cluster", self.minio_url());
         until("minio answers", async || {
@@ -221,8 +222,9 @@ impl Stack {
         for (node, (client, route)) in client_ports.iter().zip(&route_ports).enumerate() {
             let name = format!("nats-{node}");
             let store = text(&self.nats_store(&name));
+            let monitor = free_port();
             let mut config = format!(
-                "server_name: {name}\nlisten: \"127.0.0.1:{client}\"\nmax_payload: 1MB\n\
+                "server_name: {name}\nlisten: \"127.0.0.1:{client}\"\nhttp: \"127.0.0.1:{monitor}\"\nmax_payload: 1MB\n\
                  jetstream {{ store_dir: \"{store}\", max_mem: 256MB, max_file: 8GB }}\n{users}\n"
             );
             if set_up.cluster {
@@ -238,7 +240,9 @@ impl Stack {
             let file = self.dir.join("config").join(format!("{name}.conf"));
             std::fs::write(&file, config).map_err(Failure::new)?;
             let arguments = ["--config".to_owned(), text(&file)];
-            self.launch(&name, tool("nats-server"), &arguments, [])?;
+            // In full: with js-enabled-only it says nothing of a stream that a full disk has frozen, which only a restart helps.
+            let liveness = format!("http://127.0.0.1:{monitor}/healthz");
+            self.launch(&name, tool("nats-server"), &arguments, [], Some(liveness))?;
         }
         for client in &client_ports {
             until_open("nats-server", *client).await?;
@@ -285,6 +289,7 @@ impl Stack {
             self.programs.join("probityd"),
             &arguments,
             environment,
+            None,
         )
     }
 
@@ -294,6 +299,7 @@ impl Stack {
         executable: PathBuf,
         arguments: &[String],
         environment: impl IntoIterator<Item = (String, String)>,
+        liveness: Option<String>,
     ) -> Result<(), Failure> {
         if !executable.is_file() {
             return Err(Failure::new(format!("{} is missing", executable.display())));
@@ -305,6 +311,7 @@ impl Stack {
             environment: environment.into_iter().collect(),
             log: self.dir.join("log").join(format!("{name}.log")),
             pid_file: self.dir.join("pid").join(name),
+            liveness,
         };
         self.processes
             .insert(name.to_owned(), Process::start(program));
