@@ -309,9 +309,7 @@ fn decode<E: LedgerEvent>(key: &str, json: &[u8], id: &str, seq: usize) -> Resul
     let unread = |e: probity_domain::Malformed| Error::internal(format!("{key}: {e}"));
     let envelope: Envelope<E> = format::read_json("event", EVENT_FORMAT, json).map_err(unread)?;
     format::expect(EVENT_FORMAT, &envelope.format).map_err(unread)?;
-    let at_home = envelope.kind == E::KIND
-        && envelope.id == id
-        && envelope.seq == seq as u64;
+    let at_home = envelope.kind == E::KIND && envelope.id == id && envelope.seq == seq as u64;
     if !at_home {
         return Err(Error::internal(format!(
             "{key} holds another stream's event"

@@ -108,9 +108,7 @@ impl Issuer {
         keys::signing(move || {
             let certificate =
                 sign_certificate(&to_be_signed, &*authority.key).map_err(keys::unsigned)?;
-            let status = authority
-                .good(&certificate, now)
-                .map_err(keys::unsigned)?;
+            let status = authority.good(&certificate, now).map_err(keys::unsigned)?;
             authority.check_issued(&certificate, &crl, &status, now)?;
             Ok((certificate, status))
         })

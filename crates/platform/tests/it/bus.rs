@@ -61,6 +61,7 @@ async fn refuses_what_is_too_long_and_what_cannot_stand_in_a_header() {
     };
     let message = Signed {
         submission_id: "x".to_owned(),
+        round: 0,
         records: vec![record],
     };
     let told = bus.tell(&SIGNED, "long", &message).await.unwrap_err();
@@ -76,6 +77,7 @@ async fn refuses_what_is_too_long_and_what_cannot_stand_in_a_header() {
     };
     let message = Signed {
         submission_id: "x".to_owned(),
+        round: 0,
         records: vec![longest],
     };
     bus.tell(&SIGNED, "longest", &message).await.unwrap();

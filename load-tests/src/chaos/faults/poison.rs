@@ -40,5 +40,6 @@ fn poisoned(number: u32) -> Submitted {
         first_item: number,
         last_item: u32::MAX - number,
         round: 0,
+        tenant: String::new(),
     }
 }
