@@ -1,5 +1,7 @@
 //! Certificate revocation lists (RFC 5280 5).
 
+mod reason;
+
 use core::fmt;
 use std::sync::Arc;
 
@@ -15,6 +17,9 @@ use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::Time;
 
+pub use reason::RevocationReason;
+pub(crate) use reason::{counts_since, crl_reason, revocation_reason};
+
 use crate::asn1_time::{from_generalized, from_time, to_generalized, to_time};
 use crate::keys::Signer;
 use crate::lint::{Artifact, ToBeSigned};
@@ -25,37 +30,6 @@ use crate::{Error, Result, oid};
 const WHAT: &str = "certificate revocation list";
 /// Some 200,000 entries.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// Why a certificate was revoked (RFC 5280 5.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RevocationReason {
-    Unspecified,
-    KeyCompromise,
-    CaCompromise,
-    AffiliationChanged,
-    Superseded,
-    CessationOfOperation,
-    /// Suspended; may be released again.
-    CertificateHold,
-    PrivilegeWithdrawn,
-    AaCompromise,
-}
-
-impl RevocationReason {
-    /// Whether what the key had signed before stays good: RFC 3161 4 names these four reasons. Without a reason, or
-    /// with another, the key may be somebody else's, who writes any time with it.
-    pub(crate) const fn leaves_the_past(reason: Option<Self>) -> bool {
-        matches!(
-            reason,
-            Some(
-                Self::Unspecified
-                    | Self::AffiliationChanged
-                    | Self::Superseded
-                    | Self::CessationOfOperation
-            )
-        )
-    }
-}
 
 /// One line of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,18 +52,6 @@ impl RevokedEntry {
     #[must_use]
     pub fn counts_since(&self) -> Timestamp {
         counts_since(self.at, self.reason, self.invalid_since)
-    }
-}
-
-pub(crate) fn counts_since(
-    at: Timestamp,
-    reason: Option<RevocationReason>,
-    invalid_since: Option<Timestamp>,
-) -> Timestamp {
-    use RevocationReason::{AaCompromise, CaCompromise, KeyCompromise};
-    match (reason, invalid_since) {
-        (None | Some(KeyCompromise | CaCompromise | AaCompromise), Some(since)) => at.min(since),
-        _ => at,
     }
 }
 
@@ -179,37 +141,6 @@ fn entry(revoked: &RevokedEntry) -> Result<RevokedCert> {
         })
     };
     encode().map_err(|e: der::Error| Error::malformed(WHAT, e))
-}
-
-/// `None` for unspecified as well, which is said by leaving the extension out (RFC 5280 5.3.1).
-pub(crate) const fn crl_reason(reason: Option<RevocationReason>) -> Option<CrlReason> {
-    let Some(reason) = reason else { return None };
-    Some(match reason {
-        RevocationReason::Unspecified => return None,
-        RevocationReason::KeyCompromise => CrlReason::KeyCompromise,
-        RevocationReason::CaCompromise => CrlReason::CaCompromise,
-        RevocationReason::AffiliationChanged => CrlReason::AffiliationChanged,
-        RevocationReason::Superseded => CrlReason::Superseded,
-        RevocationReason::CessationOfOperation => CrlReason::CessationOfOperation,
-        RevocationReason::CertificateHold => CrlReason::CertificateHold,
-        RevocationReason::PrivilegeWithdrawn => CrlReason::PrivilegeWithdrawn,
-        RevocationReason::AaCompromise => CrlReason::AaCompromise,
-    })
-}
-
-pub(crate) const fn revocation_reason(reason: CrlReason) -> RevocationReason {
-    match reason {
-        // removeFromCRL belongs to delta CRLs, which are refused.
-        CrlReason::Unspecified | CrlReason::RemoveFromCRL => RevocationReason::Unspecified,
-        CrlReason::KeyCompromise => RevocationReason::KeyCompromise,
-        CrlReason::CaCompromise => RevocationReason::CaCompromise,
-        CrlReason::AffiliationChanged => RevocationReason::AffiliationChanged,
-        CrlReason::Superseded => RevocationReason::Superseded,
-        CrlReason::CessationOfOperation => RevocationReason::CessationOfOperation,
-        CrlReason::CertificateHold => RevocationReason::CertificateHold,
-        CrlReason::PrivilegeWithdrawn => RevocationReason::PrivilegeWithdrawn,
-        CrlReason::AaCompromise => RevocationReason::AaCompromise,
-    }
 }
 
 /// A parsed list: complete (no delta, no partition, no indirect issuer), version 2, with next update.
@@ -401,26 +332,23 @@ fn parse_entry(revoked: RevokedCert) -> Result<RevokedEntry> {
 
 /// RFC 5280 5.3.2; OCSP has it from there (RFC 6960 4.4.5).
 pub(crate) fn invalidity_date(extensions: &[Extension]) -> Result<Option<Timestamp>> {
-    let mut found = extensions
-        .iter()
-        .filter(|extension| extension.extn_id == oid::INVALIDITY_DATE);
-    let Some(first) = found.next() else {
-        return Ok(None);
-    };
-    if found.next().is_some() {
-        return Err(Error::malformed(WHAT, "an extension appears twice"));
-    }
-    GeneralizedTime::from_der(first.extn_value.as_bytes())
-        .map(|date| Some(from_generalized(date)))
-        .map_err(|e| Error::malformed(WHAT, e))
+    let date = find_by::<GeneralizedTime>(extensions, oid::INVALIDITY_DATE)?;
+    Ok(date.map(from_generalized))
 }
 
 fn find<T: for<'a> Decode<'a, Error = der::Error> + AssociatedOid>(
     extensions: &[Extension],
 ) -> Result<Option<T>> {
+    find_by(extensions, T::OID)
+}
+
+fn find_by<T: for<'a> Decode<'a, Error = der::Error>>(
+    extensions: &[Extension],
+    oid: ObjectIdentifier,
+) -> Result<Option<T>> {
     let mut found = extensions
         .iter()
-        .filter(|extension| extension.extn_id == T::OID);
+        .filter(|extension| extension.extn_id == oid);
     let Some(first) = found.next() else {
         return Ok(None);
     };

@@ -1,5 +1,6 @@
 //! Online certificate status protocol (RFC 6960, nonce RFC 9654).
 
+mod failure;
 mod request;
 mod responder;
 mod response;
@@ -7,10 +8,11 @@ pub(crate) mod structures;
 
 use probity_domain::Timestamp;
 
+pub use failure::{OcspFailure, failure};
 pub use request::{OcspRequest, make_request};
 pub(crate) use request::{key_hash, nonce};
 pub(crate) use response::Told;
-pub use response::{OcspFailure, OcspResponse, Responder, ResponseTimes, failure};
+pub use response::{OcspResponse, Responder, ResponseTimes};
 
 use crate::crl::RevocationReason;
 

@@ -16,6 +16,8 @@ use crate::delivery::Delivery;
 use crate::error::given;
 
 const RECEIPT_BYTES_MAX: usize = 16 * 1024;
+/// How far a court's clock may be ahead.
+const SKEW_MS: i64 = 5 * 60_000;
 
 /// A receipt's bytes and the signature over them, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +80,9 @@ pub fn check(
     if EvidenceId::parse(&receipt.evidence)? != delivery.evidence {
         return bad("it is for other evidence");
     }
-    Timestamp::parse_rfc3339(&receipt.received_at)?;
+    if Timestamp::parse_rfc3339(&receipt.received_at)? > now.plus_ms(SKEW_MS) {
+        return bad("it was received in the future");
+    }
     let Some(scope) = ReceiptScope::parse(&receipt.scope) else {
         return bad("unknown scope");
     };

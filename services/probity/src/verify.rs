@@ -119,6 +119,9 @@ pub struct PrintPolicy {
     /// PEM file with root certificates to put into it
     #[arg(long, value_name = "FILE")]
     roots: Option<PathBuf>,
+    /// PEM file with root certificates for time-stamps alone to put into it
+    #[arg(long, value_name = "FILE")]
+    tsa_roots: Option<PathBuf>,
     /// File with a log's public key to put into it; may be repeated
     #[arg(long = "log-key", value_name = "FILE")]
     log_keys: Vec<PathBuf>,
@@ -222,6 +225,9 @@ impl PrintPolicy {
     pub fn run(self) -> Result<(), Failure> {
         let mut policy = base(self.policy.as_deref(), now())?;
         add_pins(&mut policy, self.roots.as_deref(), &self.log_keys)?;
+        if let Some(roots) = &self.tsa_roots {
+            policy.tsa_roots.extend(chain(roots)?);
+        }
         println!("{}", policy.to_json());
         Ok(())
     }

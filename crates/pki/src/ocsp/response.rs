@@ -153,36 +153,6 @@ fn choice(status: CertStatus) -> Result<CertStatusChoice> {
     })
 }
 
-/// OCSPResponseStatus of an unsuccessful response (RFC 6960 4.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OcspFailure {
-    MalformedRequest,
-    InternalError,
-    TryLater,
-    SigRequired,
-    Unauthorized,
-}
-
-/// An unsigned failure, DER.
-///
-/// # Errors
-/// [`Error::Malformed`] if it cannot be encoded.
-pub fn failure(failure: OcspFailure) -> Result<Vec<u8>> {
-    let response_status = match failure {
-        OcspFailure::MalformedRequest => ResponseStatus::MalformedRequest,
-        OcspFailure::InternalError => ResponseStatus::InternalError,
-        OcspFailure::TryLater => ResponseStatus::TryLater,
-        OcspFailure::SigRequired => ResponseStatus::SigRequired,
-        OcspFailure::Unauthorized => ResponseStatus::Unauthorized,
-    };
-    OcspResponseValue {
-        response_status,
-        response_bytes: None,
-    }
-    .to_der()
-    .map_err(|e| Error::malformed(WHAT, e))
-}
-
 /// A parsed response. Nothing is verified by parsing.
 #[derive(Debug, Clone)]
 pub struct OcspResponse {

@@ -9,6 +9,7 @@
 
 mod artifacts;
 mod asn1;
+mod authorities;
 mod beside;
 mod crafted;
 mod decoders;

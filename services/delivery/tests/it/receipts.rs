@@ -55,6 +55,10 @@ fn forgeries(
             changed(&|r| r.evidence = r.evidence.replace("-00003", "-00004")),
         ),
         (
+            "received tomorrow",
+            changed(&|r| r.received_at = NOW.plus_ms(24 * HOUR_MS).to_rfc3339()),
+        ),
+        (
             "another format",
             changed(&|r| r.format = "probity.receipt/2".to_owned()),
         ),

@@ -13,10 +13,11 @@ use probity_pki::oid;
 use probity_pki::package::{STATEMENT, SealedMember, seal_manifest};
 use probity_pki::tsp::{PkiFailureInfo, TimeStampAuthority, TimeStampReq, refusal};
 use probity_platform::keys::StallingKey;
+use probity_platform::clock::ManualClock;
 use probity_platform::objects::MemoryObjects;
-use probity_platform::{ErrorKind, Result};
+use probity_platform::{Clock as _, ErrorKind, Result};
 
-use crate::fixture::{NOW, World};
+use crate::fixture::{Holder, NOW, World};
 
 enum Answers {
     Rightly,
@@ -30,6 +31,44 @@ struct Unit {
     key: MemoryKey,
     answers: Mutex<Answers>,
     last: Mutex<Vec<u8>>,
+}
+
+/// Stamps at any time, by a clock.
+pub struct Stamps {
+    authority: TimeStampAuthority,
+    key: MemoryKey,
+    clock: Arc<ManualClock>,
+}
+
+impl Stamps {
+    pub fn new(unit: &Holder, clock: Arc<ManualClock>) -> Self {
+        Self {
+            authority: authority(unit),
+            key: copy(&unit.key),
+            clock,
+        }
+    }
+}
+
+#[async_trait]
+impl Stamp for Stamps {
+    async fn stamp(&self, request: Vec<u8>) -> Result<Vec<u8>> {
+        let request = TimeStampReq::from_der(&request).unwrap();
+        let now = self.clock.now();
+        Ok(self
+            .authority
+            .respond(&request, &self.key, now, &[8])
+            .unwrap())
+    }
+}
+
+fn authority(unit: &Holder) -> TimeStampAuthority {
+    TimeStampAuthority {
+        certificate: unit.certificate.clone(),
+        chain: vec![],
+        policy: oid::POLICY_TIME_STAMP,
+        accuracy_ms: 1_000,
+    }
 }
 
 const GEN_TIME: Timestamp = NOW.plus_ms(600_123);
@@ -57,12 +96,7 @@ fn copy(key: &MemoryKey) -> MemoryKey {
 async fn is_stamped_or_not_made() {
     let world = World::new();
     let unit = Arc::new(Unit {
-        authority: TimeStampAuthority {
-            certificate: world.tsa.certificate.clone(),
-            chain: vec![],
-            policy: oid::POLICY_TIME_STAMP,
-            accuracy_ms: 1_000,
-        },
+        authority: authority(&world.tsa),
         key: copy(&world.tsa.key),
         answers: Mutex::new(Answers::Rightly),
         last: Mutex::default(),
@@ -76,6 +110,7 @@ async fn is_stamped_or_not_made() {
     let members = [SealedMember::of(STATEMENT, "application/json", b"{}")];
     let manifest = seal_manifest(&members).unwrap();
     let signed = SignedData::from_der(&seal.sign(&manifest, at).await.unwrap()).unwrap();
+    assert!(signed.binds_status());
     let token = signed.time_stamp_token().unwrap().unwrap();
     assert_eq!(token.tst_info().gen_time, GEN_TIME);
 

@@ -38,6 +38,7 @@ use probity_proto::stored::{blob_key, submission_key, write_submission};
 use probity_proto::v1::Proof;
 
 use crate::fixture::{self, HOUR_MS, NOW};
+use crate::seal::Stamps;
 
 /// A court's keys.
 pub struct Court {
@@ -313,7 +314,8 @@ fn courier(
         vec![world.issuing.certificate.clone()],
         vec![Crl::from_der(&crl(&world.root)).unwrap()],
         truth.clone(),
-    );
+    )
+    .stamped_by(Arc::new(Stamps::new(&world.tsa, clock.clone())));
     let parts = Parts {
         buckets: Buckets {
             truth: truth.clone(),

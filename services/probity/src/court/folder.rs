@@ -107,6 +107,14 @@ impl Folder {
         Ok(MemoryKey::from_pkcs8_der(&self.key_der("signing")?)?)
     }
 
+    /// `None` where the authority's key is kept elsewhere.
+    pub fn authority_key(&self) -> Result<Option<MemoryKey>, Failure> {
+        if !self.path("ca.key.pem").exists() {
+            return Ok(None);
+        }
+        Ok(Some(MemoryKey::from_pkcs8_der(&self.key_der("ca")?)?))
+    }
+
     pub fn certificate(&self, name: &str) -> Result<Certificate, Failure> {
         Ok(Certificate::from_pem(&files::read_text(
             &self.path(&format!("{name}.crt.pem")),
