@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite};
@@ -29,9 +29,16 @@ pub enum Action {
     SlowClose(Duration),
     /// The server never sees it; the connection breaks.
     DropRequest,
-    /// The server never sees it: status and the code of an S3 error document.
+    /// The connection breaks at once, and the server sees it just before the next PUT.
+    ApplyLate,
+    /// The server never sees it: status and the code of an S3 error document; an empty answer without a code.
     Answer(u16, &'static str),
+    /// As 503, asking for this many seconds of patience.
+    Patience(u32),
 }
+
+/// Requests held back by [`Action::ApplyLate`].
+type Held = Mutex<Vec<Vec<u8>>>;
 
 /// Sees method and target of a request.
 pub type Decide = dyn Fn(&str, &str) -> Action + Send + Sync;
@@ -57,12 +64,13 @@ pub async fn start_on(port: u16, upstream: &str, decide: Arc<Decide>) -> String 
         .await
         .unwrap_or_else(|e| panic!("no port {port} for a proxy: {e}"));
     let url = listener.local_addr().map(|own| format!("http://{own}"));
+    let held = Arc::new(Held::default());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let decide = decide.clone();
+            let (decide, held) = (decide.clone(), held.clone());
             tokio::spawn(async move {
                 // A broken connection is what this is for.
-                let _ = serve(client, upstream, &*decide).await;
+                let _ = serve(client, upstream, &*decide, &held).await;
             });
         }
     });
@@ -70,7 +78,12 @@ pub async fn start_on(port: u16, upstream: &str, decide: Arc<Decide>) -> String 
 }
 
 /// Requests of one connection, until one of them breaks it.
-async fn serve(client: TcpStream, upstream: SocketAddr, decide: &Decide) -> io::Result<()> {
+async fn serve(
+    client: TcpStream,
+    upstream: SocketAddr,
+    decide: &Decide,
+    held: &Held,
+) -> io::Result<()> {
     let mut client = BufReader::new(client);
     let mut kept: Option<BufReader<TcpStream>> = None;
     while let Some(request) = Head::read(&mut client).await? {
@@ -82,13 +95,18 @@ async fn serve(client: TcpStream, upstream: SocketAddr, decide: &Decide) -> io::
             client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         let body = request.body_of_request()?;
-        if let Action::Answer(status, code) = action {
+        if let Some(refusal) = refusal(action) {
             pass_body(body, &mut client, &mut sink()).await?;
-            client.write_all(&refusal(status, code)).await?;
+            client.write_all(&refusal).await?;
             continue;
         }
-        if let Action::Late(by) = action {
-            sleep(by).await;
+        match action {
+            Action::ApplyLate => return hold(&request, body, &mut client, held).await,
+            Action::Late(by) => sleep(by).await,
+            _ => {}
+        }
+        if request.word(0) == "PUT" {
+            apply_held(upstream, held).await?;
         }
         let mut server = match kept.take().filter(is_open) {
             Some(server) => server,
@@ -145,10 +163,46 @@ fn is_open(connection: &BufReader<TcpStream>) -> bool {
     connection.buffer().is_empty() && read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
 }
 
-fn refusal(status: u16, code: &str) -> Vec<u8> {
-    let body = format!("<Error><Code>{code}</Code></Error>");
+/// Keeps a request for later.
+async fn hold(
+    request: &Head,
+    body: Body,
+    client: &mut BufReader<TcpStream>,
+    held: &Held,
+) -> io::Result<()> {
+    let mut whole = request.without("expect");
+    pass_body(body, client, &mut whole).await?;
+    held.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(whole);
+    Ok(())
+}
+
+/// Gives the server what was held back.
+async fn apply_held(upstream: SocketAddr, held: &Held) -> io::Result<()> {
+    let late = std::mem::take(&mut *held.lock().unwrap_or_else(PoisonError::into_inner));
+    for request in late {
+        let mut server = BufReader::new(TcpStream::connect(upstream).await?);
+        server.write_all(&request).await?;
+        Head::read_final(&mut server).await?;
+    }
+    Ok(())
+}
+
+/// What is answered without asking the server.
+fn refusal(action: Action) -> Option<Vec<u8>> {
+    let (status, patience, body) = match action {
+        Action::Answer(status, "") => (status, String::new(), String::new()),
+        Action::Answer(status, code) => {
+            let document = format!("<Error><Code>{code}</Code></Error>");
+            (status, String::new(), document)
+        }
+        Action::Patience(seconds) => (503, format!("retry-after: {seconds}\r\n"), String::new()),
+        _ => return None,
+    };
     let length = body.len();
-    format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+    let answer = format!("HTTP/1.1 {status} X\r\n{patience}content-length: {length}\r\n\r\n{body}");
+    Some(answer.into_bytes())
 }
 
 /// How a body ends (RFC 9112 6.3).
@@ -386,6 +440,8 @@ mod tests {
             "/slow" => Action::SlowClose(Duration::from_millis(5)),
             "/late" => Action::Late(Duration::from_millis(5)),
             "/busy" => Action::Answer(503, "SlowDown"),
+            "/wait" => Action::Patience(7),
+            "/held" => Action::ApplyLate,
             _ => Action::Pass,
         };
         let proxy = start(&upstream, Arc::new(decide)).await;
@@ -438,5 +494,16 @@ mod tests {
                 .unwrap()
                 .contains("seven")
         );
+
+        let mut stream = connect(&proxy).await;
+        assert_eq!(put(&mut stream, "/wait", "eight").await.unwrap(), "503 ");
+        assert!(
+            put(&mut connect(&proxy).await, "/held", "nine")
+                .await
+                .is_err()
+        );
+        assert_eq!(counts().1, 5, "held back");
+        put(&mut stream, "/b", "ten").await.unwrap();
+        assert_eq!(counts().1, 7, "and seen just before the next");
     }
 }

@@ -57,8 +57,9 @@ pub struct Stack {
 impl Stack {
     /// Starts everything and waits until every role is ready and the vendor enrolled.
     pub async fn start(dir: &Path, programs: &Path, set_up: &SetUp) -> Result<Self, Failure> {
-        let ports = read_ports(&dir.join("ports"))?;
-        let (minio_port, redis_port) = (free_port(), free_port());
+        let mut ports = read_ports(&dir.join("ports"))?;
+        let minio_port = spare_port(&mut ports, "minio");
+        let redis_port = spare_port(&mut ports, "redis itself");
         let store = StoreFaults::start(port(&ports, "s3")?, minio_port).await;
         let redis_line = TcpProxy::start(port(&ports, "redis")?, redis_port).await;
         let mut stack = Self {
@@ -215,14 +216,20 @@ impl Stack {
 
     async fn start_nats(&mut self, set_up: &SetUp) -> Result<(), Failure> {
         let nodes = if set_up.cluster { 3 } else { 1 };
-        let client_ports: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
-        let route_ports: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
+        let mut spare = |what: &str| -> Vec<u16> {
+            let names = (0..nodes).map(|node| format!("nats-{node} {what}"));
+            names
+                .map(|name| spare_port(&mut self.ports, &name))
+                .collect()
+        };
+        let (client_ports, route_ports) = (spare("clients"), spare("routes"));
+        let monitor_ports = spare("monitor");
         let users = std::fs::read_to_string(self.dir.join("config/nats-permissions.conf"))
             .map_err(Failure::new)?;
-        for (node, (client, route)) in client_ports.iter().zip(&route_ports).enumerate() {
+        let all = client_ports.iter().zip(&route_ports).zip(&monitor_ports);
+        for (node, ((client, route), monitor)) in all.enumerate() {
             let name = format!("nats-{node}");
             let store = text(&self.nats_store(&name));
-            let monitor = free_port();
             let mut config = format!(
                 "server_name: {name}\nlisten: \"127.0.0.1:{client}\"\nhttp: \"127.0.0.1:{monitor}\"\nmax_payload: 1MB\n\
                  jetstream {{ store_dir: \"{store}\", max_mem: 256MB, max_file: 8GB }}\n{users}\n"
@@ -394,6 +401,16 @@ fn read_ports(file: &Path) -> Result<BTreeMap<String, u16>, Failure> {
         Some((name.to_owned(), port.parse().ok()?))
     };
     Ok(lines.lines().filter_map(parse).collect())
+}
+
+/// A free port that is nobody's yet, who may only be about to listen.
+fn spare_port(ports: &mut BTreeMap<String, u16>, name: &str) -> u16 {
+    let mut port = free_port();
+    while ports.values().any(|taken| *taken == port) {
+        port = free_port();
+    }
+    ports.insert(name.to_owned(), port);
+    port
 }
 
 fn port(ports: &BTreeMap<String, u16>, name: &str) -> Result<u16, Failure> {
