@@ -62,16 +62,19 @@ pub async fn kill_nodes(lab: &Lab) -> Result<(), Failure> {
     Ok(())
 }
 
+/// One server each time, of three or of one.
 pub async fn flip_bits(lab: &Lab) -> Result<(), Failure> {
     for _ in 0..lab.dose {
         lab.pause(4..=8).await;
-        changed(lab, |store| {
-            for file in files(store)? {
-                flip(lab, &file)?;
-            }
-            Ok(())
-        })
-        .await?;
+        let nodes = lab.stack.nats();
+        let node = lab.any(&nodes)?;
+        node.stop().await?;
+        for file in files(&lab.stack.nats_store(node.name()))? {
+            flip(lab, &file)?;
+        }
+        sleep(DOWN).await;
+        node.start_again();
+        lab.did("bits flipped in the files of a nats-server");
     }
     Ok(())
 }
@@ -181,6 +184,6 @@ fn flip(lab: &Lab, file: &Path) -> Result<(), Failure> {
         }
     }
     fs::write(file, bytes).map_err(Failure::new)?;
-    lab.did("NATS file with flipped bits");
+    lab.count("files with flipped bits");
     Ok(())
 }
