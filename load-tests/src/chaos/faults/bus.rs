@@ -62,12 +62,11 @@ pub async fn kill_nodes(lab: &Lab) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One server each time, of three or of one.
+/// The same server each time: the only one, or a minority of three.
 pub async fn flip_bits(lab: &Lab) -> Result<(), Failure> {
+    let node = lab.any(&lab.stack.nats())?;
     for _ in 0..lab.dose {
         lab.pause(4..=8).await;
-        let nodes = lab.stack.nats();
-        let node = lab.any(&nodes)?;
         node.stop().await?;
         for file in files(&lab.stack.nats_store(node.name()))? {
             flip(lab, &file)?;
