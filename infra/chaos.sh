@@ -21,7 +21,7 @@ PATH=$tools:$PATH
 . infra/stack.sh
 
 SHORT="wipe F1 F7 F8"
-ALL="wipe F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F11 F13 tsa F16 F20 line-nats line-redis"
+ALL="wipe F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F10-single F11 F13 tsa F16 F20 line-nats line-redis"
 faults=()
 while [ $# -gt 0 ]; do
     case $1 in

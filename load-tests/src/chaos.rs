@@ -89,9 +89,13 @@ struct Notes {
 }
 
 impl Lab {
-    /// Counts what was done.
+    /// Says and counts what was done.
     fn did(&self, what: &str) {
         eprintln!("chaos: {what}");
+        self.count(what);
+    }
+
+    fn count(&self, what: &str) {
         *self.notes().injected.entry(what.to_owned()).or_default() += 1;
     }
 

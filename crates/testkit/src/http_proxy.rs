@@ -31,9 +31,9 @@ pub enum Action {
     DropRequest,
     /// The connection breaks at once, and the server sees it just before the next PUT.
     ApplyLate,
-    /// The server never sees it: status and the code of an S3 error document; without a code an empty answer.
+    /// The server never sees it: status and the code of an S3 error document; an empty answer without a code.
     Answer(u16, &'static str),
-    /// The server never sees it: 503, asking for this many seconds of patience.
+    /// As 503, asking for this many seconds of patience.
     Patience(u32),
 }
 
@@ -95,26 +95,15 @@ async fn serve(
             client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         let body = request.body_of_request()?;
-        let refused = match action {
-            Action::Answer(status, code) => Some(refusal(status, code)),
-            Action::Patience(seconds) => Some(patience(seconds)),
-            _ => None,
-        };
-        if let Some(refused) = refused {
+        if let Some(refusal) = refusal(action) {
             pass_body(body, &mut client, &mut sink()).await?;
-            client.write_all(&refused).await?;
+            client.write_all(&refusal).await?;
             continue;
         }
-        if action == Action::ApplyLate {
-            let mut whole = request.without("expect");
-            pass_body(body, &mut client, &mut whole).await?;
-            held.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(whole);
-            return Ok(());
-        }
-        if let Action::Late(by) = action {
-            sleep(by).await;
+        match action {
+            Action::ApplyLate => return hold(&request, body, &mut client, held).await,
+            Action::Late(by) => sleep(by).await,
+            _ => {}
         }
         if request.word(0) == "PUT" {
             apply_held(upstream, held).await?;
@@ -151,16 +140,6 @@ async fn serve(
     Ok(())
 }
 
-async fn apply_held(upstream: SocketAddr, held: &Held) -> io::Result<()> {
-    let late = std::mem::take(&mut *held.lock().unwrap_or_else(PoisonError::into_inner));
-    for request in late {
-        let mut server = BufReader::new(TcpStream::connect(upstream).await?);
-        server.write_all(&request).await?;
-        Head::read_final(&mut server).await?;
-    }
-    Ok(())
-}
-
 async fn close_slowly(
     answer: &Head,
     body: Body,
@@ -184,17 +163,46 @@ fn is_open(connection: &BufReader<TcpStream>) -> bool {
     connection.buffer().is_empty() && read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
 }
 
-fn patience(seconds: u32) -> Vec<u8> {
-    format!("HTTP/1.1 503 X\r\nretry-after: {seconds}\r\ncontent-length: 0\r\n\r\n").into_bytes()
+/// Keeps a request for later.
+async fn hold(
+    request: &Head,
+    body: Body,
+    client: &mut BufReader<TcpStream>,
+    held: &Held,
+) -> io::Result<()> {
+    let mut whole = request.without("expect");
+    pass_body(body, client, &mut whole).await?;
+    held.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(whole);
+    Ok(())
 }
 
-fn refusal(status: u16, code: &str) -> Vec<u8> {
-    let body = match code {
-        "" => String::new(),
-        code => format!("<Error><Code>{code}</Code></Error>"),
+/// Gives the server what was held back.
+async fn apply_held(upstream: SocketAddr, held: &Held) -> io::Result<()> {
+    let late = std::mem::take(&mut *held.lock().unwrap_or_else(PoisonError::into_inner));
+    for request in late {
+        let mut server = BufReader::new(TcpStream::connect(upstream).await?);
+        server.write_all(&request).await?;
+        Head::read_final(&mut server).await?;
+    }
+    Ok(())
+}
+
+/// What is answered without asking the server.
+fn refusal(action: Action) -> Option<Vec<u8>> {
+    let (status, patience, body) = match action {
+        Action::Answer(status, "") => (status, String::new(), String::new()),
+        Action::Answer(status, code) => {
+            let document = format!("<Error><Code>{code}</Code></Error>");
+            (status, String::new(), document)
+        }
+        Action::Patience(seconds) => (503, format!("retry-after: {seconds}\r\n"), String::new()),
+        _ => return None,
     };
     let length = body.len();
-    format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+    let answer = format!("HTTP/1.1 {status} X\r\n{patience}content-length: {length}\r\n\r\n{body}");
+    Some(answer.into_bytes())
 }
 
 /// How a body ends (RFC 9112 6.3).
@@ -432,6 +440,8 @@ mod tests {
             "/slow" => Action::SlowClose(Duration::from_millis(5)),
             "/late" => Action::Late(Duration::from_millis(5)),
             "/busy" => Action::Answer(503, "SlowDown"),
+            "/wait" => Action::Patience(7),
+            "/held" => Action::ApplyLate,
             _ => Action::Pass,
         };
         let proxy = start(&upstream, Arc::new(decide)).await;
@@ -484,5 +494,16 @@ mod tests {
                 .unwrap()
                 .contains("seven")
         );
+
+        let mut stream = connect(&proxy).await;
+        assert_eq!(put(&mut stream, "/wait", "eight").await.unwrap(), "503 ");
+        assert!(
+            put(&mut connect(&proxy).await, "/held", "nine")
+                .await
+                .is_err()
+        );
+        assert_eq!(counts().1, 5, "held back");
+        put(&mut stream, "/b", "ten").await.unwrap();
+        assert_eq!(counts().1, 7, "and seen just before the next");
     }
 }

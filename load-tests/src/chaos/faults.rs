@@ -49,7 +49,7 @@ const fn fault(
 }
 
 /// All of them.
-pub static FAULTS: [Fault; 18] = [
+pub static FAULTS: [Fault; 19] = [
     fault(
         "wipe",
         "NATS deleted and Redis emptied, spread evenly over the run",
@@ -126,9 +126,22 @@ pub static FAULTS: [Fault; 18] = [
             2,
         )
     },
+    Fault {
+        set_up: SetUp {
+            cluster: true,
+            ..PLAIN
+        },
+        ..fault(
+            "F10",
+            "two bits flipped in each file of one of three nats-servers, stopped meanwhile",
+            "times",
+            3,
+            10,
+        )
+    },
     fault(
-        "F10",
-        "two bits flipped in each file of the stopped nats-server",
+        "F10-single",
+        "the same with the only nats-server: no good copy is left",
         "times",
         3,
         10,
@@ -203,7 +216,7 @@ pub async fn inject(lab: &Lab, name: &str) -> Result<(), Failure> {
         "F7" => store::loses_answers(lab).await,
         "F8" => store::out_of_reach(lab).await,
         "F9" => disk::full(lab).await,
-        "F10" => bus::flip_bits(lab).await,
+        "F10" | "F10-single" => bus::flip_bits(lab).await,
         "F11" => bus::back_in_time(lab).await,
         "F13" => clock::wrong(lab).await,
         "tsa" => clock::no_time_stamps(lab).await,

@@ -1,12 +1,15 @@
 //! The platform under test: real servers, proxies before them, one supervised process per role; all of it under the folder
 //! that `infra/stack.sh` prepared.
 
+mod ports;
+mod servers;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use probity_testkit::{TcpProxy, free_port, tool};
+use probity_testkit::TcpProxy;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
@@ -15,6 +18,7 @@ use crate::Failure;
 
 use super::process::{Process, Program};
 use super::store_faults::StoreFaults;
+use ports::Ports;
 
 /// Roles in the order they are started.
 pub const ROLES: [&str; 7] = [
@@ -44,7 +48,7 @@ pub struct SetUp {
 pub struct Stack {
     pub dir: PathBuf,
     programs: PathBuf,
-    ports: BTreeMap<String, u16>,
+    ports: Ports,
     processes: BTreeMap<String, Process>,
     pub store: StoreFaults,
     /// Before NATS (where it is one server) and before Redis.
@@ -57,10 +61,11 @@ pub struct Stack {
 impl Stack {
     /// Starts everything and waits until every role is ready and the vendor enrolled.
     pub async fn start(dir: &Path, programs: &Path, set_up: &SetUp) -> Result<Self, Failure> {
-        let ports = read_ports(&dir.join("ports"))?;
-        let (minio_port, redis_port) = (free_port(), free_port());
-        let store = StoreFaults::start(port(&ports, "s3")?, minio_port).await;
-        let redis_line = TcpProxy::start(port(&ports, "redis")?, redis_port).await;
+        let mut ports = Ports::read(&dir.join("ports"))?;
+        let minio_port = ports.spare("minio");
+        let redis_port = ports.spare("redis itself");
+        let store = StoreFaults::start(ports.of("s3")?, minio_port).await;
+        let redis_line = TcpProxy::start(ports.of("redis")?, redis_port).await;
         let mut stack = Self {
             dir: dir.to_owned(),
             programs: programs.to_owned(),
@@ -107,7 +112,7 @@ impl Stack {
 
     /// Base URL of an edge, such as `intake` or `log`.
     pub fn url(&self, name: &str) -> Result<String, Failure> {
-        Ok(format!("http://127.0.0.1:{}", port(&self.ports, name)?))
+        Ok(format!("http://127.0.0.1:{}", self.ports.of(name)?))
     }
 
     /// The store itself, not through the proxy.
@@ -155,114 +160,6 @@ impl Stack {
             "{program} {command}: {}: {said}",
             output.status
         )))
-    }
-
-    async fn start_servers(&mut self, set_up: &SetUp) -> Result<(), Failure> {
-        let secret = |name: &str| {
-            let path = self.dir.join("secret").join(name);
-            std::fs::read_to_string(path)
-                .map(|text| text.trim().to_owned())
-                .map_err(Failure::new)
-        };
-        let minio_environment = [
-            ("MINIO_ROOT_USER", secret("s3-access-key")?),
-            ("MINIO_ROOT_PASSWORD", secret("s3-secret-key")?),
-            ("MINIO_BROWSER", "off".to_owned()),
-            ("MINIO_UPDATE", "off".to_owned()),
-            ("MINIO_CI_CD", "on".to_owned()),
-        ];
-        let minio = [
-            "server",
-            "--quiet",
-            "--address",
-            &format!("127.0.0.1:{}", self.minio_port),
-            &text(&self.dir.join("minio")),
-        ]
-        .map(str::to_owned);
-        self.launch(
-            "minio",
-            tool("minio"),
-            &minio,
-            minio_environment.map(|(name, value)| (name.to_owned(), value)),
-            None,
-        )?;
-        let redis = [
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            &self.redis_port.to_string(),
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--maxmemory-policy",
-            "noeviction",
-            "--dir",
-            &text(&self.dir),
-        ]
-        .map(str::to_owned);
-        self.launch("redis", tool("redis-server"), &redis, [], None)?;
-        self.start_nats(set_up).await?;
-        let live = format!("{}/minio/health/cluster", self.minio_url());
-        until("minio answers", async || {
-            reqwest::get(&live)
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-        })
-        .await?;
-        until_open("redis", self.redis_port).await
-    }
-
-    async fn start_nats(&mut self, set_up: &SetUp) -> Result<(), Failure> {
-        let nodes = if set_up.cluster { 3 } else { 1 };
-        let client_ports: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
-        let route_ports: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
-        let users = std::fs::read_to_string(self.dir.join("config/nats-permissions.conf"))
-            .map_err(Failure::new)?;
-        for (node, (client, route)) in client_ports.iter().zip(&route_ports).enumerate() {
-            let name = format!("nats-{node}");
-            let store = text(&self.nats_store(&name));
-            let monitor = free_port();
-            let mut config = format!(
-                "server_name: {name}\nlisten: \"127.0.0.1:{client}\"\nhttp: \"127.0.0.1:{monitor}\"\nmax_payload: 1MB\n\
-                 jetstream {{ store_dir: \"{store}\", max_mem: 256MB, max_file: 8GB }}\n{users}\n"
-            );
-            if set_up.cluster {
-                let routes: Vec<String> = route_ports
-                    .iter()
-                    .map(|port| format!("\"nats://127.0.0.1:{port}\""))
-                    .collect();
-                config += &format!(
-                    "cluster {{ name: chaos, listen: \"127.0.0.1:{route}\", routes: [{}], no_advertise: true }}\n",
-                    routes.join(", ")
-                );
-            }
-            let file = self.dir.join("config").join(format!("{name}.conf"));
-            std::fs::write(&file, config).map_err(Failure::new)?;
-            let arguments = ["--config".to_owned(), text(&file)];
-            // In full: with js-enabled-only it says nothing of a stream that a full disk has frozen, which only a restart helps.
-            let liveness = format!("http://127.0.0.1:{monitor}/healthz");
-            self.launch(&name, tool("nats-server"), &arguments, [], Some(liveness))?;
-        }
-        for client in &client_ports {
-            until_open("nats-server", *client).await?;
-        }
-        if set_up.cluster {
-            let urls: Vec<String> = client_ports
-                .iter()
-                .map(|port| format!("nats://127.0.0.1:{port}"))
-                .collect();
-            let single = format!("url = \"nats://127.0.0.1:{}\"", port(&self.ports, "nats")?);
-            let cluster = format!("url = \"{}\"\nreplicas = 3", urls.join(","));
-            for role in ROLES {
-                let config = std::fs::read_to_string(self.config(role)).map_err(Failure::new)?;
-                std::fs::write(self.config(role), config.replace(&single, &cluster))
-                    .map_err(Failure::new)?;
-            }
-        } else if let [only] = client_ports.as_slice() {
-            self.nats_line = Some(TcpProxy::start(port(&self.ports, "nats")?, *only).await);
-        }
-        Ok(())
     }
 
     async fn bootstrap(&self) -> Result<(), Failure> {
@@ -384,19 +281,4 @@ pub async fn until(what: &str, holds: impl AsyncFn() -> bool) -> Result<(), Fail
         sleep(STEP).await;
     }
     Ok(())
-}
-
-/// Lines of a name and a port.
-fn read_ports(file: &Path) -> Result<BTreeMap<String, u16>, Failure> {
-    let lines = std::fs::read_to_string(file).map_err(Failure::new)?;
-    let parse = |line: &str| {
-        let (name, port) = line.split_once(' ')?;
-        Some((name.to_owned(), port.parse().ok()?))
-    };
-    Ok(lines.lines().filter_map(parse).collect())
-}
-
-fn port(ports: &BTreeMap<String, u16>, name: &str) -> Result<u16, Failure> {
-    let found = ports.get(name).copied();
-    found.ok_or_else(|| Failure::new(format!("no port for {name} in the prepared folder")))
 }

@@ -79,7 +79,7 @@ const fn name(action: Action) -> Option<&'static str> {
         Action::CutResponse => "answer cut",
         Action::SlowClose(_) => "slow close",
         Action::DropRequest => "connection broken",
-        Action::ApplyLate => "done late, the connection broken",
+        Action::ApplyLate => "applied after its connection broke",
         Action::Answer(409, _) => "409",
         Action::Answer(429, _) => "429",
         Action::Answer(_, _) | Action::Patience(_) => "503",

@@ -92,7 +92,8 @@ async fn p5_lost_answers_are_never_conflicts() {
     );
     assert_eq!(truth.list("p5/", None, 1000).await.unwrap().len(), 300);
 
-    // Four writers add to one object by swap: whoever is told "swapped" is in it, exactly once.
+    // Four writers add to one object by swap: whoever is told "swapped" is in it, exactly once. Whoever is told "lost" may be in it
+    // too, when its answer was lost and another built on what it wrote before it could read back.
     let writers = (0..4).map(|writer| {
         let work = work.clone();
         async move {
@@ -121,9 +122,11 @@ async fn p5_lost_answers_are_never_conflicts() {
         .map(str::to_owned)
         .collect();
     assert_eq!(stands.len(), stands.iter().collect::<HashSet<_>>().len());
-    assert_eq!(
-        told.iter().collect::<HashSet<_>>(),
-        stands.iter().collect::<HashSet<_>>()
+    let stands: HashSet<_> = stands.iter().collect();
+    assert!(!told.is_empty());
+    assert!(
+        told.iter().all(|line| stands.contains(line)),
+        "{told:?} {stands:?}"
     );
 }
 

@@ -62,16 +62,18 @@ pub async fn kill_nodes(lab: &Lab) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The same server each time: the only one, or a minority of three.
 pub async fn flip_bits(lab: &Lab) -> Result<(), Failure> {
+    let node = lab.any(&lab.stack.nats())?;
     for _ in 0..lab.dose {
         lab.pause(4..=8).await;
-        changed(lab, |store| {
-            for file in files(store)? {
-                flip(lab, &file)?;
-            }
-            Ok(())
-        })
-        .await?;
+        node.stop().await?;
+        for file in files(&lab.stack.nats_store(node.name()))? {
+            flip(lab, &file)?;
+        }
+        sleep(DOWN).await;
+        node.start_again();
+        lab.did("bits flipped in the files of a nats-server");
     }
     Ok(())
 }
@@ -181,6 +183,6 @@ fn flip(lab: &Lab, file: &Path) -> Result<(), Failure> {
         }
     }
     fs::write(file, bytes).map_err(Failure::new)?;
-    lab.did("NATS file with flipped bits");
+    lab.count("files with flipped bits");
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::Failure;
 use crate::chaos::Lab;
 
 const FULL: Duration = Duration::from_secs(15);
-const PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
+static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
 
 pub async fn full(lab: &Lab) -> Result<(), Failure> {
     let filler = lab.stack.path("nats/filler");

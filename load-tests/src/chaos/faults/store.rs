@@ -2,18 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use probity_testkit::http_proxy::Action;
 use tokio::time::{sleep, timeout};
 
 use crate::Failure;
+use crate::captures::{capture_bytes, digested};
 use crate::chaos::Lab;
-use crate::chaos::audit::curl;
+use crate::chaos::audit::{curl, elements};
 
 const LATE: Duration = Duration::from_secs(3);
 const SLOW_CLOSE: Duration = Duration::from_secs(1);
 /// A vendor asks so often while the store is away.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ASK_MAX: Duration = Duration::from_secs(30);
+const OTHER: &str = "not what was submitted";
 
 pub async fn misbehaves(lab: &Lab) -> Result<(), Failure> {
     let rule = |chance, _: &str, _: &str| match chance {
@@ -64,8 +67,7 @@ pub async fn out_of_reach(lab: &Lab) -> Result<(), Failure> {
 
 /// Uploads bytes that nobody has, and says in one phrase what came back.
 async fn upload_answer(lab: &Lab, number: u64) -> Result<String, Failure> {
-    let bytes = crate::captures::capture_bytes(lab.rate.seed ^ u64::MAX, number, 100);
-    let capture = crate::captures::digested(bytes);
+    let capture = digested(capture_bytes(lab.rate.seed ^ u64::MAX, number, 100));
     let url = format!("{}/v1/blobs/{}", lab.stack.url("intake")?, capture.sha3_256);
     let request = reqwest::Client::new()
         .put(url)
@@ -98,9 +100,12 @@ pub async fn replaced_objects(lab: &Lab) -> Result<(), Failure> {
         "probity-truth?list-type=2&max-keys=100&prefix=blobs%2F",
     )
     .await?;
-    let keys = crate::chaos::audit::elements(&page, "Key");
+    let keys = elements(&page, "Key");
+    let digest = digested(Bytes::from_static(OTHER.as_bytes())).sha256;
+    // MinIO signs over it, and curl does not send it by itself.
+    let digest = format!("x-amz-content-sha256: {digest}");
     for key in keys.into_iter().take(lab.dose as usize) {
-        let arguments = ["-X", "PUT", "--data-binary", "not what was submitted"];
+        let arguments = ["-X", "PUT", "-H", &digest, "--data-binary", OTHER];
         curl(&lab.stack, &arguments, &format!("probity-truth/{key}")).await?;
         lab.did("object replaced");
         lab.replaced(key);
