@@ -59,6 +59,7 @@ async fn refuses_what_is_too_long_and_what_cannot_stand_in_a_header() {
         ..Default::default()
     };
     let message = Signed {
+        round: 0,
         submission_id: "x".to_owned(),
         records: vec![record],
     };
@@ -74,6 +75,7 @@ async fn refuses_what_is_too_long_and_what_cannot_stand_in_a_header() {
         ..Default::default()
     };
     let message = Signed {
+        round: 0,
         submission_id: "x".to_owned(),
         records: vec![longest],
     };
