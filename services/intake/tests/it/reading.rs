@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use http::Method;
 use probity_domain::EvidenceId;
+use probity_platform::{Error, quarantine};
 use serde_json::{Value, json};
 
 use crate::world::{World, digest, request};
@@ -55,6 +56,38 @@ async fn states_come_from_storage_and_say_when_they_may_be_old() {
         (200, "accepted")
     );
     assert_eq!(headers["probity-degraded"], "index");
+}
+
+#[tokio::test]
+async fn what_a_role_refused_for_good_is_told_with_its_reason() {
+    let world = World::start().await;
+    let numbers = world.deposit("c", "key-1", &["one", "two", "three"]).await;
+    let ids: Vec<_> = numbers
+        .iter()
+        .map(|number| EvidenceId::parse(number).unwrap())
+        .collect();
+    let error = Error::malformed("too long for the log");
+    for id in &ids[1..] {
+        quarantine::refused(&world.ledger, "signing", *id, quarantine::ROUNDS, &error).await;
+    }
+    // Whatever was refused once: what is deposited is deposited.
+    let deposited = &world.neighbours.deposited;
+    deposited.lock().unwrap().insert(ids[2], 7);
+    world.clock.advance_ms(120_000);
+    let path = format!("/v1/submissions/{}", ids[0].submission);
+    let (_, batch) = world.get(&path).await;
+    let line = |n: usize| (&batch["items"][n]["state"], &batch["items"][n]["reason"]);
+    assert_eq!(line(0), (&json!("accepted"), &Value::Null));
+    let reason = json!("refused by signing: too long for the log");
+    assert_eq!(line(1), (&json!("quarantined"), &reason));
+    assert_eq!(line(2), (&json!("deposited"), &Value::Null));
+    assert_eq!(
+        list(&world, "?state=quarantined").await.0,
+        [numbers[1].clone()]
+    );
+    let released = quarantine::release(&world.ledger, ids[1], "operator:o", "test");
+    assert!(released.await.unwrap());
+    assert_eq!(list(&world, "?state=quarantined").await.0, [""; 0]);
 }
 
 #[tokio::test]
