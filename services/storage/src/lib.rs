@@ -14,6 +14,7 @@
 //! and stand by. The lease is for efficiency; what keeps the log one log is the swap of its head ([`log`]).
 
 mod command;
+mod custody;
 mod deposit;
 pub mod log;
 mod prove;
@@ -32,6 +33,7 @@ use probity_platform::config::SecretFile;
 use serde::Deserialize;
 
 pub use command::rebuild;
+pub use custody::{Authority, Custody, Order, evidence};
 pub use deposit::{Deposit, Deposited};
 pub use prove::{locate, prove};
 pub use rebuild::{Rebuilt, catch_up, rebuild_index};

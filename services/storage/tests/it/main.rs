@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod custody;
 mod log;
 mod pipeline;
 mod pki;
