@@ -246,3 +246,39 @@ pub enum QuarantineEvent {
     Released {},
 }
 ledger_kind!(QuarantineEvent, "quarantine");
+
+/// Legal holds and deletions by authority; id = evidence number. The log's entry of the evidence stays whatever happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CustodyEvent {
+    /// Nothing of it may be removed, whatever its retention says.
+    Held { order: String },
+    /// Ends the hold of this order.
+    Lifted { order: String },
+    /// Its bytes are removed: what was named here is gone on purpose.
+    Deleted { order: String, keys: Vec<String> },
+}
+ledger_kind!(CustodyEvent, "custody");
+
+impl CustodyEvent {
+    /// The order by which the bytes were deleted, if they were.
+    pub fn deleted<'e>(events: impl Iterator<Item = &'e Self>) -> Option<&'e str> {
+        events.fold(None, |known, event| match event {
+            Self::Deleted { order, .. } => Some(order.as_str()),
+            Self::Held { .. } | Self::Lifted { .. } => known,
+        })
+    }
+
+    /// Orders that hold the evidence now.
+    pub fn holding<'e>(events: impl Iterator<Item = &'e Self>) -> Vec<&'e str> {
+        let mut holding = Vec::new();
+        for event in events {
+            match event {
+                Self::Held { order } if !holding.contains(&order.as_str()) => holding.push(order),
+                Self::Lifted { order } => holding.retain(|held| held != order),
+                Self::Held { .. } | Self::Deleted { .. } => {}
+            }
+        }
+        holding
+    }
+}

@@ -4,6 +4,7 @@ use futures::{StreamExt as _, stream};
 use probity_domain::{Artifact, EvidenceId, TenantId};
 use probity_platform::objects::ByteStream;
 use probity_platform::{Error, Result};
+use probity_proto::ledger::CustodyEvent;
 
 use crate::Intake;
 use crate::status::own_evidence;
@@ -12,7 +13,8 @@ use crate::verified::Expected;
 /// Opens an artifact. The stream does not end well unless the bytes are the ones accepted (R2).
 ///
 /// # Errors
-/// `NotFound` for another tenant's evidence or a name it does not have; `Internal` when stored bytes are missing.
+/// `NotFound` for another tenant's evidence, a name it does not have, or bytes that were deleted by a recorded order,
+/// which it names; `Internal` when stored bytes are missing.
 pub async fn fetch(
     intake: &Intake,
     tenant: &TenantId,
@@ -30,8 +32,22 @@ pub async fn fetch(
         size_bytes: artifact.size_bytes,
         digests: artifact.digests,
     };
-    let mut bytes = intake.blobs.open(tenant, expected).await?;
+    let mut bytes = match intake.blobs.open(tenant, expected).await {
+        Ok(bytes) => bytes,
+        Err(e) => return Err(deleted(intake, id).await?.unwrap_or(e)),
+    };
     // Short artifacts are known to be right before the first word of an answer.
     let first = bytes.next().await.transpose()?;
     Ok((artifact, Box::pin(stream::iter(first.map(Ok)).chain(bytes))))
+}
+
+/// Says so when the bytes are gone by a recorded order.
+async fn deleted(intake: &Intake, id: EvidenceId) -> Result<Option<Error>> {
+    let history = intake.ledger.read::<CustodyEvent>(&id.to_string()).await?;
+    let order = CustodyEvent::deleted(history.facts());
+    Ok(order.map(|order| {
+        Error::not_found(format!(
+            "evidence {id}: its bytes were deleted by order {order}; its entry in the log stays"
+        ))
+    }))
 }

@@ -11,6 +11,7 @@ use probity_platform::config::{Config, parse_section};
 use probity_platform::objects::{ProbeSize, Verdict, examine_store};
 use probity_platform::startup::{self, Stores};
 use probity_platform::{Error, Result, SystemClock, SystemRandom};
+use probity_storage::{Custody, Order};
 use serde::Serialize;
 
 use crate::roles::{ROLES, Role, RoleCommand, names};
@@ -81,6 +82,38 @@ pub async fn scrub(path: &Path, report_to: Option<&Path>) -> Result<()> {
         0 => Ok(()),
         found => Err(Error::conflict(format!("{found} findings"))),
     }
+}
+
+/// The words of `custody`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Ordered {
+    Hold,
+    Lift,
+    Delete,
+    Show,
+}
+
+/// Carries out an order on one evidence, or shows what was ordered.
+///
+/// # Errors
+/// Wrong configuration; `Forbidden` for what may not be deleted; those of the store.
+pub async fn custody(
+    path: &Path,
+    what: Ordered,
+    evidence: &str,
+    by: &probity_storage::Authority,
+) -> Result<()> {
+    let config = Config::read(path, &names())?;
+    let buckets = Stores::open(&config)?.buckets;
+    let custody = Custody::new(&buckets, Arc::new(SystemClock), Arc::new(SystemRandom));
+    let evidence = probity_storage::evidence(evidence)?;
+    let what = match what {
+        Ordered::Hold => Order::Hold,
+        Ordered::Lift => Order::Lift,
+        Ordered::Delete => Order::Delete,
+        Ordered::Show => return say(&custody.show(evidence).await?),
+    };
+    say(&custody.carry_out(evidence, what, by).await?)
 }
 
 fn file_report(report: &impl Serialize, path: Option<&Path>) -> Result<()> {

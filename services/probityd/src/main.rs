@@ -1,8 +1,7 @@
 //! probityd: every role of the platform in one executable, any of them in one process.
 //!
 //! `run <role>… --config FILE` · `run all` · `audit` · `quarantine` · `check-config` · `prepare-store` · `probe-store` ·
-//! `scrub` · `bootstrap-officer` ·
-//! `nats-permissions` · `roles`, and the commands that roles offer ([`roles`]).
+//! `scrub` · `custody` · `bootstrap-officer` · `nats-permissions` · `roles`, and the commands that roles offer ([`roles`]).
 
 mod audit;
 mod commands;
@@ -66,6 +65,24 @@ enum Command {
         /// Writes the report as JSON as well.
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
+    },
+    /// Holds an evidence by order, lifts the hold, or deletes its bytes by order: recorded in the ledger, then done.
+    Custody {
+        #[arg(value_enum)]
+        what: commands::Ordered,
+        /// Evidence number.
+        evidence: String,
+        /// Who carries it out; not for `show`.
+        #[arg(long, default_value = "")]
+        actor: String,
+        /// The order's own number, of a court or an agency; not for `show`.
+        #[arg(long, default_value = "")]
+        order: String,
+        /// Why, in words; not for `show`.
+        #[arg(long, default_value = "")]
+        cause: String,
+        #[command(flatten)]
+        file: ConfigFile,
     },
     /// Writes a credential to the ledger and prints its secret, once: the first officer cannot be let in by another.
     BootstrapOfficer {
@@ -160,6 +177,21 @@ async fn run(command: Command) -> probity_platform::Result<ExitCode> {
             small,
         } => commands::probe_store(&file.path, report.as_deref(), small).await,
         Command::Scrub { file, report, .. } => commands::scrub(&file.path, report.as_deref()).await,
+        Command::Custody {
+            what,
+            evidence,
+            actor,
+            order,
+            cause,
+            file,
+        } => {
+            let by = probity_storage::Authority {
+                actor,
+                order,
+                cause,
+            };
+            commands::custody(&file.path, what, &evidence, &by).await
+        }
         Command::BootstrapOfficer { file, role } => {
             commands::bootstrap_officer(&file.path, &role).await
         }

@@ -15,6 +15,7 @@
 
 mod audit;
 mod command;
+mod custody;
 mod deposit;
 pub mod log;
 mod prove;
@@ -36,6 +37,7 @@ use serde::Deserialize;
 
 pub use audit::{AuditReport, AuditScope, Checked, Finding, FindingKind, Open, audit};
 pub use command::rebuild;
+pub use custody::{Authority, Custody, Order, evidence};
 pub use deposit::{Deposit, Deposited};
 pub use prove::{locate, prove};
 pub use quarantine::release;

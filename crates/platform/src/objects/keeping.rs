@@ -136,6 +136,14 @@ impl Keeping {
     }
 }
 
+/// What keeps one object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Protection {
+    pub hold: bool,
+    /// End of its retention.
+    pub until: Option<Timestamp>,
+}
+
 /// One version of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyVersion {

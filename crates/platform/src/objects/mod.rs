@@ -17,7 +17,9 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 
-pub use keeping::{Keeping, KeyVersion, LockConfig, LockMode, VersionMark, VersionPage};
+pub use keeping::{
+    Keeping, KeyVersion, LockConfig, LockMode, Protection, VersionMark, VersionPage,
+};
 pub use memory::{Fault, MemoryObjects, Verb};
 pub use probe::{ProbeReport, ProbeSize, probe, proved};
 pub use report::{StoreReport, Verdict, examine_store};
@@ -123,6 +125,21 @@ pub trait Objects: Send + Sync + 'static {
         _limit: u16,
     ) -> Result<Option<VersionPage>> {
         Ok(None)
+    }
+
+    /// What keeps the object from being removed now; nothing where the store has no object lock.
+    async fn protection(&self, _key: &str) -> Result<Protection> {
+        Ok(Protection::default())
+    }
+
+    /// Sets or lifts the store's legal hold on an object. Does nothing where the store has no object lock.
+    async fn set_hold(&self, _key: &str, _on: bool) -> Result<()> {
+        Ok(())
+    }
+
+    /// Removes every version of an object, as only a recorded order may. `Forbidden` when the store's lock keeps it.
+    async fn remove_for_good(&self, key: &str) -> Result<()> {
+        self.remove(key).await
     }
 }
 

@@ -26,8 +26,8 @@ use futures::stream;
 pub use config::{ReplicaConfig, S3Config};
 
 use super::{
-    ByteStream, Created, Keeping, Listed, LockConfig, Object, Objects, Swapped, Version,
-    VersionMark, VersionPage, check_key,
+    ByteStream, Created, Keeping, Listed, LockConfig, Object, Objects, Protection, Swapped,
+    Version, VersionMark, VersionPage, check_key,
 };
 use crate::{Error, Random, Result};
 use outcome::{Failure, Said, classify};
@@ -338,5 +338,20 @@ impl Objects for S3Objects {
         limit: u16,
     ) -> Result<Option<VersionPage>> {
         self.version_page(prefix, from, limit).await
+    }
+
+    async fn protection(&self, key: &str) -> Result<Protection> {
+        check_key(key)?;
+        self.protection_of(key).await
+    }
+
+    async fn set_hold(&self, key: &str, on: bool) -> Result<()> {
+        check_key(key)?;
+        self.hold(key, on).await
+    }
+
+    async fn remove_for_good(&self, key: &str) -> Result<()> {
+        check_key(key)?;
+        self.remove_versions(key).await
     }
 }

@@ -12,8 +12,8 @@ use probity_pki::keys::MemoryKey;
 use probity_pki::oid;
 use probity_pki::package::{STATEMENT, SealedMember, seal_manifest};
 use probity_pki::tsp::{PkiFailureInfo, TimeStampAuthority, TimeStampReq, refusal};
-use probity_platform::keys::StallingKey;
 use probity_platform::clock::ManualClock;
+use probity_platform::keys::StallingKey;
 use probity_platform::objects::MemoryObjects;
 use probity_platform::{Clock as _, ErrorKind, Result};
 

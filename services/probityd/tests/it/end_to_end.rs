@@ -118,6 +118,7 @@ async fn one_capture_from_vendor_to_court() {
     left_for_the_judges(&platform).await;
     both_edges_answer(&platform, &all).await;
     the_index_is_rebuilt_by_one_command(&platform, all.len()).await;
+    the_store_is_examined_and_read_again(&platform);
     for role in ROLES {
         let status = platform.terminate(role).await;
         assert!(
@@ -232,6 +233,29 @@ async fn pushed_and_pulled(platform: &mut Platform, all: &[String]) {
         deliver.contains(&format!("acknowledged {}", all.len())),
         "{deliver}"
     );
+}
+
+/// What an operator files about the store, and a lap of the scrubber beside the running platform: nothing is found.
+fn the_store_is_examined_and_read_again(platform: &Platform) {
+    let config = platform.config("storage");
+    let probityd = |arguments: &[&str]| {
+        let said = run(Command::new(env!("CARGO_BIN_EXE_probityd"))
+            .args(arguments)
+            .arg("--config")
+            .arg(&config));
+        String::from_utf8(said).unwrap()
+    };
+    let report = platform.path("store.json");
+    let said = probityd(&["probe-store", "--small", "--report", &report]);
+    assert!(said.contains("FIT for evidence"), "{said}");
+    let filed: serde_json::Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    assert_eq!(filed["verdict"], "fit");
+    assert_eq!(filed["truth_keeps"]["versions"], true);
+    let said = probityd(&["scrub", "--once"]);
+    assert!(said.ends_with("0 findings\n"), "{said}");
+    for area in ["blobs", "log", "kept", "versions"] {
+        assert!(said.contains(area), "{said}");
+    }
 }
 
 /// Twice, with Redis emptied before: the same answer, and the vendor's list says the same as before.

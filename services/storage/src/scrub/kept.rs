@@ -1,12 +1,13 @@
 //! Everything that has no digest in its name: walked side by side with the baseline of the lap before.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use probity_domain::Sha3_256;
+use probity_domain::{EvidenceId, Sha3_256};
 use probity_platform::objects::Listed;
-use probity_proto::ledger::Envelope;
+use probity_proto::ledger::{CustodyEvent, Envelope};
 use probity_proto::stored::{blob_key, read_submission, submission_key};
 use sha2::{Digest as _, Sha256};
 
@@ -194,21 +195,34 @@ impl Scrubber {
         let Ok(submission) = read_submission(bytes) else {
             return Ok(Vec::new());
         };
-        let artifacts = submission.accepted().flat_map(|(_, item)| item.artifacts());
-        let mut named: Vec<Sha3_256> = artifacts.map(|a| a.digests.sha3_256).collect();
-        if let Some(signature) = &submission.submitter_signature {
-            named.extend([signature.sha3_256, signature.instruction_sha3_256]);
+        let mut named: BTreeMap<Sha3_256, Option<EvidenceId>> = BTreeMap::new();
+        for (id, item) in submission.accepted() {
+            let digests = item.artifacts().iter().map(|a| a.digests.sha3_256);
+            named.extend(digests.map(|digest| (digest, Some(id))));
         }
-        named.sort_unstable();
-        named.dedup();
+        if let Some(signature) = &submission.submitter_signature {
+            named.insert(signature.sha3_256, None);
+            named.insert(signature.instruction_sha3_256, None);
+        }
         let tenant = &submission.tenant;
-        let looked = stream::iter(named.into_iter().map(|digest| async move {
+        let looked = stream::iter(named.into_iter().map(|(digest, of)| async move {
             let key = blob_key(tenant, &digest);
             let there = self.truth.head(&key).await?.is_some();
-            Ok::<_, Error>((!there).then_some((key, digest.0)))
+            let missing = !there && !self.was_deleted(of).await?;
+            Ok::<_, Error>(missing.then_some((key, digest.0)))
         }));
         let absent: Vec<_> = looked.buffered(HEADS_AT_ONCE).try_collect().await?;
         Ok(absent.into_iter().flatten().collect())
+    }
+
+    /// By a recorded order.
+    async fn was_deleted(&self, evidence: Option<EvidenceId>) -> Result<bool> {
+        let Some(evidence) = evidence else {
+            return Ok(false);
+        };
+        let id = evidence.to_string();
+        let history = self.ledger.read::<CustodyEvent>(&id).await?;
+        Ok(CustodyEvent::deleted(history.facts()).is_some())
     }
 
     /// Events of a stream are numbered without a gap.

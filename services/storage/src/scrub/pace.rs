@@ -21,7 +21,7 @@ impl Default for ScrubConfig {
     fn default() -> Self {
         Self {
             lap_days: 7,
-            bytes_s_max: 16 * 1024 * 1024,
+            bytes_s_max: 4 * 1024 * 1024,
             replica: None,
         }
     }
@@ -32,7 +32,7 @@ const DAY_S: u64 = 86_400;
 const SHARE_PERCENT: u64 = 80;
 const BYTES_S_MIN: u64 = 64 * 1024;
 /// What asking for one object costs, in bytes.
-const OBJECT_BYTES: u64 = 4 * 1024;
+const OBJECT_BYTES: u64 = 16 * 1024;
 
 impl ScrubConfig {
     /// From one lap's beginning to the next.
@@ -73,8 +73,8 @@ mod tests {
         assert!((470_000..490_000).contains(&all_s), "{all_s}");
         // Never faster than allowed, never slower than the least.
         let second = Duration::from_secs(1);
-        assert_eq!(config.rest(16 << 20, u64::MAX), second);
-        assert_eq!(config.rest(16 << 20, 0), second);
+        assert_eq!(config.rest(4 << 20, u64::MAX), second);
+        assert_eq!(config.rest(4 << 20, 0), second);
         assert_eq!(config.rest(64 << 10, 1), second);
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod crash;
+mod custody;
 mod log;
 mod pipeline;
 mod pki;

@@ -32,13 +32,13 @@ fn log_key() -> probity_pki::tlog::LogKey {
 }
 
 /// A store with something of every area in it.
-struct Scrubbed {
-    buckets: Buckets,
+pub struct Scrubbed {
+    pub buckets: Buckets,
     replica: Option<Arc<dyn Objects>>,
     ledger: Ledger,
-    blob: String,
+    pub blob: String,
     submission: String,
-    first: EvidenceId,
+    pub first: EvidenceId,
 }
 
 impl Scrubbed {
@@ -56,7 +56,7 @@ impl Scrubbed {
             let appended = ledger.append(&mut history, "role:test", "test", published);
             appended.await.unwrap();
         }
-        let submission = submission(now);
+        let submission = submission(now, 3);
         let tenant = TenantId::parse("acme").unwrap();
         let blob = blob_key(&tenant, &Sha3_256(sha3::Sha3_256::digest(BLOB).into()));
         let created = truth.create(&blob, Bytes::from_static(BLOB)).await;
@@ -95,7 +95,7 @@ impl Scrubbed {
         filled
     }
 
-    async fn in_memory() -> Self {
+    pub async fn in_memory() -> Self {
         Self::fill(Buckets {
             truth: Arc::new(MemoryObjects::new()),
             work: Arc::new(MemoryObjects::new()),
@@ -109,7 +109,7 @@ impl Scrubbed {
         Arc::new(Log::new(&self.buckets, verifier))
     }
 
-    async fn lap(&self) -> LapReport {
+    pub async fn lap(&self) -> LapReport {
         let (ledger, replica) = (self.ledger.clone(), self.replica.clone());
         let clock = Arc::new(probity_platform::clock::ManualClock::at(next_second()));
         let scrubber = Scrubber::new(&self.buckets, replica, self.log(), ledger, clock);
@@ -123,6 +123,19 @@ impl Scrubbed {
 
     async fn put(&self, key: &str, bytes: Vec<u8>) {
         self.buckets.truth.put(key, bytes.into()).await.unwrap();
+    }
+
+    /// Another evidence with the same bytes.
+    pub async fn submit_again(&self) -> EvidenceId {
+        let again = submission(SystemClock.now(), 4);
+        let bytes = write_submission(&again);
+        let key = submission_key(again.id);
+        let created = self.buckets.truth.create(&key, bytes.into()).await;
+        created.unwrap();
+        EvidenceId {
+            submission: again.id,
+            item: 0,
+        }
     }
 
     /// What the ledger says of a key.
@@ -142,7 +155,7 @@ fn next_second() -> Timestamp {
         .plus_ms(1_000 * LAPS.fetch_add(1, Ordering::SeqCst))
 }
 
-fn submission(now: Timestamp) -> Submission {
+fn submission(now: Timestamp, seed: u8) -> Submission {
     let artifact = Artifact {
         name: ArtifactName::parse("page.html").unwrap(),
         media_type: MediaType::parse("text/html").unwrap(),
@@ -163,7 +176,7 @@ fn submission(now: Timestamp) -> Submission {
     )
     .unwrap();
     Submission::new(SubmissionDraft {
-        id: SubmissionId::new(now, [3; 10]),
+        id: SubmissionId::new(now, [seed; 10]),
         tenant: TenantId::parse("acme").unwrap(),
         party: PartyId::parse("acme-ltd").unwrap(),
         credential: CredentialId::new(now, [1; 10]),
@@ -399,14 +412,14 @@ async fn a_changed_entry_is_not_proved() {
     assert!(refused.detail.contains("not the log's"), "{refused}");
 }
 
-struct Minio {
-    store: Scrubbed,
+pub struct Minio {
+    pub store: Scrubbed,
     keeper: S3Config,
     _keys: tempfile::TempDir,
 }
 
 /// The same on MinIO: `truth` with versions, and a replica.
-async fn on_minio() -> Minio {
+pub async fn on_minio(lock: LockConfig) -> Minio {
     let access = World::shared().await.s3();
     let keys = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {
@@ -427,7 +440,7 @@ async fn on_minio() -> Minio {
         send_checksums: true,
         attempt_timeout_ms: 30_000,
         versions_demanded: true,
-        lock: LockConfig::default(),
+        lock: lock.clone(),
     };
     let random = || Arc::new(SystemRandom);
     let (ours, copies) = (config("truth", "work"), config("copy", "scratch"));
@@ -458,7 +471,7 @@ async fn second_versions_and_removals_are_found_and_the_right_bytes_written_agai
         store,
         keeper,
         _keys,
-    } = on_minio().await;
+    } = on_minio(LockConfig::default()).await;
     assert_eq!(seen(&store.lap().await), []);
     let replica = keeper.open(Arc::new(SystemRandom)).unwrap().truth;
     let (event, bundle) = (

@@ -1,14 +1,17 @@
 //! Versions and object lock of a bucket.
 
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, ObjectLockEnabled, ObjectLockMode, ObjectLockRetentionMode,
+    BucketVersioningStatus, ObjectLockEnabled, ObjectLockLegalHold, ObjectLockLegalHoldStatus,
+    ObjectLockMode, ObjectLockRetentionMode,
 };
 use probity_domain::Timestamp;
 
 use super::S3Objects;
 use super::outcome::Failure;
-use crate::objects::{Keeping, KeyVersion, LockMode, VersionMark, VersionPage};
-use crate::{Clock as _, Result, SystemClock};
+use crate::objects::{
+    Keeping, KeyVersion, LockMode, Objects as _, Protection, VersionMark, VersionPage,
+};
+use crate::{Clock as _, Error, ErrorKind, Result, SystemClock};
 
 /// The headers of one PUT that say how long its object stays.
 pub(super) type Retained = (ObjectLockMode, aws_sdk_s3::primitives::DateTime);
@@ -142,5 +145,66 @@ impl S3Objects {
             }
         });
         Ok(Some(VersionPage { versions, next }))
+    }
+
+    pub(super) async fn protection_of(&self, key: &str) -> Result<Protection> {
+        let head = self
+            .asked(&format!("head {key}"), || {
+                let request = self.client().head_object().bucket(&self.bucket);
+                self.send(0, request.key(key).send())
+            })
+            .await?;
+        let (mut hold, mut until) = (None, None);
+        if let Some(head) = &head {
+            hold = head.object_lock_legal_hold_status();
+            until = head.object_lock_retain_until_date();
+        }
+        Ok(Protection {
+            hold: hold == Some(&ObjectLockLegalHoldStatus::On),
+            until: until.map(|at| Timestamp::from_unix_ms(at.secs().saturating_mul(1_000))),
+        })
+    }
+
+    pub(super) async fn hold(&self, key: &str, on: bool) -> Result<()> {
+        if !self.ask_keeping().await?.object_lock {
+            return Ok(());
+        }
+        let status = if on {
+            ObjectLockLegalHoldStatus::On
+        } else {
+            ObjectLockLegalHoldStatus::Off
+        };
+        let hold = ObjectLockLegalHold::builder().status(status).build();
+        self.repeat(&format!("hold {key}"), || {
+            let request = self.client().put_object_legal_hold().bucket(&self.bucket);
+            let request = request.key(key).legal_hold(hold.clone());
+            self.send(0, request.send())
+        })
+        .await
+        .map(drop)
+    }
+
+    pub(super) async fn remove_versions(&self, key: &str) -> Result<()> {
+        let versions = match self.version_page(key, None, 1000).await? {
+            Some(page) => page.versions,
+            None => return self.remove(key).await,
+        };
+        for version in versions.into_iter().filter(|v| v.key == key) {
+            let what = format!("remove version {} of {key}", version.id);
+            let removed = self.repeat(&what, || {
+                let request = self.client().delete_object().bucket(&self.bucket);
+                let request = request.key(key).version_id(&version.id);
+                self.send(0, request.send())
+            });
+            match removed.await {
+                Err(e) if e.kind == ErrorKind::Internal => {
+                    let detail = format!("the store keeps it: {}", e.detail);
+                    return Err(Error::forbidden(detail));
+                }
+                Err(e) if e.kind != ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
