@@ -60,7 +60,6 @@ async fn refuses_what_is_too_long_and_what_cannot_stand_in_a_header() {
         ..Default::default()
     };
     let message = Signed {
-        round: 0,
         submission_id: "x".to_owned(),
         round: 0,
         records: vec![record],
@@ -77,7 +76,6 @@ async fn refuses_what_is_too_long_and_what_cannot_stand_in_a_header() {
         ..Default::default()
     };
     let message = Signed {
-        round: 0,
         submission_id: "x".to_owned(),
         round: 0,
         records: vec![longest],
