@@ -203,7 +203,7 @@ where
             hand_back(&job.delivery).await;
         }
     };
-    watched(ctx, hint, config, workers).await;
+    Box::pin(watched(ctx, hint, config, workers)).await;
     Ok(())
 }
 

@@ -133,7 +133,7 @@ impl Courier {
             probity.submission = tracing::field::Empty,
         );
         self.lanes().cause(id).link(&span);
-        // A panic must not keep the recipient's place: no more than so many could ever panic before its lane stood still.
+        // A panic must not keep its place in the lane: a recipient has few, and would soon have none.
         let delivering = AssertUnwindSafe(self.deliver(id).instrument(span.clone()));
         let next = delivering.catch_unwind().await;
         let next = next.unwrap_or_else(|_| Err(Error::internal("the delivery panicked")));

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 use http::header::{CONNECTION, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use probity_domain::{
@@ -13,7 +13,6 @@ use probity_domain::{
 };
 use probity_platform::access::Authenticated;
 use probity_platform::edge::{Json, Problem};
-use probity_platform::objects::ByteStream;
 use probity_platform::{Error, Result};
 use probity_proto::http::{
     BlobStoredDocument, EvidencePageDocument, EvidenceStatusDocument, InstructionDocument,
@@ -22,6 +21,7 @@ use probity_proto::http::{
 use serde::Deserialize;
 
 use crate::instruction::INSTRUCTION_BYTES_MAX;
+use crate::lent::lend;
 use crate::serve::Shared;
 use crate::status::Whereabouts;
 use crate::submit::{Request, submit};
@@ -29,9 +29,6 @@ use crate::verified::Expected;
 use crate::{Intake, fetch, openapi, search, status, upload};
 
 type Answer<T> = core::result::Result<T, Problem>;
-
-/// A body that was not needed is read to its end up to this length, so that its sender gets to see the answer.
-const DRAINED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Parsing an instruction takes about this many times its length in memory.
 const INSTRUCTION_MEMORY: u64 = 3;
@@ -127,55 +124,6 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str> {
     value
         .to_str()
         .map_err(|_| Error::malformed(format!("header {name}: visible ASCII alone")))
-}
-
-/// A body that is lent out and comes back when its borrower is done with it.
-struct Rest(tokio::sync::oneshot::Receiver<axum::body::BodyDataStream>);
-
-struct Lent(
-    Option<(
-        axum::body::BodyDataStream,
-        tokio::sync::oneshot::Sender<axum::body::BodyDataStream>,
-    )>,
-);
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some((body, owner)) = self.0.take() {
-            // The request may be gone already.
-            owner.send(body).ok();
-        }
-    }
-}
-
-fn lend(body: Body) -> (ByteStream, Rest) {
-    let (owner, rest) = tokio::sync::oneshot::channel();
-    let lent = Lent(Some((body.into_data_stream(), owner)));
-    let bytes = futures::stream::unfold(lent, |mut lent| async move {
-        let piece = match &mut lent.0 {
-            Some((body, _)) => body.next().await?,
-            None => return None,
-        };
-        Some((
-            piece.map_err(|e| Error::malformed(format!("the body broke off: {e}"))),
-            lent,
-        ))
-    });
-    (Box::pin(bytes), Rest(rest))
-}
-
-impl Rest {
-    /// Reads what is left of a body of `size_bytes`; `false` when that is too much.
-    async fn drain(self, size_bytes: u64) -> bool {
-        if size_bytes > DRAINED_BYTES_MAX {
-            return false;
-        }
-        let Ok(mut body) = self.0.await else {
-            return false;
-        };
-        while let Some(Ok(_)) = body.next().await {}
-        true
-    }
 }
 
 /// Whether these bytes are stored, and how long they are: for clients that resume.

@@ -31,6 +31,7 @@ mod config;
 mod grpc;
 mod http;
 mod intent;
+mod lent;
 mod openapi;
 mod reserve;
 mod serve;

@@ -376,12 +376,10 @@ impl ClockLease {
                 Some(said.as_ref().filter(|_| agrees)?.sample.leap)
             });
         let flags: Vec<LeapIndicator> = agreeing.collect();
-        let has_quorum = |leap: &LeapIndicator| {
-            flags.iter().filter(|flag| *flag == leap).count() >= self.rules.quorum
-        };
+        let count = |leap| flags.iter().filter(|flag| **flag == leap).count();
         let announced = [LeapIndicator::Insert, LeapIndicator::Delete]
             .into_iter()
-            .find(has_quorum)
+            .find(|leap| count(*leap) >= self.rules.quorum)
             .and_then(|leap| LeapSecond::announced(leap, reading.wall));
         let is_over = |leap: &LeapSecond| reading.wall.ms_since(leap.midnight) > LEAP_KEPT_MS;
         match (state.leap, announced) {
