@@ -54,7 +54,11 @@ pub async fn prepare_store(path: &Path) -> Result<()> {
 pub async fn probe_store(path: &Path, report_to: Option<&Path>, small: bool) -> Result<()> {
     let config = Config::read(path, &names())?;
     let size = if small {
-        ProbeSize::START
+        // Nobody waits for an operator's own examination, so it may take its time.
+        ProbeSize {
+            time_max: ProbeSize::FULL.time_max,
+            ..ProbeSize::START
+        }
     } else {
         ProbeSize::FULL
     };

@@ -137,9 +137,12 @@ mod tests {
     use super::*;
 
     fn scrubber(buckets: &Buckets) -> Scrubber {
+        scrubber_at(buckets, Arc::new(SystemClock))
+    }
+
+    pub(super) fn scrubber_at(buckets: &Buckets, clock: Arc<dyn Clock>) -> Scrubber {
         let key = LogKey::generate("log.example/1", &[7; 32]).unwrap();
         let verifier = LogVerifier::parse(key.verifier_key()).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random = Arc::new(SystemRandom);
         let ledger = Ledger::new(buckets.truth.clone(), clock.clone(), random);
         let log = Arc::new(Log::new(buckets, verifier));

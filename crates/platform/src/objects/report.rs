@@ -99,7 +99,7 @@ impl fmt::Display for StoreReport {
         let verdict = match self.verdict {
             Verdict::Fit => "FIT for evidence",
             Verdict::Unfit => "UNFIT for evidence",
-            Verdict::Undecided => "UNDECIDED: the store did not answer",
+            Verdict::Undecided => "UNDECIDED: the store did not answer in time",
         };
         writeln!(f, "verdict        {verdict}")?;
         if let Some(reason) = &self.reason {
@@ -128,10 +128,7 @@ impl fmt::Display for StoreReport {
                 races.upload_rounds
             )?;
         }
-        write!(
-            f,
-            "races in truth {} creates, one winner each",
-            self.truth_create_rounds
-        )
+        let rounds = self.truth_create_rounds;
+        write!(f, "races in truth {rounds} creates with one winner each")
     }
 }

@@ -27,7 +27,7 @@ async fn all_versions(store: &dyn Objects, prefix: &str, page: u16) -> Vec<KeyVe
     let mut all = Vec::new();
     loop {
         let found = store.list_versions(prefix, from.as_ref(), page).await;
-        let found = found.unwrap().expect("a store with versions");
+        let found = found.unwrap().unwrap();
         all.extend(found.versions);
         from = found.next;
         if from.is_none() {

@@ -21,7 +21,8 @@ async fn the_probe_trusts_minio() {
         time_max: std::time::Duration::from_secs(60),
         ..ProbeSize::START
     };
-    let report = probe(&[work.clone()], &SystemRandom, size).await.unwrap();
+    let doors = std::slice::from_ref(&work);
+    let report = probe(doors, &SystemRandom, size).await.unwrap();
     assert_eq!(
         (report.writers, report.create_rounds, report.swap_rounds),
         (8, 20, 20)

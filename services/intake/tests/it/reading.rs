@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::Method;
 use probity_domain::EvidenceId;
 use probity_platform::{Error, quarantine};
+use probity_proto::ledger::CustodyEvent;
 use serde_json::{Value, json};
 
 use crate::world::{World, digest, request};
@@ -174,6 +175,18 @@ async fn artifacts_come_back_whole_or_not_at_all() {
     let (status, _, bytes) = world.send(get()).await;
     assert_eq!(status, 500);
     assert!(!String::from_utf8_lossy(&bytes).contains("alert"));
+    // Gone without an order is a failure; gone by an order is told as that.
+    world.truth.forget(&key);
+    assert_eq!(world.send(get()).await.0, 500);
+    let deleted = CustodyEvent::Deleted {
+        order: "D-1".into(),
+        keys: vec![key],
+    };
+    world.append(&numbers[0], vec![deleted]).await;
+    let (status, _, problem) = world.send(get()).await;
+    assert_eq!(status, 404);
+    let problem = String::from_utf8_lossy(&problem).into_owned();
+    assert!(problem.contains("deleted by order D-1"), "{problem}");
 }
 
 #[tokio::test]

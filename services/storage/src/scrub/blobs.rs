@@ -11,15 +11,27 @@ use super::{Result, Scrubber};
 
 const PREFIX: &str = "blobs/";
 const PAGE: u16 = 100;
+/// One step reads no more, unless one object is larger: what a restart reads again.
+const STEP_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Objects read side by side.
 const AT_ONCE: usize = 4;
 
 impl Scrubber {
     pub(super) async fn step_blobs(&self, position: &mut Position) -> Result<()> {
-        let page = self
+        let mut page = self
             .truth
             .list(PREFIX, position.after.as_deref(), PAGE)
             .await?;
+        let mut more = page.len() == usize::from(PAGE);
+        let mut sum = 0u64;
+        let within = page.iter().take_while(|listed| {
+            let first = sum == 0;
+            sum = sum.saturating_add(listed.size_bytes.max(1));
+            first || sum <= STEP_BYTES_MAX
+        });
+        let within = within.count();
+        more |= within < page.len();
+        page.truncate(within);
         let checks = page.iter().map(|listed| self.check_blob(listed));
         let checked: Vec<_> = stream::iter(checks.collect::<Vec<_>>())
             .buffered(AT_ONCE)
@@ -33,9 +45,7 @@ impl Scrubber {
             }
         }
         match page.last() {
-            Some(last) if page.len() == usize::from(PAGE) => {
-                position.after = Some(last.key.clone())
-            }
+            Some(last) if more => position.after = Some(last.key.clone()),
             _ => position.next_area(),
         }
         Ok(())

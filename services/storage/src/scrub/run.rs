@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probity_platform::ledger::Ledger;
+use probity_platform::metrics::Metrics;
 use probity_platform::objects::Buckets;
 use probity_platform::startup::{Context, Shutdown};
 use probity_platform::{SystemClock, SystemRandom};
@@ -34,8 +35,7 @@ struct Measures {
 }
 
 impl Measures {
-    fn registered(ctx: &Context) -> Self {
-        let metrics = &ctx.metrics;
+    fn registered(metrics: &Metrics) -> Self {
         let bytes = metrics.register("scrub_bytes", "Bytes read again", Counter::default());
         let findings = metrics.register(
             "scrub_findings",
@@ -86,9 +86,14 @@ pub async fn serve(config: ScrubConfig, ctx: Context, log: Arc<Log>) {
     };
     let (ledger, clock) = (ctx.ledger.clone(), ctx.clock.clone());
     let scrubber = Scrubber::new(&ctx.buckets, replica, log, ledger, clock);
-    let measures = Measures::registered(&ctx);
+    let measures = Measures::registered(&ctx.metrics);
     while !ctx.shutdown.is_requested() {
-        if let Err(e) = laps(&scrubber, &config, &measures, &ctx.shutdown).await {
+        // A step may read for long; what is cut short is done again by whoever goes on.
+        let worked = tokio::select! {
+            () = ctx.shutdown.requested() => return,
+            worked = laps(&scrubber, &config, &measures, &ctx.shutdown) => worked,
+        };
+        if let Err(e) = worked {
             tracing::warn!(error = %e, "scrubbing stopped for a while");
         }
         pause(&ctx.shutdown, PAUSE).await;
@@ -191,5 +196,59 @@ async fn pause(shutdown: &Shutdown, length: Duration) {
     tokio::select! {
         () = shutdown.requested() => {}
         () = tokio::time::sleep(length) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use probity_domain::Timestamp;
+    use probity_platform::clock::ManualClock;
+    use probity_platform::objects::{MemoryObjects, Objects as _};
+
+    use super::*;
+    use crate::scrub::tests::scrubber_at;
+
+    /// A lap when one is due, none before, and after a restart the one that was under way.
+    #[tokio::test]
+    async fn laps_begin_when_they_are_due_and_go_on_where_they_were() {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_unix_ms(1_795_000_000_000)));
+        let (truth, work) = (
+            Arc::new(MemoryObjects::new()),
+            Arc::new(MemoryObjects::new()),
+        );
+        truth.put("clock/u/0", "a record".into()).await.unwrap();
+        let buckets = Buckets {
+            truth: truth.clone(),
+            work,
+        };
+        let config = ScrubConfig {
+            bytes_s_max: u64::MAX,
+            ..ScrubConfig::default()
+        };
+        let metrics = Metrics::new();
+        let measures = Measures::registered(&metrics);
+        let run = async |shutdown: &Shutdown| {
+            let scrubber = scrubber_at(&buckets, clock.clone());
+            laps(&scrubber, &config, &measures, shutdown).await.unwrap();
+            truth.list("scrub/laps/", None, 10).await.unwrap().len()
+        };
+        // One that is told to stop after each step: four areas, the six prefixes of one of them, and the end.
+        let stopping = Shutdown::new();
+        stopping.request();
+        let mut steps = 0;
+        while run(&stopping).await == 0 {
+            steps += 1;
+            clock.advance_ms(1_000);
+            assert!(steps < 20, "it goes on and never begins anew");
+        }
+        assert!(steps > 4, "{steps}");
+        let running = Shutdown::new();
+        assert_eq!(run(&running).await, 1, "not due");
+        truth.put("clock/u/0", "another".into()).await.unwrap();
+        clock.advance_ms(config.period_ms());
+        assert_eq!(run(&running).await, 2);
+        let text = metrics.encode().unwrap();
+        assert!(text.contains("probity_scrub_lap_findings 1"), "{text}");
+        assert!(text.contains("probity_scrub_findings_total 1"), "{text}");
     }
 }

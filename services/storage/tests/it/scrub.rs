@@ -86,7 +86,7 @@ impl Scrubbed {
             ledger,
             blob,
             submission: key,
-            first: entries[0].evidence,
+            first: entries.first().unwrap().evidence,
         };
         let mut writer = Writer::new(filled.log(), log_key(), Arc::new(SystemRandom));
         for part in entries.chunks(250) {
@@ -118,7 +118,8 @@ impl Scrubbed {
 
     async fn bytes(&self, key: &str) -> Vec<u8> {
         let object = self.buckets.truth.get(key, 64 << 20).await.unwrap();
-        object.unwrap_or_else(|| panic!("{key}")).bytes.to_vec()
+        assert!(object.is_some(), "{key}");
+        object.unwrap().bytes.to_vec()
     }
 
     async fn put(&self, key: &str, bytes: Vec<u8>) {
@@ -232,7 +233,7 @@ struct Damage {
 
 fn flip(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let at = bytes.len() / 2;
-    bytes[at] ^= 1;
+    *bytes.get_mut(at).unwrap() ^= 1;
     Some(bytes)
 }
 
