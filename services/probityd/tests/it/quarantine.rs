@@ -63,7 +63,7 @@ async fn what_cannot_become_evidence_is_held_and_the_others_go_on() {
         .to_owned();
     let held = quarantine(&platform, &["list"]);
     assert!(
-        held.starts_with(&number) && held.contains("exceed a log entry"),
+        held.starts_with(&number) && held.contains("fit the log"),
         "{held}"
     );
     let config = platform.config("storage");

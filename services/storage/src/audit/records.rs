@@ -1,5 +1,6 @@
 //! Records as a stranger reads them, each against its submission.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
@@ -8,7 +9,7 @@ use probity_platform::{Error, ErrorKind, Result};
 use probity_proto::stored::submission_key;
 
 use super::bundles::Stored;
-use super::{Audit, FindingKind};
+use super::{Audit, FindingKind, READS_AT_ONCE};
 use crate::verify::{as_submitted, by_itself};
 
 /// Records verified by one thread before it looks for more: some fifty milliseconds' work.
@@ -29,22 +30,26 @@ impl Audit {
         first: u64,
         entries: &[Option<Stored>],
     ) -> Result<Vec<Option<EvidenceId>>> {
-        let (mut numbers, mut work) = (Vec::with_capacity(entries.len()), Vec::new());
+        let (mut numbers, mut records) = (Vec::with_capacity(entries.len()), Vec::new());
         for (entry, leaf) in entries.iter().zip(first..) {
             let record = entry.as_ref().and_then(|entry| self.record(entry, leaf));
             let number = record.as_ref().map(|record| record.evidence);
             numbers.push(number);
             self.take_up(number, leaf, entry.as_ref());
             if let (Some(record), Some(entry)) = (record, entry) {
-                let submission = self.submission_of(record.evidence, leaf).await?;
-                let key = entry.key.clone();
-                work.push(Work {
-                    leaf,
-                    key,
-                    record,
-                    submission,
-                });
+                records.push((leaf, entry.key.clone(), record));
             }
+        }
+        self.fetch_submissions(&numbers).await;
+        let mut work = Vec::with_capacity(records.len());
+        for (leaf, key, record) in records {
+            let submission = self.submission_of(record.evidence, leaf).await?;
+            work.push(Work {
+                leaf,
+                key,
+                record,
+                submission,
+            });
         }
         self.verify(work).await;
         Ok(numbers)
@@ -72,6 +77,14 @@ impl Audit {
             }
             None => self.index.push(evidence),
         }
+    }
+
+    /// Reads the submissions of a bundle side by side; what fails is read again, and then it counts.
+    async fn fetch_submissions(&self, numbers: &[Option<EvidenceId>]) {
+        let ids: BTreeSet<_> = numbers.iter().flatten().map(|e| e.submission).collect();
+        let read = |id| async move { self.submissions.read(id).await.map(drop).ok() };
+        let read = stream::iter(ids).map(read).buffer_unordered(READS_AT_ONCE);
+        read.collect::<Vec<_>>().await;
     }
 
     /// The submission, if the number is one that it accepted.

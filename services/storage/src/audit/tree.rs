@@ -141,21 +141,19 @@ impl Audit {
     }
 
     /// The stored hashes of leaves `from .. to`, as far as they are there.
-    async fn stored_leaves(&mut self, from: u64, to: u64) -> Result<Vec<Option<Hash>>> {
+    async fn stored_leaves(&self, from: u64, to: u64) -> Result<Vec<Option<Hash>>> {
         let mut leaves = Vec::new();
         let mut at = from;
         while at < to {
             let (index, place) = (at / BUNDLE_ENTRIES, at % BUNDLE_ENTRIES);
             let width = (to - index * BUNDLE_ENTRIES).min(BUNDLE_ENTRIES);
             let width = u16::try_from(width).unwrap_or(TILE_WIDTH);
-            let level = 0;
-            let bytes = self
-                .tile(TileId {
-                    level,
-                    index,
-                    width,
-                })
-                .await?;
+            let tile = TileId {
+                level: 0,
+                index,
+                width,
+            };
+            let bytes = self.tile(tile).await?;
             let (hashes, _) = bytes.as_deref().unwrap_or_default().as_chunks();
             for n in place..width.into() {
                 let hash = usize::try_from(n).ok().and_then(|n| hashes.get(n));

@@ -90,7 +90,7 @@ async fn keys(objects: &dyn Objects, prefix: &str) -> Vec<String> {
 
 async fn read(objects: &dyn Objects, key: &str) -> Bytes {
     let object = objects.get(key, 1 << 24).await.unwrap();
-    object.unwrap_or_else(|| panic!("{key}")).bytes
+    object.unwrap().bytes
 }
 
 async fn change(objects: &MemoryObjects, key: &str, change: impl FnOnce(&mut Vec<u8>)) {
@@ -319,12 +319,8 @@ async fn what_was_accepted_and_is_not_in_the_log_is_lost_or_still_open() {
         let line = serde_json::json!({"capture": "c", "state": "accepted", "evidence": evidence});
         writeln!(receipts, "{line}").unwrap();
     }
-    writeln!(
-        receipts,
-        "{}",
-        r#"{"capture":"c","state":"refused","evidence":null}"#
-    )
-    .unwrap();
+    let refused = serde_json::json!({"capture": "c", "state": "refused", "evidence": null});
+    writeln!(receipts, "{refused}").unwrap();
     scope.receipts = vec![receipts.path().to_owned()];
     scope.open_s = 61;
     let report = audit(scope.clone()).await.unwrap();

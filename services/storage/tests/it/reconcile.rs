@@ -47,7 +47,7 @@ impl Lost {
         let mut draft = self.template.clone();
         draft.id = SubmissionId::new(NOW.plus_ms(-ago_ms), random);
         draft.tenant = TenantId::parse(tenant).unwrap();
-        let item: &ItemOutcome = &self.template.items[0];
+        let item: &ItemOutcome = self.template.items.first().unwrap();
         draft.items = vec![item.clone(); items];
         let submission = Submission::new(draft).unwrap();
         let (key, bytes) = (submission_key(submission.id), write_submission(&submission));
