@@ -34,6 +34,7 @@ chaos: tools ## faults while a vendor submits, then the audit; five minutes (FAU
 	@infra/chaos.sh $(FAULT) $(if $(COUNT),--count $(COUNT)) $(if $(RATE),--rate $(RATE)) $(if $(DOSE),--dose $(DOSE)) $(if $(FULL),--full)
 
 chaos-full: tools ## every fault, scaled to an hour; FULL=1 with the doses of docs/reliability.md
+	@infra/tools.sh chaos
 	@infra/chaos.sh all $(if $(COUNT),--count $(COUNT)) $(if $(RATE),--rate $(RATE)) $(if $(FULL),--full)
 
 clean: ## remove what was built and brought, and all that a demo left

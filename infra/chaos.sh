@@ -57,19 +57,27 @@ trap '[ -z "$lab" ] || { kill -TERM "$lab"; wait "$lab"; } 2>/dev/null; exit 130
 # A small volume for what F9 fills; only root may mount one.
 small_volume() { mount -t tmpfs -o size=64m,mode=700 probity-chaos "$1" && mkdir -p "$1/tmp"; }
 
+# prepare DIR: a platform that nothing of runs yet, and the list of its ports; false if two of them happen to be the same.
+prepare() {
+    local name role port
+    rm -rf "$1"
+    stack_prepare "$1" >/dev/null
+    for name in nats redis s3 intake intake_grpc identity issuance tsa log delivery delivery_grpc; do
+        port=${name}_port
+        echo "$name ${!port}"
+    done >"$1/ports"
+    for role in $ROLES; do
+        port=ops_$role
+        echo "ops_$role ${!port}"
+    done >>"$1/ports"
+    [ -z "$(cut -d ' ' -f 2 "$1/ports" | sort | uniq -d)" ]
+}
+
 status=0
 for fault in "${faults[@]}"; do
     dir=$runs/$fault
     step "fault $fault"
-    stack_prepare "$dir" >/dev/null
-    for name in nats redis s3 intake intake_grpc identity issuance tsa log delivery delivery_grpc; do
-        port=${name}_port
-        echo "$name ${!port}"
-    done >"$dir/ports"
-    for role in $ROLES; do
-        port=ops_$role
-        echo "ops_$role ${!port}"
-    done >>"$dir/ports"
+    prepare "$dir" || prepare "$dir"
     if [ "$fault" = F9 ] && ! small_volume "$dir/nats"; then
         echo "fault F9 not run: it needs the right to mount a small volume" | tee -a "$runs/skipped"
         continue
@@ -81,6 +89,7 @@ for fault in "${faults[@]}"; do
         [ -n "${KEEP:-}" ] || { clean_up; rm -rf "$dir/minio" "$dir/nats" "$dir/nats-copy"; }
     else
         status=1
+        [ -f "$dir/report.json" ] || echo "fault $fault: the laboratory itself failed; logs are in $dir/log" >>"$runs/skipped"
     fi
     clean_up
 done
@@ -88,7 +97,8 @@ done
 {
     echo "Probity $(git describe --always --dirty 2>/dev/null || echo unknown), $profile build, $(date -u +%F\ %H:%MZ), $(nproc) cores."
     echo
-    cat "$runs/rows.md" "$runs/skipped" 2>/dev/null || true
+    cat "$runs/rows.md" 2>/dev/null || true
+    [ ! -f "$runs/skipped" ] || { echo; cat "$runs/skipped"; }
 } >"$runs/report.md"
 python3 - "$runs" <<'PYTHON'
 import json, pathlib, sys

@@ -6,6 +6,7 @@
 # again: what is there is kept. Everything is an unmodified release of its own project.
 #
 #   tools.sh [judges]     with `judges` also what judges/run.sh needs: a JDK, Maven, Go, certtool, venv
+#   tools.sh [chaos]      with `chaos` also what sets clocks for chaos.sh: libfaketime
 #
 #   GOFLAGS, GOPROXY      respected by go
 #   PROBITY_S3_ENDPOINT   an S3 server to test with instead of MinIO (see crates/testkit/src/s3.rs)
@@ -162,6 +163,7 @@ bring_nats
 bring_minio
 bring_shellcheck
 [ "${1:-}" != judges ] || bring_judges
+[ "${1:-}" != chaos ] || have faketime || apt_install faketime
 
 PATH=$bin:$PATH
 say "rust    $(cargo --version)"

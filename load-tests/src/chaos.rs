@@ -78,8 +78,13 @@ pub struct Lab {
     rate: Rate,
     dose: u32,
     set_up: SetUp,
+    /// Restarts before the first fault: of processes that a busy machine did not bring up at once.
+    restarts_before: Restarts,
     notes: Mutex<Notes>,
 }
+
+/// Restarts of each process, and how many of them were of its own.
+type Restarts = BTreeMap<String, (u32, u32)>;
 
 #[derive(Default)]
 struct Notes {
@@ -191,6 +196,7 @@ async fn experiment(fault: &Fault, args: &ChaosArgs) -> Result<Report, Failure> 
     let tally = submitter.tally.clone();
     let submitting = spawn_local(Arc::new(submitter).run());
     let lab = Lab {
+        restarts_before: restarts(&stack),
         progress: Progress::start(stack.url("log")?, tally.clone()),
         stack,
         rate,
@@ -250,6 +256,14 @@ async fn inject_and_settle(
     Ok(last_fault)
 }
 
+fn restarts(stack: &Stack) -> Restarts {
+    let counted = stack.processes().map(|process| {
+        let times = (process.restarts(), process.ended_by_itself());
+        (process.name().to_owned(), times)
+    });
+    counted.collect()
+}
+
 fn conclude(
     lab: &Lab,
     fault: &Fault,
@@ -265,11 +279,12 @@ fn conclude(
     let replaced = lab.notes().replaced.clone();
     let mut broken = lab.notes().broken.clone();
     broken.extend(audit.broken(&replaced));
-    let counts = |count: fn(&process::Process) -> u32| {
-        let counted = lab
-            .stack
-            .processes()
-            .map(|p| (p.name().to_owned(), count(p)));
+    let restarts = restarts(&lab.stack);
+    let counts = |count: fn((u32, u32)) -> u32| {
+        let counted = restarts.iter().map(|(name, times)| {
+            let before = lab.restarts_before.get(name).copied().unwrap_or_default();
+            (name.clone(), count(*times).saturating_sub(count(before)))
+        });
         counted.filter(|(_, times)| *times > 0).collect()
     };
     Report {
@@ -286,8 +301,8 @@ fn conclude(
         injected,
         client_errors: tally.errors(),
         recovery: lab.progress.recovery(last_fault),
-        restarts: counts(process::Process::restarts),
-        ended_by_itself: counts(process::Process::ended_by_itself),
+        restarts: counts(|(all, _)| all),
+        ended_by_itself: counts(|(_, of_its_own)| of_its_own),
         audit,
         passed: broken.is_empty(),
         broken,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::TryFutureExt as _;
 use futures::future::try_join_all;
 use probity_client::{DigestedFile, Vendor};
 use probity_platform::{Clock as _, SystemClock};
@@ -143,11 +144,7 @@ impl Submitter {
         let instruction = instruction(&self.captures, &batch)?;
         let mut intent = None;
         loop {
-            let attempt = self.attempt(&batch, &instruction, &mut intent);
-            let outcome = match tokio::time::timeout(CALL_MAX, attempt).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Failure::new("no answer within a minute")),
-            };
+            let outcome = self.attempt(&batch, &instruction, &mut intent).await;
             match outcome {
                 Ok(numbers) => {
                     for file in &batch.files {
@@ -172,16 +169,17 @@ impl Submitter {
     ) -> Result<Vec<String>, Failure> {
         let confirmed = match intent {
             Some(confirmed) => confirmed,
-            None => intent.insert(confirmed_intent(&self.vendor, &self.codes, instruction).await?),
+            None => {
+                let confirming = confirmed_intent(&self.vendor, &self.codes, instruction);
+                intent.insert(answered(confirming).await?)
+            }
         };
         let uploads = batch.files.iter().map(|file| self.upload(file));
         try_join_all(uploads.collect::<Vec<_>>()).await?;
         let key = format!("chaos-{}-{}", self.rate.seed, batch.number);
-        let answer = self
-            .vendor
-            .submit(instruction, &key, Some(confirmed))
-            .await
-            .map_err(|e| Failure::new(format!("submit: {e}")))?;
+        let submitting = self.vendor.submit(instruction, &key, Some(confirmed));
+        let submitting = submitting.map_err(|e| Failure::new(format!("submit: {e}")));
+        let answer = answered(submitting).await?;
         let numbers = answer.items.into_iter().map(|item| {
             let reason = item.reason;
             item.evidence
@@ -192,10 +190,9 @@ impl Submitter {
 
     async fn upload(&self, file: &DigestedFile) -> Result<(), Failure> {
         let _permit = self.uploads.acquire().await.map_err(Failure::new)?;
-        let stored = self.vendor.put_blob(file, |_| {}).await;
-        stored
-            .map(drop)
-            .map_err(|e| Failure::new(format!("upload: {e}")))
+        let uploading = self.vendor.put_blob(file, |_| {});
+        let uploading = uploading.map_err(|e| Failure::new(format!("upload: {e}")));
+        answered(uploading).await.map(drop)
     }
 
     fn keep(&self, numbers: &[String]) -> Result<(), Failure> {
@@ -216,4 +213,10 @@ impl Submitter {
             .fetch_add(numbers.len() as u64, Ordering::SeqCst);
         Ok(())
     }
+}
+
+/// The outcome of a call, or that none came.
+async fn answered<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let answer = tokio::time::timeout(CALL_MAX, call).await;
+    answer.unwrap_or_else(|_| Err(Failure::new("no answer within a minute")))
 }

@@ -16,6 +16,7 @@ const SLOW_CLOSE: Duration = Duration::from_secs(1);
 /// A vendor asks so often while the store is away.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ASK_MAX: Duration = Duration::from_secs(30);
+const REFUSED: &str = "upload answered 503 with Retry-After";
 const OTHER: &str = "not what was submitted";
 
 pub async fn misbehaves(lab: &Lab) -> Result<(), Failure> {
@@ -51,14 +52,18 @@ async fn while_it_lasts(
     Ok(())
 }
 
-/// While the store is away, a stranger to the load asks to upload and keeps what it is told.
+/// While the store is away, a stranger to the load asks to upload: it must be refused cleanly, each time.
 pub async fn out_of_reach(lab: &Lab) -> Result<(), Failure> {
     lab.stack.store.set(|_, _, _| Action::DropRequest);
     let began = Instant::now();
     let mut asked = 0u64;
     while began.elapsed() < Duration::from_secs(u64::from(lab.dose)) {
         asked += 1;
-        lab.did(&upload_answer(lab, asked).await?);
+        let answer = upload_answer(lab, asked).await?;
+        lab.did(&answer);
+        if answer != REFUSED {
+            lab.broken(answer);
+        }
         sleep(ASK_EVERY).await;
     }
     lab.stack.store.calm();
