@@ -2,10 +2,10 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test judges lint fuzz bench clean
+.PHONY: help tools demo test judges lint fuzz bench chaos chaos-full clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 tools: ## bring nats-server, MinIO and redis-server into .probity/tools/bin
 	@infra/tools.sh
@@ -29,6 +29,12 @@ fuzz: ## fuzz every decoder of strangers' bytes, SECONDS=600 for each
 
 bench: tools ## the platform beside its floor on this machine: a table
 	@infra/bench.sh
+
+chaos: tools ## faults while a vendor submits, then the audit; five minutes (FAULT=F3, COUNT=100000, DOSE=10, FULL=1)
+	@infra/chaos.sh $(FAULT) $(if $(COUNT),--count $(COUNT)) $(if $(RATE),--rate $(RATE)) $(if $(DOSE),--dose $(DOSE)) $(if $(FULL),--full)
+
+chaos-full: tools ## every fault, scaled to an hour; FULL=1 with the doses of docs/reliability.md
+	@infra/chaos.sh all $(if $(COUNT),--count $(COUNT)) $(if $(RATE),--rate $(RATE)) $(if $(FULL),--full)
 
 clean: ## remove what was built and brought, and all that a demo left
 	cargo clean

@@ -1,6 +1,7 @@
-# A whole platform on loopback, one process per role; sourced by demo.sh, bench.sh and container-set-up.sh.
+# A whole platform on loopback, one process per role; sourced by demo.sh, bench.sh, chaos.sh and container-set-up.sh.
 #
 #   stack_start DIR   servers, ceremony, configuration, roles; everything under DIR
+#   stack_prepare DIR the part of it that starts nothing: ports, secrets, ceremony, configuration
 #   stack_stop        stops what stack_start started, and nothing else
 #
 # After stack_start: INTAKE IDENTITY DELIVERY ISSUANCE TSA LOG are base URLs, OFFICER_KEY_FILE and OPERATOR_KEY_FILE credentials.
@@ -94,7 +95,7 @@ stack_ports() {
     TSA=http://127.0.0.1:$tsa_port/tsa LOG=http://127.0.0.1:$log_port
 }
 
-stack_start() {
+stack_prepare() {
     stack_dir=$1
     mkdir -p "$stack_dir"/{log,pid,config,secret,nats,minio,codes}
     chmod 700 "$stack_dir" "$stack_dir/secret"
@@ -103,23 +104,26 @@ stack_start() {
     make_secrets "$stack_dir/secret" "$programs/probityd" >"$stack_dir/config/nats-permissions.conf"
     nats_config "$stack_dir/nats" "$stack_dir/config/nats-permissions.conf" >"$stack_dir/config/nats.conf"
 
+    step "ceremony: root, issuing CA, time-stamping unit, OCSP responder, delivery seal, log key"
+    "$programs/probity-ceremony" make --out "$stack_dir/keys" --operator-name "Probity local" \
+        --passphrase-file "$stack_dir/secret/passphrase" --crl-url "$ISSUANCE/crl/issuing.crl" \
+        --ocsp-url "$ISSUANCE/ocsp"
+    for role in $ROLES; do
+        ops_port=$(free_port)
+        config_of "$role" "$ops_port" >"$stack_dir/config/$role.toml"
+        printf -v "ops_$role" '%s' "$ops_port"
+    done
+}
+
+stack_start() {
+    stack_prepare "$1"
     step "servers: nats-server, redis-server, minio (loopback, fresh stores under $stack_dir)"
     start_nats; start_redis; start_s3
     wait_for 30 nats-server port_open "$nats_port"
     wait_for 30 redis-server port_open "$redis_port"
     wait_for 60 minio curl -sf "http://127.0.0.1:$s3_port/minio/health/live"
 
-    step "ceremony: root, issuing CA, time-stamping unit, OCSP responder, delivery seal, log key"
-    "$programs/probity-ceremony" make --out "$stack_dir/keys" --operator-name "Probity local" \
-        --passphrase-file "$stack_dir/secret/passphrase" --crl-url "$ISSUANCE/crl/issuing.crl" \
-        --ocsp-url "$ISSUANCE/ocsp"
-
     step "roles: one process each"
-    for role in $ROLES; do
-        ops_port=$(free_port)
-        config_of "$role" "$ops_port" >"$stack_dir/config/$role.toml"
-        printf -v "ops_$role" '%s' "$ops_port"
-    done
     OFFICER_KEY_FILE=$stack_dir/secret/officer-key
     "$programs/probityd" prepare-store --config "$stack_dir/config/identity.toml"
     OPERATOR_KEY_FILE=$stack_dir/secret/operator-key

@@ -51,10 +51,10 @@ pub struct Plan {
 }
 
 /// One batch on its way: when it was planned, its files, its number in the run.
-struct Batch {
-    planned: Instant,
-    files: Vec<DigestedFile>,
-    number: u64,
+pub(crate) struct Batch {
+    pub planned: Instant,
+    pub files: Vec<DigestedFile>,
+    pub number: u64,
 }
 
 struct Accepted {
@@ -127,17 +127,26 @@ pub async fn run(plan: Plan) -> Result<serde_json::Value, Failure> {
 async fn prepare(folder: &Path, captures: &CaptureArgs) -> Result<Vec<Vec<DigestedFile>>, Failure> {
     let mut batches = Vec::new();
     for batch in 0..captures.batches {
-        let mut files = Vec::new();
-        for place in 0..captures.batch_size {
-            let n = batch * captures.batch_size + place;
-            let path = folder.join(format!("{n}.bin"));
-            std::fs::write(&path, capture_bytes(captures.seed, n, captures.size_bytes))
-                .map_err(Failure::new)?;
-            files.push(digest_file(&path).await.map_err(Failure::new)?);
-        }
-        batches.push(files);
+        batches.push(prepare_batch(folder, captures, batch).await?);
     }
     Ok(batches)
+}
+
+/// The same for one batch.
+pub(crate) async fn prepare_batch(
+    folder: &Path,
+    captures: &CaptureArgs,
+    batch: u64,
+) -> Result<Vec<DigestedFile>, Failure> {
+    let mut files = Vec::new();
+    for place in 0..captures.batch_size {
+        let n = batch * captures.batch_size + place;
+        let path = folder.join(format!("{n}.bin"));
+        std::fs::write(&path, capture_bytes(captures.seed, n, captures.size_bytes))
+            .map_err(Failure::new)?;
+        files.push(digest_file(&path).await.map_err(Failure::new)?);
+    }
+    Ok(files)
 }
 
 async fn one_batch(
@@ -185,7 +194,7 @@ async fn one_batch(
     })
 }
 
-fn instruction(captures: &CaptureArgs, batch: &Batch) -> Result<Vec<u8>, Failure> {
+pub(crate) fn instruction(captures: &CaptureArgs, batch: &Batch) -> Result<Vec<u8>, Failure> {
     let items = batch.files.iter().zip(0u64..).map(|(file, place)| {
         serde_json::to_value(ItemDocument {
             title: format!("load {} {}", batch.number, place),
@@ -213,7 +222,7 @@ fn instruction(captures: &CaptureArgs, batch: &Batch) -> Result<Vec<u8>, Failure
 }
 
 /// Asks for a one-time code, reads it from the file channel and confirms the instruction with it.
-async fn confirmed_intent(
+pub(crate) async fn confirmed_intent(
     vendor: &Vendor,
     codes: &Path,
     instruction: &[u8],
@@ -282,7 +291,7 @@ async fn wait_for_log(log: &str, size: u64) -> Result<(), Failure> {
 }
 
 /// Tree size in the log's checkpoint; 0 while there is none.
-async fn log_size(log: &str) -> Result<u64, Failure> {
+pub(crate) async fn log_size(log: &str) -> Result<u64, Failure> {
     let url = format!("{log}/checkpoint");
     let answer = reqwest::get(&url).await.map_err(Failure::new)?;
     if answer.status() == reqwest::StatusCode::NOT_FOUND {

@@ -3,9 +3,10 @@
 //! `run` plans batches at a fixed rate and measures every latency from the *planned* start, so that a stall of the
 //! platform shows in the figures instead of slowing the generator down. `floor` does only the unavoidable work for the
 //! same captures against the same store. Both print one JSON object; `infra/bench.sh` runs them side by side. `signers`
-//! measures the places a key may be in.
+//! measures the places a key may be in, `chaos` is the fault laboratory.
 
 mod captures;
+mod chaos;
 mod floor;
 mod generator;
 mod holder;
@@ -47,6 +48,8 @@ enum Command {
     Floor(FloorArgs),
     /// Signatures per second of each kind of key, beside OpenSSL's.
     Signers(signers::SignersArgs),
+    /// Injects one kind of fault while a vendor submits, and seeks everything accepted in the store.
+    Chaos(chaos::ChaosArgs),
 }
 
 #[derive(Args)]
@@ -83,8 +86,14 @@ async fn main() -> ExitCode {
         Command::Run(plan) => generator::run(plan).await,
         Command::Floor(args) => run_floor(args).await,
         Command::Signers(args) => signers::run(&args),
+        Command::Chaos(args) => chaos::run(args).await,
     };
     match outcome {
+        // A row of a table is text; everything else is an object.
+        Ok(serde_json::Value::String(row)) => {
+            print!("{row}");
+            ExitCode::SUCCESS
+        }
         Ok(report) => {
             println!("{report}");
             ExitCode::SUCCESS

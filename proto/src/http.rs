@@ -134,7 +134,7 @@ impl TryFrom<ArtifactDocument> for domain::Artifact {
 pub struct BlobStoredDocument {
     pub sha3_256: String,
     pub size_bytes: u64,
-    /// The bytes were there already.
+    /// The bytes were known to be there already.
     pub existed: bool,
 }
 
@@ -154,9 +154,9 @@ pub struct SubmittedItemDocument {
     /// Set when accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
-    /// `accepted`, `deposited` or `refused`.
+    /// `accepted`, `deposited`, `quarantined` or `refused`.
     pub state: String,
-    /// Set when refused: the field and the rule it broke.
+    /// Set when refused: the field and the rule it broke; and when quarantined: which role refused it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Set when deposited: the place in the log.
@@ -168,7 +168,7 @@ pub struct SubmittedItemDocument {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EvidenceStatusDocument {
     pub evidence: String,
-    /// `accepted` or `deposited`.
+    /// `accepted`, `deposited` or `quarantined`.
     pub state: String,
     pub case: String,
     pub title: String,

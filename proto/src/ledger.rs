@@ -214,3 +214,35 @@ pub enum DeliveryEvent {
     },
 }
 ledger_kind!(DeliveryEvent, "delivery");
+
+/// What the scrubber found not to be as it was written; id = SHA-256 of the object's key, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FindingEvent {
+    Found {
+        key: String,
+        /// `missing`, `wrong`, `truncated`, `second_version` or `removed`.
+        what: String,
+        detail: String,
+    },
+    /// The right bytes were written again; their digest was checked before.
+    Repaired {
+        key: String,
+        /// `replica`, or `log` for what follows from the log itself.
+        from: String,
+        /// Versions of the key since then: more than these are another finding.
+        versions: u64,
+    },
+}
+ledger_kind!(FindingEvent, "finding");
+
+/// Accepted items that a stage refuses for good; id = evidence number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum QuarantineEvent {
+    /// `stage` is the role that refused it.
+    Held { stage: String, reason: String },
+    /// Tried again from here on.
+    Released {},
+}
+ledger_kind!(QuarantineEvent, "quarantine");

@@ -2,7 +2,9 @@
 //! history differently. Pure; applying an event cannot fail, and an event that has no place changes nothing.
 
 use crate::http::PartyApplicationDocument;
-use crate::ledger::{AgreementEvent, Envelope, InstructionEvent, IntentEvent, PartyEvent};
+use crate::ledger::{
+    AgreementEvent, Envelope, InstructionEvent, IntentEvent, PartyEvent, QuarantineEvent,
+};
 
 /// A person or organisation as its events tell it (W1, W5, W9).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -274,6 +276,36 @@ impl Reservation {
                 received_at: received_at.clone(),
             }
         })
+    }
+}
+
+/// Whether an accepted item is held, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuarantineState {
+    pub held: Option<Held>,
+}
+
+/// Which role refused the item, when and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub at: String,
+    pub stage: String,
+    pub reason: String,
+}
+
+impl QuarantineState {
+    /// Folds an item's events.
+    #[must_use]
+    pub fn of(events: &[Envelope<QuarantineEvent>]) -> Self {
+        let held = events.last().and_then(|envelope| match &envelope.event {
+            QuarantineEvent::Held { stage, reason } => Some(Held {
+                at: envelope.at.clone(),
+                stage: stage.clone(),
+                reason: reason.clone(),
+            }),
+            QuarantineEvent::Released {} => None,
+        });
+        Self { held }
     }
 }
 

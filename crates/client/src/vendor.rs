@@ -21,7 +21,7 @@ pub struct EvidenceQuery {
     pub from: Option<String>,
     /// RFC 3339, exclusive; now when absent. At most 31 days after `from`.
     pub until: Option<String>,
-    /// `accepted` or `deposited`.
+    /// `accepted`, `deposited` or `quarantined`.
     pub state: Option<String>,
     pub submission: Option<String>,
     pub page: Option<String>,

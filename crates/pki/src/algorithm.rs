@@ -63,7 +63,7 @@ pub fn signature_hash(der: &[u8]) -> Result<HashAlgorithm> {
     hash_of(&signed.algorithm.oid)
 }
 
-fn hash_of(oid: &ObjectIdentifier) -> Result<HashAlgorithm> {
+pub(crate) fn hash_of(oid: &ObjectIdentifier) -> Result<HashAlgorithm> {
     match *oid {
         oid::ECDSA_WITH_SHA256 | oid::SHA256_WITH_RSA => Ok(HashAlgorithm::Sha256),
         oid::ECDSA_WITH_SHA384 | oid::SHA384_WITH_RSA => Ok(HashAlgorithm::Sha384),

@@ -16,7 +16,7 @@ use probity_domain::Timestamp;
 
 pub(crate) use build::{Parts, build};
 pub(crate) use parsed::{Encoding, Parsed};
-pub(crate) use signed_data::attach_time_stamp;
+pub(crate) use signed_data::Unstamped;
 pub use signed_data::{
     SignedData, add_signature_time_stamp, sign_detached, sign_detached_with_status, sign_manifest,
     verify_detached, verify_detached_content,

@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use const_oid::AssociatedOid;
-use der::asn1::{ObjectIdentifier, Uint};
+use der::asn1::{GeneralizedTime, ObjectIdentifier, Uint};
 use der::{Decode, Encode, Sequence};
 use probity_domain::Timestamp;
 use spki::AlgorithmIdentifierOwned;
@@ -15,7 +15,7 @@ use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::Time;
 
-use crate::asn1_time::{from_time, to_time};
+use crate::asn1_time::{from_generalized, from_time, to_generalized, to_time};
 use crate::keys::Signer;
 use crate::lint::{Artifact, ToBeSigned};
 use crate::signed::Signed;
@@ -41,6 +41,22 @@ pub enum RevocationReason {
     AaCompromise,
 }
 
+impl RevocationReason {
+    /// Whether what the key had signed before stays good: RFC 3161 4 names these four reasons. Without a reason, or
+    /// with another, the key may be somebody else's, who writes any time with it.
+    pub(crate) const fn leaves_the_past(reason: Option<Self>) -> bool {
+        matches!(
+            reason,
+            Some(
+                Self::Unspecified
+                    | Self::AffiliationChanged
+                    | Self::Superseded
+                    | Self::CessationOfOperation
+            )
+        )
+    }
+}
+
 /// One line of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevokedEntry {
@@ -48,7 +64,33 @@ pub struct RevokedEntry {
     pub serial: Vec<u8>,
     /// When the certificate was revoked; whole seconds.
     pub at: Timestamp,
-    pub reason: RevocationReason,
+    /// `None` if the list gives none, which is not the same as unspecified (RFC 3161 4).
+    pub reason: Option<RevocationReason>,
+    /// Since when the key is known or suspected to be another's, or the certificate wrong (invalidityDate, RFC 5280
+    /// 5.3.2); whole seconds.
+    pub invalid_since: Option<Timestamp>,
+}
+
+impl RevokedEntry {
+    /// Since when the revocation counts: a key that was stolen was so before anybody revoked it, so an earlier
+    /// invalidityDate counts where the reason is a compromise, or none is given. Another reason counts from the
+    /// day of revocation: RFC 5280 5.3.2 leaves to the reader what an invalidityDate undoes.
+    #[must_use]
+    pub fn counts_since(&self) -> Timestamp {
+        counts_since(self.at, self.reason, self.invalid_since)
+    }
+}
+
+pub(crate) fn counts_since(
+    at: Timestamp,
+    reason: Option<RevocationReason>,
+    invalid_since: Option<Timestamp>,
+) -> Timestamp {
+    use RevocationReason::{AaCompromise, CaCompromise, KeyCompromise};
+    match (reason, invalid_since) {
+        (None | Some(KeyCompromise | CaCompromise | AaCompromise), Some(since)) => at.min(since),
+        _ => at,
+    }
 }
 
 /// RFC 5280 5.1, written here because the library's builder derives a wrong authority key identifier
@@ -121,21 +163,27 @@ pub fn build_crl(
 
 fn entry(revoked: &RevokedEntry) -> Result<RevokedCert> {
     let revocation_date = to_time(revoked.at)?;
+    let invalid_since = revoked.invalid_since.map(to_generalized).transpose()?;
     let encode = || {
-        let reason = crl_reason(revoked.reason)
-            .map(|reason| crate::x509::extension(oid::CRL_REASON, false, &reason))
-            .transpose()?;
+        let mut extensions = Vec::new();
+        if let Some(reason) = crl_reason(revoked.reason) {
+            extensions.push(crate::x509::extension(oid::CRL_REASON, false, &reason)?);
+        }
+        if let Some(since) = &invalid_since {
+            extensions.push(crate::x509::extension(oid::INVALIDITY_DATE, false, since)?);
+        }
         Ok(RevokedCert {
             serial_number: SerialNumber::new(&revoked.serial)?,
             revocation_date,
-            crl_entry_extensions: reason.map(|reason| vec![reason]),
+            crl_entry_extensions: (!extensions.is_empty()).then_some(extensions),
         })
     };
     encode().map_err(|e: der::Error| Error::malformed(WHAT, e))
 }
 
-/// `None` for unspecified, which is said by leaving the extension out (RFC 5280 5.3.1).
-pub(crate) const fn crl_reason(reason: RevocationReason) -> Option<CrlReason> {
+/// `None` for unspecified as well, which is said by leaving the extension out (RFC 5280 5.3.1).
+pub(crate) const fn crl_reason(reason: Option<RevocationReason>) -> Option<CrlReason> {
+    let Some(reason) = reason else { return None };
     Some(match reason {
         RevocationReason::Unspecified => return None,
         RevocationReason::KeyCompromise => CrlReason::KeyCompromise,
@@ -313,6 +361,16 @@ impl Crl {
         key_matches && self.0.issuer == *issuer.subject_name()
     }
 
+    /// Whether the list says something of a certificate at an instant: made when the certificate existed, for an older
+    /// list cannot know of it; not after it expired, for its entry may have been dropped since (RFC 5280 3.3);
+    /// and not out of date, give or take the tolerance.
+    #[must_use]
+    pub fn tells_of(&self, certificate: &Certificate, at: Timestamp, tolerance_ms: i64) -> bool {
+        certificate.not_before() <= self.this_update()
+            && self.this_update() <= certificate.not_after()
+            && at <= self.next_update().plus_ms(tolerance_ms)
+    }
+
     /// Verifies name, right to sign CRLs and signature. Freshness is the caller's decision.
     ///
     /// # Errors
@@ -332,11 +390,29 @@ fn parse_entry(revoked: RevokedCert) -> Result<RevokedEntry> {
     let extensions = revoked.crl_entry_extensions.unwrap_or_default();
     refuse_unknown_critical(&extensions)?;
     let reason = find::<CrlReason>(&extensions)?;
+    let invalid_since = invalidity_date(&extensions)?;
     Ok(RevokedEntry {
         serial: crate::x509::magnitude(revoked.serial_number.as_bytes()).to_vec(),
         at: from_time(revoked.revocation_date),
-        reason: reason.map_or(RevocationReason::Unspecified, revocation_reason),
+        reason: reason.map(revocation_reason),
+        invalid_since,
     })
+}
+
+/// RFC 5280 5.3.2; OCSP has it from there (RFC 6960 4.4.5).
+pub(crate) fn invalidity_date(extensions: &[Extension]) -> Result<Option<Timestamp>> {
+    let mut found = extensions
+        .iter()
+        .filter(|extension| extension.extn_id == oid::INVALIDITY_DATE);
+    let Some(first) = found.next() else {
+        return Ok(None);
+    };
+    if found.next().is_some() {
+        return Err(Error::malformed(WHAT, "an extension appears twice"));
+    }
+    GeneralizedTime::from_der(first.extn_value.as_bytes())
+        .map(|date| Some(from_generalized(date)))
+        .map_err(|e| Error::malformed(WHAT, e))
 }
 
 fn find<T: for<'a> Decode<'a, Error = der::Error> + AssociatedOid>(
@@ -358,10 +434,11 @@ fn find<T: for<'a> Decode<'a, Error = der::Error> + AssociatedOid>(
 
 /// deltaCRLIndicator, issuingDistributionPoint and certificateIssuer are critical by definition
 /// (RFC 5280 5.2.4, 5.2.5, 5.3.3), so refusing critical extensions refuses partial and indirect lists.
-fn refuse_unknown_critical(extensions: &[Extension]) -> Result<()> {
-    const KNOWN: [ObjectIdentifier; 3] = [
+pub(crate) fn refuse_unknown_critical(extensions: &[Extension]) -> Result<()> {
+    const KNOWN: [ObjectIdentifier; 4] = [
         oid::CRL_NUMBER,
         oid::CRL_REASON,
+        oid::INVALIDITY_DATE,
         oid::AUTHORITY_KEY_IDENTIFIER,
     ];
     match extensions

@@ -1,6 +1,7 @@
 //! Online certificate status protocol (RFC 6960, nonce RFC 9654).
 
 mod request;
+mod responder;
 mod response;
 pub(crate) mod structures;
 
@@ -8,6 +9,7 @@ use probity_domain::Timestamp;
 
 pub use request::{OcspRequest, make_request};
 pub(crate) use request::{key_hash, nonce};
+pub(crate) use response::Told;
 pub use response::{OcspFailure, OcspResponse, Responder, ResponseTimes, failure};
 
 use crate::crl::RevocationReason;
@@ -17,8 +19,9 @@ use crate::crl::RevocationReason;
 pub enum CertStatus {
     Good,
     Revoked {
+        /// Since when it counts: the time of revocation, or an earlier one by [`crate::crl::RevokedEntry::counts_since`].
         at: Timestamp,
-        reason: RevocationReason,
+        reason: Option<RevocationReason>,
     },
     Unknown,
 }

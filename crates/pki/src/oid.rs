@@ -90,6 +90,9 @@ pub const PROBITY: Oid = oid("1.3.6.1.4.1.32473.20");
 pub const INSTRUCTION: Oid = oid("1.3.6.1.4.1.32473.20.1");
 /// Signed attribute: SHA3-256 digest of the instruction, OCTET STRING of 32 bytes.
 pub const INSTRUCTION_DIGEST: Oid = oid("1.3.6.1.4.1.32473.20.2");
+/// Signed attribute: what revocation data the signer kept with the signature, SEQUENCE OF OCTET STRING:
+/// digests of lists and OCSP responses, by the signature's digest algorithm.
+pub const STATUS_DIGESTS: Oid = oid("1.3.6.1.4.1.32473.20.6");
 /// Certificate policy of event certificates.
 pub const POLICY_EVENT: Oid = oid("1.3.6.1.4.1.32473.20.3.1");
 /// Certificate policy of the delivery seal.

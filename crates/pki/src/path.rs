@@ -1,11 +1,15 @@
 //! Certification path validation at a given instant (RFC 5280 6), with revocation.
 
+mod revocation;
 mod webpki;
 
 use probity_domain::Timestamp;
 
+use revocation::Kept;
+
 use crate::crl::{Crl, RevocationReason};
-use crate::ocsp::{CertStatus, OcspResponse};
+use crate::digest::HashAlgorithm;
+use crate::ocsp::OcspResponse;
 use crate::x509::Certificate;
 use crate::{Error, oid};
 
@@ -35,8 +39,9 @@ pub enum Purpose {
 #[derive(Debug, Clone, Copy)]
 pub enum Revocation<'a> {
     /// Every certificate below the root needs a list of its issuer that was still current at the
-    /// instant asked, give or take the tolerance. A list made later is as good, or better, provided the
-    /// certificate had not expired by then: an entry counts if its date is not after the instant asked.
+    /// instant asked, give or take the tolerance, and not made before the certificate. A list made later is
+    /// as good, or better, provided the certificate had not expired by then: an entry counts if its date is
+    /// not after the instant asked. An entry counts in an older list too, for a revocation does not lapse.
     Crls { crls: &'a [Crl], tolerance_ms: u64 },
     /// What a CAdES-LT signature keeps: lists as above, or an OCSP response current at the instant asked.
     /// Where both speak of a certificate, the one that says revoked is believed.
@@ -54,6 +59,16 @@ pub enum Revocation<'a> {
 pub struct Path {
     /// From the leaf to the root, both included.
     pub certificates: Vec<Certificate>,
+    /// Who said that none of them was revoked; empty if that was not asked.
+    pub told_by: Vec<ToldBy>,
+}
+
+/// The signer of a list or response that was relied on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldBy {
+    pub signer: Certificate,
+    /// Inside the signature.
+    pub hash: HashAlgorithm,
 }
 
 /// Why a path is not valid. `subject` is RFC 4514 text.
@@ -68,11 +83,12 @@ pub enum PathError {
     UnknownIssuer { subject: String },
     #[error("no key of a trusted issuer made the signature on the path of {subject}")]
     BadSignature { subject: String },
-    #[error("certificate of {subject} was revoked at {} ({reason:?})", .at.to_rfc3339())]
+    #[error("certificate of {subject} was revoked at {} ({})", .at.to_rfc3339(), named(.reason))]
     Revoked {
         subject: String,
+        /// Since when it counts ([`crate::crl::RevokedEntry::counts_since`]).
         at: Timestamp,
-        reason: RevocationReason,
+        reason: Option<RevocationReason>,
     },
     #[error("no revocation list for the certificate of {subject} current at the time asked")]
     RevocationUnknown { subject: String },
@@ -84,6 +100,10 @@ pub enum PathError {
     },
     #[error("certificate of {subject} is not acceptable: {reason}")]
     Invalid { subject: String, reason: String },
+}
+
+fn named(reason: &Option<RevocationReason>) -> String {
+    reason.map_or_else(|| "no reason given".to_owned(), |r| format!("{r:?}"))
 }
 
 /// Validates `leaf` at `at` for `purpose`: signatures, validity, basic and name constraints and path
@@ -111,30 +131,34 @@ pub fn validate_path(
         }
         .into());
     }
-    let path = webpki::build(leaf, intermediates, roots, at, purpose)?;
-    check_authorities(&path)?;
-    let (crls, ocsp, tolerance_ms) = match revocation {
-        Revocation::Crls { crls, tolerance_ms } => (crls, &[][..], tolerance_ms),
+    let mut path = webpki::build(leaf, intermediates, roots, at, purpose)?;
+    check_authorities(&path, purpose)?;
+    let kept = match revocation {
+        Revocation::Crls { crls, tolerance_ms } => Kept::new(crls, &[], tolerance_ms),
         Revocation::Kept {
             crls,
             ocsp,
             tolerance_ms,
-        } => (crls, ocsp, tolerance_ms),
+        } => Kept::new(crls, ocsp, tolerance_ms),
         Revocation::NotChecked => return Ok(path),
     };
-    let skip = usize::from(purpose == Purpose::OcspSigning);
-    let tolerance_ms = i64::try_from(tolerance_ms).unwrap_or(i64::MAX);
-    let issuers = path.certificates.iter().skip(1);
-    for (certificate, issuer) in path.certificates.iter().zip(issuers).skip(skip) {
-        let counts = |since: Timestamp, reason| since <= at || undoes_tokens(purpose, reason);
-        let listed = check_lists(certificate, issuer, crls, at, tolerance_ms, &counts)?;
-        let answered = check_responses(certificate, issuer, ocsp, at, &counts)?;
-        if !listed && !answered {
-            let subject = certificate.subject();
-            return Err(PathError::RevocationUnknown { subject }.into());
-        }
-    }
+    path.told_by = kept.check(&path, at, purpose)?;
     Ok(path)
+}
+
+/// Whether lists or responses that somebody hands in, newer than what was kept, say that a certificate of a validated
+/// path was revoked at `at`. They can only take away: what is not known without them is not known with them.
+///
+/// # Errors
+/// [`PathError::Revoked`].
+pub fn find_revocation(
+    path: &Path,
+    crls: &[Crl],
+    ocsp: &[OcspResponse],
+    at: Timestamp,
+    purpose: Purpose,
+) -> Result<(), PathError> {
+    Kept::new(crls, ocsp, 0).find(path, at, purpose)
 }
 
 fn check_validity(certificate: &Certificate, at: Timestamp) -> Result<(), PathError> {
@@ -203,8 +227,14 @@ fn check_usage(leaf: &Certificate, purpose: Purpose) -> Result<(), &'static str>
     }
 }
 
-/// RFC 5280 6.1.4 n, which rustls-webpki leaves out: who issued below the root may sign certificates.
-fn check_authorities(path: &Path) -> Result<(), PathError> {
+/// What rustls-webpki leaves out of RFC 5280 6.1.4: who issued below the root may sign certificates (n), and under the
+/// policy that the leaf is asked for (6.1.3 d).
+fn check_authorities(path: &Path, purpose: Purpose) -> Result<(), PathError> {
+    let demanded = match purpose {
+        Purpose::EventSigning => Some(oid::POLICY_EVENT),
+        Purpose::Seal => Some(oid::POLICY_SEAL),
+        _ => None,
+    };
     let below_root = path.certificates.len().saturating_sub(1);
     let issuers = path.certificates.iter().take(below_root).skip(1);
     for issuer in issuers {
@@ -217,80 +247,15 @@ fn check_authorities(path: &Path) -> Result<(), PathError> {
                 reason: "keyUsage does not allow certificates to be signed".to_owned(),
             });
         }
+        let asserted = issuer.policies();
+        let asserts = |policy| asserted.contains(&policy) || asserted.contains(&oid::ANY_POLICY);
+        if !demanded.is_none_or(asserts) {
+            return Err(PathError::WrongPurpose {
+                subject: issuer.subject(),
+                purpose,
+                reason: "the authority may not certify under this policy",
+            });
+        }
     }
     Ok(())
-}
-
-/// RFC 3161 4: what a time-stamping unit's key says of the past is worth nothing once the key may be another's,
-/// for a thief writes any time. Only three reasons leave older tokens valid; no reason at all, which reads as
-/// unspecified, does not.
-fn undoes_tokens(purpose: Purpose, reason: RevocationReason) -> bool {
-    let harmless = matches!(
-        reason,
-        RevocationReason::AffiliationChanged
-            | RevocationReason::Superseded
-            | RevocationReason::CessationOfOperation
-    );
-    purpose == Purpose::TimeStamping && !harmless
-}
-
-/// Whether a revocation since a time and for a reason counts at the instant asked.
-type Counts<'a> = &'a dyn Fn(Timestamp, RevocationReason) -> bool;
-
-/// Whether a list tells.
-fn check_lists(
-    certificate: &Certificate,
-    issuer: &Certificate,
-    crls: &[Crl],
-    at: Timestamp,
-    tolerance_ms: i64,
-    counts: Counts<'_>,
-) -> Result<bool, PathError> {
-    let mut is_known = false;
-    for crl in crls {
-        // RFC 5280 3.3: an expired certificate's entry may be dropped from later lists.
-        let is_telling = crl.this_update() <= certificate.not_after()
-            && at <= crl.next_update().plus_ms(tolerance_ms);
-        if !is_telling || crl.verify(issuer).is_err() {
-            continue;
-        }
-        is_known = true;
-        match crl.find(certificate.serial()) {
-            Some(entry) if counts(entry.at, entry.reason) => {
-                let subject = certificate.subject();
-                return Err(PathError::Revoked {
-                    subject,
-                    at: entry.at,
-                    reason: entry.reason,
-                });
-            }
-            _ => {}
-        }
-    }
-    Ok(is_known)
-}
-
-/// Whether a response tells. "unknown" tells nothing.
-fn check_responses(
-    certificate: &Certificate,
-    issuer: &Certificate,
-    ocsp: &[OcspResponse],
-    at: Timestamp,
-    counts: Counts<'_>,
-) -> Result<bool, PathError> {
-    let mut is_known = false;
-    for response in ocsp {
-        match response.verify(issuer, certificate.serial(), None, at) {
-            Ok(CertStatus::Revoked { at: since, reason }) if counts(since, reason) => {
-                return Err(PathError::Revoked {
-                    subject: certificate.subject(),
-                    at: since,
-                    reason,
-                });
-            }
-            Ok(CertStatus::Unknown) | Err(_) => {}
-            Ok(_) => is_known = true,
-        }
-    }
-    Ok(is_known)
 }

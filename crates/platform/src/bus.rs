@@ -7,6 +7,7 @@
 mod config;
 mod permissions;
 mod question;
+mod queue;
 pub(crate) mod topology;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use crate::{Error, Result};
 pub use config::BusConfig;
 pub use permissions::{BusUser, Permissions, authorization};
 pub use question::Reply;
+pub use queue::{Measured, Queue};
 
 /// Messages are at most this long: the server's default `max_payload`, with room left for headers.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024 - 16 * 1024;
@@ -107,6 +109,11 @@ impl Bus {
     /// `Unavailable` or `Timeout` otherwise, within five seconds. An error means the hint may be
     /// lost: callers whose work is durable go on.
     pub async fn tell<M: Message>(&self, hint: &Hint, id: &str, message: &M) -> Result<()> {
+        self.tell_at(hint, id, message).await.map(drop)
+    }
+
+    /// The same; answers the hint's sequence in the stream.
+    async fn tell_at<M: Message>(&self, hint: &Hint, id: &str, message: &M) -> Result<u64> {
         let told = self.tell_uncounted(hint, id, message).await;
         let outcome = told.as_ref().err().map_or("ok", |e| e.kind.as_str());
         self.metrics
@@ -119,7 +126,7 @@ impl Bus {
         told
     }
 
-    async fn tell_uncounted<M: Message>(&self, hint: &Hint, id: &str, message: &M) -> Result<()> {
+    async fn tell_uncounted<M: Message>(&self, hint: &Hint, id: &str, message: &M) -> Result<u64> {
         let payload = encode(hint.subject, message)?;
         let mut headers = headers();
         headers.insert(NATS_MESSAGE_ID, header_value(id)?);
@@ -152,12 +159,12 @@ impl Bus {
         hint: &Hint,
         headers: HeaderMap,
         payload: bytes::Bytes,
-    ) -> core::result::Result<(), jetstream::context::PublishError> {
-        self.jetstream
+    ) -> core::result::Result<u64, jetstream::context::PublishError> {
+        let sent = self
+            .jetstream
             .publish_with_headers(hint.subject, headers, payload)
-            .await?
-            .await
-            .map(drop)
+            .await?;
+        sent.await.map(|acknowledged| acknowledged.sequence)
     }
 
     /// Waits out a short gap; then the bus is down and says so at once, so that nobody hangs on it.

@@ -1,7 +1,8 @@
 //! Redis: what is cheap to forget. Nothing waits for it longer than half a second, and nothing is lost with it.
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use probity_domain::{EvidenceId, SubmissionId};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -9,10 +10,15 @@ use redis::{IntoConnectionInfo, Pipeline, RedisResult, cmd, pipe};
 use serde::Deserialize;
 
 use crate::config::SecretFile;
+use crate::metrics::{CacheLabel, CacheMetrics, Metrics};
 use crate::{Error, Result};
 
 /// No operation takes longer, whatever happens to Redis.
 const OPERATION_MS_MAX: u64 = 500;
+/// What Redis answers to a write when it is at its maxmemory and evicts nothing.
+const FULL: &str = "OOM";
+/// How often that is said in the log.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 /// Commands sent in one go; more are sent in several.
 const PIPELINE_MAX: usize = 1_000;
 
@@ -36,6 +42,9 @@ pub struct RedisConfig {
 pub struct Cache {
     connection: Option<ConnectionManager>,
     key_prefix: String,
+    metrics: CacheMetrics,
+    /// When it was last said that Redis is full.
+    said_full: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Cache {
@@ -74,16 +83,26 @@ impl Cache {
         Ok(Self {
             connection: Some(connection),
             key_prefix: config.key_prefix.clone(),
+            ..Self::disabled()
         })
     }
 
     /// No Redis at all: every operation is `Unavailable` at once.
     #[must_use]
-    pub const fn disabled() -> Self {
+    pub fn disabled() -> Self {
         Self {
             connection: None,
             key_prefix: String::new(),
+            metrics: Metrics::new().cache,
+            said_full: Arc::default(),
         }
+    }
+
+    /// Counts into `metrics` from now on.
+    #[must_use]
+    pub fn counting_into(mut self, metrics: &Metrics) -> Self {
+        self.metrics = metrics.cache.clone();
+        self
     }
 
     /// Whether Redis answers.
@@ -223,16 +242,48 @@ impl Cache {
         let limit = Duration::from_millis(OPERATION_MS_MAX);
         match tokio::time::timeout(limit, operation(connection)).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(e)) => Err(Error::unavailable(format!("redis: {e}"))),
-            Err(_) => Err(Error::unavailable("redis does not answer")),
+            Ok(Err(e)) if is_full(&e) => {
+                self.count("full");
+                self.say_full();
+                Err(Error::unavailable(format!("redis is full: {e}")))
+            }
+            Ok(Err(e)) => {
+                self.count("error");
+                Err(Error::unavailable(format!("redis: {e}")))
+            }
+            Err(_) => {
+                self.count("silent");
+                Err(Error::unavailable("redis does not answer"))
+            }
+        }
+    }
+
+    fn count(&self, reason: &'static str) {
+        let label = CacheLabel { reason };
+        self.metrics.failed.get_or_create(&label).inc();
+    }
+
+    /// Callers go on without, so somebody has to say it; once a minute.
+    fn say_full(&self) {
+        let mut said = self
+            .said_full
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|at| at.elapsed() >= SAID_EVERY) {
+            *said = Some(Instant::now());
+            tracing::warn!("redis is full and remembers nothing new: raise its maxmemory");
         }
     }
 }
 
+/// A pipeline fails with an error for each of its commands.
+fn is_full(error: &redis::RedisError) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, e)| e.code() == FULL))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::ErrorKind;
 

@@ -2,14 +2,19 @@
 //! ceremony writes them.
 
 mod pkcs11;
+mod pool;
+mod stalling;
+mod validity;
 
 use std::path::Path;
 
 pub use pkcs11::{Pkcs11Config, Pkcs11Key};
+pub use stalling::StallingKey;
+pub use validity::{Validity, watch_validity};
 
 use probity_pki::crl::Crl;
 use probity_pki::keys::{MemoryKey, Signer};
-use probity_pki::tlog::LogKey;
+use probity_pki::tlog::{LogKey, LogVerifier};
 use probity_pki::x509::Certificate;
 
 use crate::config::SecretFile;
@@ -17,6 +22,30 @@ use crate::{Error, Result};
 
 /// A file of keys, certificates or lists may be this long.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Does work that signs, away from the threads that everything else runs on: a key may be in a token, and a token may
+/// stand still.
+///
+/// # Errors
+/// Those of the work; `Internal` when it panics.
+pub async fn signing<T, W>(work: W) -> Result<T>
+where
+    T: Send + 'static,
+    W: FnOnce() -> Result<T> + Send + 'static,
+{
+    let span = tracing::Span::current();
+    let done = tokio::task::spawn_blocking(move || span.in_scope(work));
+    done.await.map_err(Error::internal)?
+}
+
+/// Why there is no signature: a key that refuses, or a token that does not answer, may be back later.
+#[must_use]
+pub fn unsigned(error: probity_pki::Error) -> Error {
+    match error {
+        probity_pki::Error::Key(reason) => Error::unavailable(format!("key: {reason}")),
+        other => Error::internal(other),
+    }
+}
 
 /// Opens a role's private key: in an encrypted file, or in a token. The configuration has exactly one of the two.
 ///
@@ -74,6 +103,16 @@ pub fn open_log_key(origin: &str, key_file: &Path, passphrase_file: &SecretFile)
     let bad = |e: &dyn std::fmt::Display| Error::malformed(format!("{}: {e}", key_file.display()));
     let pem = std::str::from_utf8(&pem).map_err(|e| bad(&e))?;
     LogKey::from_encrypted_pem(origin, pem, passphrase.expose().as_bytes()).map_err(|e| bad(&e))
+}
+
+/// Reads a log's public key, `name+id+key` (signed-note).
+///
+/// # Errors
+/// `Malformed`, naming the file.
+pub fn read_log_verifier(file: &Path) -> Result<LogVerifier> {
+    let bad = |e: &dyn std::fmt::Display| Error::malformed(format!("{}: {e}", file.display()));
+    let text = String::from_utf8(read(file)?).map_err(|e| bad(&e))?;
+    LogVerifier::parse(&text).map_err(|e| bad(&e))
 }
 
 /// Reads one certificate, PEM.

@@ -3,6 +3,12 @@
 //! Reading asks for the events by number, a few at a time in parallel, until one is missing. Streams are mostly one
 //! to five events long, so that is one round trip; it needs no listing, which costs as much as a write, is slow on
 //! many stores, and on some lags behind what was written.
+//!
+//! There are no snapshots, because no stream is long enough to need one. Parties, agreements, credentials,
+//! certificates, recipients and quarantines are changed by people, an intent has at most a handful of attempts, an
+//! instruction one reservation for each time that it lapsed. The longest are deliveries: ten attempts at most, and one
+//! event for each read by a court. A hundred events are read in five round trips, a thousand in twenty; a snapshot
+//! would cost one, and a second place that could be wrong.
 
 use std::sync::Arc;
 
@@ -129,7 +135,7 @@ impl Ledger {
     /// Appends one event at the end of what `history` saw, create-only. Adds it to `history` when appended.
     ///
     /// # Errors
-    /// `Malformed` for an unusable id or an event over [`EVENT_BYTES_MAX`], `TooMany` when the stream is full, and
+    /// `Malformed` for an unusable id, an event over [`EVENT_BYTES_MAX`] or one without actor or cause, `TooMany` when the stream is full, and
     /// those of [`Objects::create`]: after `UnknownOutcome` the event may stand there, so read again and look for it.
     pub async fn append<E: LedgerEvent>(
         &self,
@@ -140,6 +146,11 @@ impl Ledger {
     ) -> Result<Appended> {
         let seq = history.events.len();
         let key = event_key(E::KIND, &history.id, seq)?;
+        if actor.is_empty() || cause.is_empty() {
+            return Err(Error::malformed(format!(
+                "event for {key} does not say who acted and why"
+            )));
+        }
         if seq >= EVENTS_PER_STREAM_MAX {
             return Err(Error::too_many(format!(
                 "stream {}/{} is full",
@@ -298,9 +309,7 @@ fn decode<E: LedgerEvent>(key: &str, json: &[u8], id: &str, seq: usize) -> Resul
     let unread = |e: probity_domain::Malformed| Error::internal(format!("{key}: {e}"));
     let envelope: Envelope<E> = format::read_json("event", EVENT_FORMAT, json).map_err(unread)?;
     format::expect(EVENT_FORMAT, &envelope.format).map_err(unread)?;
-    let at_home = envelope.kind == E::KIND
-        && envelope.id == id
-        && envelope.seq == seq as u64;
+    let at_home = envelope.kind == E::KIND && envelope.id == id && envelope.seq == seq as u64;
     if !at_home {
         return Err(Error::internal(format!(
             "{key} holds another stream's event"
@@ -335,13 +344,13 @@ mod tests {
         let mut other = mine.clone();
         assert!(mine.is_empty());
         let appended = ledger
-            .append(&mut mine, "role:test", "", withdrawn("a"))
+            .append(&mut mine, "role:test", "test", withdrawn("a"))
             .await
             .unwrap();
         assert_eq!(appended, Appended::Appended);
         // The same content at the same millisecond by another writer is still another event.
         let lost = ledger
-            .append(&mut other, "role:test", "", withdrawn("a"))
+            .append(&mut other, "role:test", "test", withdrawn("a"))
             .await
             .unwrap();
         assert_eq!(lost, Appended::Lost);
@@ -360,12 +369,25 @@ mod tests {
         for n in 0..40 {
             let event = withdrawn(&n.to_string());
             ledger
-                .append(&mut history, "role:test", "", event)
+                .append(&mut history, "role:test", "test", event)
                 .await
                 .unwrap();
             let read = ledger.read::<AgreementEvent>("a").await.unwrap();
             assert_eq!(read.events, history.events);
         }
+    }
+
+    #[tokio::test]
+    async fn every_event_says_who_and_why() {
+        let ledger = ledger_on(Arc::new(MemoryObjects::new()));
+        let mut history = ledger.read::<AgreementEvent>("a").await.unwrap();
+        for (actor, cause) in [("", "test"), ("role:test", "")] {
+            let refused = ledger
+                .append(&mut history, actor, cause, withdrawn("a"))
+                .await;
+            assert_eq!(refused.unwrap_err().kind, ErrorKind::Malformed);
+        }
+        assert!(ledger.read::<AgreementEvent>("a").await.unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -383,7 +405,7 @@ mod tests {
         let ledger = ledger_on(truth.clone());
         let mut history = ledger.read::<AgreementEvent>("a").await.unwrap();
         ledger
-            .append(&mut history, "role:test", "", withdrawn("a"))
+            .append(&mut history, "role:test", "test", withdrawn("a"))
             .await
             .unwrap();
         let stored = truth
@@ -413,7 +435,7 @@ mod tests {
             for n in 0..3 {
                 let event = withdrawn(&n.to_string());
                 ledger
-                    .append(&mut history, "role:test", "", event)
+                    .append(&mut history, "role:test", "test", event)
                     .await
                     .unwrap();
             }
@@ -443,7 +465,7 @@ mod tests {
         truth.set_faults(|verb, _| (verb == Verb::Create).then_some(Fault::DropResponse));
         let mut history = ledger.read::<AgreementEvent>("a").await.unwrap();
         let error = ledger
-            .append(&mut history, "role:test", "", withdrawn("x"))
+            .append(&mut history, "role:test", "test", withdrawn("x"))
             .await
             .unwrap_err();
         assert_eq!(error.kind, ErrorKind::UnknownOutcome);

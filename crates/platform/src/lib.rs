@@ -24,6 +24,7 @@ pub mod keys;
 pub mod ledger;
 pub mod metrics;
 pub mod objects;
+pub mod quarantine;
 pub mod random;
 pub mod secret;
 pub mod stage;

@@ -1,14 +1,16 @@
 //! Counters and histograms in the Prometheus text format. Handed around; no global registry.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
+
+pub use prometheus_client::metrics::gauge::Gauge;
 
 use crate::{Error, Result};
 
@@ -33,6 +35,9 @@ pub struct Metrics {
     pub(crate) stage: StageMetrics,
     pub(crate) http: HttpMetrics,
     pub(crate) bus: BusMetrics,
+    pub(crate) cache: CacheMetrics,
+    /// Days until a certificate or list ends.
+    pub(crate) validity_days: Family<ValidityLabel, Gauge<f64, AtomicU64>>,
 }
 
 impl Default for Metrics {
@@ -55,11 +60,25 @@ impl Metrics {
         let stage = StageMetrics::registered(&mut registry);
         let http = HttpMetrics::registered(&mut registry);
         let bus = BusMetrics::registered(&mut registry);
+        let cache = CacheMetrics::default();
+        registry.register(
+            "cache_failed",
+            "Operations on Redis that callers went on without",
+            cache.failed.clone(),
+        );
+        let validity_days = Family::default();
+        registry.register(
+            "validity_days_left",
+            "Days until a certificate or list ends that the role needs",
+            validity_days.clone(),
+        );
         Self {
             registry: Arc::new(Mutex::new(registry)),
             stage,
             http,
             bus,
+            cache,
+            validity_days,
         }
     }
 
@@ -93,6 +112,7 @@ pub(crate) struct StageLabel {
 pub(crate) struct StageMetrics {
     pub received: Family<StageLabel, Counter>,
     pub done: Family<StageLabel, Counter>,
+    pub held: Family<StageLabel, Counter>,
     pub retried: Family<StageLabel, Counter>,
     pub parked: Family<StageLabel, Counter>,
     pub undecodable: Family<StageLabel, Counter>,
@@ -107,6 +127,7 @@ impl StageMetrics {
         let m = Self {
             received: Family::default(),
             done: Family::default(),
+            held: Family::default(),
             retried: Family::default(),
             parked: Family::default(),
             undecodable: Family::default(),
@@ -117,6 +138,11 @@ impl StageMetrics {
         };
         registry.register("stage_received", "Hints received", m.received.clone());
         registry.register("stage_done", "Hints whose work is done", m.done.clone());
+        registry.register(
+            "stage_held",
+            "Times hints were held back because nothing of their kind can be worked on now",
+            m.held.clone(),
+        );
         registry.register(
             "stage_retried",
             "Hints handed back to be tried again",
@@ -198,6 +224,24 @@ impl HttpMetrics {
         );
         m
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ValidityLabel {
+    /// Which certificate or list.
+    pub what: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CacheLabel {
+    /// `full`, `silent` or `error`.
+    pub reason: &'static str,
+}
+
+/// What [`crate::cache`] counts.
+#[derive(Clone, Default)]
+pub(crate) struct CacheMetrics {
+    pub failed: Family<CacheLabel, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

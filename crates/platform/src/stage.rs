@@ -6,21 +6,24 @@
 //! under it. Delivery is at least once: stages are idempotent.
 
 mod batch;
+mod fair;
 mod pull;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::{AckKind, Message as Delivery};
 use prost::Message;
 
 use probity_proto::subjects::Hint;
 
 use crate::metrics::StageLabel;
 use crate::startup::Context;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
-use batch::Work;
-use pull::{Pulled, Puller};
+use batch::{Job, Work};
+use fair::Window;
+use pull::{Pulled, Puller, hand_back, settle};
 
 /// Deliveries after which a message that still fails is parked.
 pub const DELIVERIES_MAX: i64 = 10;
@@ -35,6 +38,12 @@ const DRAIN: Duration = Duration::from_secs(25);
 /// Pause between attempts while NATS is unreachable or refuses: grows up to five seconds, plus
 /// jitter.
 const PAUSE_MS: (u64, u64) = (100, 5_000);
+
+/// Messages taken ahead for fair order.
+const WINDOW_MAX: usize = 4_096;
+
+/// Messages fetched in one go.
+const TAKEN_AT_ONCE_MAX: usize = 256;
 
 /// How a stage takes its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,15 +71,48 @@ impl Default for StageConfig {
     }
 }
 
+impl StageConfig {
+    /// # Errors
+    /// `Malformed` for numbers outside their bounds.
+    pub fn check(&self, subject: &str) -> Result<()> {
+        if (1..=256).contains(&self.batch_max) && (1..=64).contains(&self.concurrency) {
+            return Ok(());
+        }
+        Err(Error::malformed(format!(
+            "stage {subject}: batch_max is 1 to 256, concurrency 1 to 64"
+        )))
+    }
+}
+
 /// What became of one message.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// The work is done, or was done before.
     Done,
+    /// Not now, and through no fault of the message: a clock in doubt, a queue that is full. It stays here, is handed to
+    /// the function again twice a second, and none of that counts as a try.
+    Hold(Error),
     /// Later may be better; after [`DELIVERIES_MAX`] deliveries it is parked.
     Retry(Error),
     /// Trying again cannot help. The message leaves the bus; the reconciler finds the work again.
     Park(Error),
+}
+
+impl Outcome {
+    /// Of work that was done and could not be told to the stage after it: a full queue holds.
+    #[must_use]
+    pub fn untold(error: Error) -> Self {
+        match error.kind {
+            ErrorKind::TooMany => Self::Hold(error),
+            _ => Self::from(error),
+        }
+    }
+}
+
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        Self::from(Err(error))
+    }
 }
 
 impl From<Result<()>> for Outcome {
@@ -78,9 +120,7 @@ impl From<Result<()>> for Outcome {
     fn from(result: Result<()>) -> Self {
         match result {
             Ok(()) => Self::Done,
-            Err(e) if e.kind.is_transient() || e.kind == crate::ErrorKind::Internal => {
-                Self::Retry(e)
-            }
+            Err(e) if e.kind.is_transient() || e.kind == ErrorKind::Internal => Self::Retry(e),
             Err(e) => Self::Park(e),
         }
     }
@@ -105,26 +145,126 @@ where
     F: Fn(Vec<M>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Vec<Outcome>> + Send + 'static,
 {
-    if !(1..=256).contains(&config.batch_max) || !(1..=64).contains(&config.concurrency) {
+    config.check(hint.subject)?;
+    let work = Arc::new(Work::<M, F>::new(ctx.clone(), *hint, config, handler));
+    let workers = (0..config.concurrency).map(|_| worker(ctx.clone(), *hint, config, work.clone()));
+    let workers = futures::future::join_all(workers);
+    watched(ctx, hint, config, workers).await;
+    Ok(())
+}
+
+/// Runs a stage in fair order: up to `window` messages (1 to 4,096) are taken ahead, and those of each lane have their
+/// turn, one after the other.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_fair<M, F, Fut>(
+    ctx: &Context,
+    hint: &Hint,
+    config: StageConfig,
+    window: usize,
+    lane: impl Fn(&M) -> String + Send + Sync,
+    handler: F,
+) -> Result<()>
+where
+    M: Message + Default + Clone + 'static,
+    F: Fn(Vec<M>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Vec<Outcome>> + Send + 'static,
+{
+    config.check(hint.subject)?;
+    if !(1..=WINDOW_MAX).contains(&window) {
         return Err(Error::malformed(format!(
-            "stage {}: batch_max is 1 to 256, concurrency 1 to 64",
+            "stage {}: window is 1 to {WINDOW_MAX}",
             hint.subject
         )));
     }
     let work = Arc::new(Work::<M, F>::new(ctx.clone(), *hint, config, handler));
-    let workers = (0..config.concurrency).map(|_| worker(ctx.clone(), *hint, config, work.clone()));
-    let watch = pull::watch(ctx, *hint, config);
-    let drained = async {
-        futures::future::join_all(workers).await;
+    let ahead = Window::new(window);
+    let workers = (0..config.concurrency).map(|_| async {
+        while !ctx.shutdown.is_requested() {
+            let jobs = ahead.take(config.batch_max);
+            if jobs.is_empty() {
+                tokio::select! {
+                    () = ctx.shutdown.requested() => {}
+                    () = ahead.filled.notified() => {}
+                }
+            } else {
+                work.jobs(jobs).await;
+            }
+        }
+    });
+    let workers = async {
+        tokio::join!(
+            futures::future::join_all(workers),
+            fill(ctx, *hint, config, &work, &ahead, lane),
+            keep_alive(ctx, config, &ahead),
+        );
+        for job in ahead.take(usize::MAX) {
+            hand_back(&job.delivery).await;
+        }
     };
-    tokio::pin!(drained);
+    watched(ctx, hint, config, workers).await;
+    Ok(())
+}
+
+/// Waits for a stage's workers to end.
+async fn watched<T>(
+    ctx: &Context,
+    hint: &Hint,
+    config: StageConfig,
+    workers: impl Future<Output = T>,
+) {
+    let watch = pull::watch(ctx, *hint, config);
     tokio::select! {
-        () = &mut drained => {}
+        _ = workers => {}
         never = watch => match never {},
     }
     ctx.bus.flush().await;
     tracing::info!(subject = hint.subject, "stage stopped");
-    Ok(())
+}
+
+/// Takes ahead as long as there is room.
+async fn fill<M, F, Fut>(
+    ctx: &Context,
+    hint: Hint,
+    config: StageConfig,
+    work: &Work<M, F>,
+    ahead: &Window<Job<M>>,
+    lane: impl Fn(&M) -> String,
+) where
+    M: Message + Default + Clone + 'static,
+    F: Fn(Vec<M>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Vec<Outcome>> + Send + 'static,
+{
+    let mut source = Source::new(ctx.clone(), hint, config);
+    while !ctx.shutdown.is_requested() {
+        let room = ahead.room().min(TAKEN_AT_ONCE_MAX);
+        if room == 0 {
+            tokio::select! {
+                () = ctx.shutdown.requested() => {}
+                () = ahead.emptied.notified() => {}
+            }
+            continue;
+        }
+        for delivery in source.next(room).await {
+            if let Some(job) = work.admit(delivery).await {
+                ahead.put(lane(&job.message), job);
+            }
+        }
+    }
+}
+
+/// NATS gives what is taken ahead to nobody else.
+async fn keep_alive<M>(ctx: &Context, config: StageConfig, ahead: &Window<Job<M>>) {
+    while !ctx.shutdown.is_requested() {
+        tokio::select! {
+            () = ctx.shutdown.requested() => {}
+            () = tokio::time::sleep(config.ack_wait / 3) => {}
+        }
+        for delivery in ahead.each(|job| job.delivery.clone()) {
+            settle(&delivery, AckKind::Progress).await;
+        }
+    }
 }
 
 /// Fetches a batch, works on it, settles it, again and again.
@@ -134,42 +274,65 @@ where
     F: Fn(Vec<M>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Vec<Outcome>> + Send + 'static,
 {
-    let mut puller = Puller::new(ctx.bus.clone(), hint, config);
-    let mut failures: u32 = 0;
+    let mut source = Source::new(ctx.clone(), hint, config);
     while !ctx.shutdown.is_requested() {
+        let messages = source.next(config.batch_max).await;
+        if !messages.is_empty() {
+            work.batch(messages).await;
+        }
+    }
+}
+
+/// Pulls, and comes through whatever the bus does meanwhile.
+struct Source {
+    ctx: Context,
+    hint: Hint,
+    puller: Puller,
+    failures: u32,
+}
+
+impl Source {
+    fn new(ctx: Context, hint: Hint, config: StageConfig) -> Self {
+        Self {
+            puller: Puller::new(ctx.bus.clone(), hint, config),
+            ctx,
+            hint,
+            failures: 0,
+        }
+    }
+
+    /// Up to `max` messages; none after a wait, a failure and its pause, or a shutdown.
+    async fn next(&mut self, max: usize) -> Vec<Delivery> {
         let pulled = tokio::select! {
             biased;
-            () = ctx.shutdown.requested() => break,
-            pulled = puller.pull() => pulled,
+            () = self.ctx.shutdown.requested() => return Vec::new(),
+            pulled = self.puller.pull(max) => pulled,
         };
+        let subject = self.hint.subject;
         match pulled {
             Ok(Pulled::Messages(messages)) => {
-                failures = 0;
-                work.batch(messages).await;
+                self.failures = 0;
+                return messages;
             }
-            Ok(Pulled::Nothing) => failures = 0,
+            Ok(Pulled::Nothing) => self.failures = 0,
             Ok(Pulled::Ensured) => {
-                ctx.metrics
-                    .stage
-                    .consumer_ensured
-                    .get_or_create(&StageLabel {
-                        subject: hint.subject,
-                    })
-                    .inc();
+                let ensured = &self.ctx.metrics.stage.consumer_ensured;
+                ensured.get_or_create(&StageLabel { subject }).inc();
             }
             Err(e) => {
                 // Said once per gap, not once per attempt.
-                if failures == 0 {
-                    tracing::warn!(subject = hint.subject, error = %e, "stage cannot fetch");
+                if self.failures == 0 {
+                    tracing::warn!(subject, error = %e, "stage cannot fetch");
                 }
-                failures = failures.saturating_add(1);
-                let pause = pause(failures, &*ctx.random);
+                self.failures = self.failures.saturating_add(1);
+                let pause = pause(self.failures, &*self.ctx.random);
                 tokio::select! {
-                    () = ctx.shutdown.requested() => break,
+                    () = self.ctx.shutdown.requested() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
             }
         }
+        Vec::new()
     }
 }
 
@@ -203,6 +366,10 @@ mod tests {
         assert!(matches!(
             Outcome::from(Err(Error::unavailable("x"))),
             Outcome::Retry(_)
+        ));
+        assert!(matches!(
+            Outcome::untold(Error::too_many("x")),
+            Outcome::Hold(_)
         ));
         assert!(matches!(
             Outcome::from(Err(Error::internal("x"))),

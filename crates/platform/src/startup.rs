@@ -16,7 +16,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::edge::{listen, ops};
 use crate::ledger::Ledger;
-use crate::objects::{Buckets, proved};
+use crate::objects::{Buckets, S3Config, proved};
 use crate::telemetry::{self, Telemetry};
 use crate::{Clock, Error, Random, Result, SystemClock, SystemRandom};
 
@@ -73,8 +73,8 @@ impl Stores {
 ///
 /// # Errors
 /// `Malformed` for a wrong configuration, before any socket opens; `Internal` when the object store
-/// lets several writers win one create-only PUT; `Unavailable` when it does not answer for a
-/// minute.
+/// lets several writers win one create-only PUT, or when `truth` keeps less than the configuration
+/// asks for; `Unavailable` when it does not answer for a minute.
 pub async fn start(
     config: &Config,
     name: &str,
@@ -94,7 +94,7 @@ pub async fn start(
 
     let shutdown = Shutdown::on_signals()?;
     let ops_listener = listen(config.process.ops_listen).await?;
-    store_holds(&buckets, &*random, &shutdown).await?;
+    store_holds(&config.s3, &random, &shutdown).await?;
     let bus = Bus::connect(&config.nats, name).await?;
     let context = Context::new(buckets, bus, cache, shutdown);
     roles.into_iter().for_each(|r| context.readiness.expect(r));
@@ -107,12 +107,21 @@ pub async fn start(
     })
 }
 
-/// Proves that a create-only PUT has one winner. The store is waited for; one that fails the proof
-/// is not.
-async fn store_holds(buckets: &Buckets, random: &dyn Random, shutdown: &Shutdown) -> Result<()> {
+/// Proves that a create-only PUT has one winner, through whatever door, and that `truth` keeps what
+/// it is told to. The store is waited for; one that fails the proof is not.
+async fn store_holds(s3: &S3Config, random: &Arc<dyn Random>, shutdown: &Shutdown) -> Result<()> {
     let deadline = tokio::time::Instant::now() + STORE_WAIT;
+    let doors = s3.open_each(random)?;
+    let work: Vec<_> = doors.iter().map(|door| door.work.clone()).collect();
     loop {
-        match proved(&*buckets.work, random, &SystemClock).await {
+        let holds = async {
+            for door in &doors {
+                let keeping = door.truth.keeping().await?;
+                keeping.suits(&s3.truth_bucket, s3.versions_demanded, &s3.lock)?;
+            }
+            proved(&work, &**random, &SystemClock).await
+        };
+        match holds.await {
             Ok(Some(proof)) => {
                 tracing::info!(proof, "the object store holds its conditions");
                 return Ok(());

@@ -18,11 +18,13 @@
 
 mod collector;
 mod golden;
+pub mod http_proxy;
 mod nats;
 mod port;
 mod redis;
 mod s3;
 mod server;
+mod tcp_proxy;
 mod tools;
 mod wait;
 mod world;
@@ -31,6 +33,7 @@ pub use collector::{Collector, Span, SpanKey};
 pub use golden::Golden;
 pub use port::free_port;
 pub use s3::{S3Access, unique_bucket_prefix, unique_prefix};
+pub use tcp_proxy::{Line, TcpProxy};
 pub use tools::tool;
 pub use wait::{eventually, wait_until};
 pub use world::{World, WorldBuilder};

@@ -200,6 +200,16 @@ impl World {
         );
     }
 
+    /// Lets Redis hold no more than this: it refuses writes beyond, and evicts nothing.
+    pub async fn limit_redis(&self, bytes: u64) {
+        let command = format!("CONFIG SET maxmemory {bytes}\r\n");
+        let limited = ask(part(&self.redis, "Redis").port, command.as_bytes(), "+OK").await;
+        assert!(
+            matches!(limited, Ok(true)),
+            "redis not limited: {limited:?}"
+        );
+    }
+
     /// Ends Redis; all it held is gone.
     pub async fn stop_redis(&self) {
         lock(&self.redis, "Redis").await.stop().await;

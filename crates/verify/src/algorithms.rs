@@ -6,53 +6,149 @@
 
 use probity_domain::Timestamp;
 use probity_pki::algorithm::{key_name, signature_hash};
+use probity_pki::asic::Manifest;
+use probity_pki::path::Path;
 use probity_pki::x509::Certificate;
 
 use crate::check::CheckResult;
-use crate::parts::Parts;
 use crate::policy::Policy;
-use crate::signature::{Outcome, Signed};
+use crate::signature::{Outcome, Signed, Stamp};
 use crate::text::Text;
 
 /// Checkpoints are signed with Ed25519, the log's tree is of SHA-256 (C2SP tlog-checkpoint, tlog-tiles).
 const LOG: [&str; 2] = ["Ed25519", "SHA-256"];
 
+/// Where something is relied on, in both languages.
+pub type Place = (&'static str, &'static str);
+
+pub const SIGNATURE: Place = ("signature", "签名");
+pub const SEAL: Place = ("seal", "封签");
+pub const SUBMITTER: Place = ("submitter's signature", "提交人签名");
+pub const RECEIPT: Place = ("receipt", "回执");
+const FILES: Place = ("digests of files", "文件摘要");
+const TIME_STAMP: Place = ("time-stamp", "时间戳");
+const STATUS: Place = ("revocation data", "吊销信息");
+
 /// One algorithm relied on at a time.
 struct Use {
     algorithm: String,
-    what: (&'static str, &'static str),
+    place: Place,
     at: Timestamp,
 }
 
-/// The paths that were found to roots.
-pub struct Paths<'p> {
-    pub signer: &'p [Certificate],
-    pub unit: &'p [Certificate],
-    pub has_log: bool,
+/// Every algorithm that a check relied on.
+#[derive(Default)]
+pub struct Relied {
+    uses: Vec<Use>,
+}
+
+impl Relied {
+    fn add(&mut self, algorithm: impl Into<String>, place: Place, at: Timestamp) {
+        self.uses.push(Use {
+            algorithm: algorithm.into(),
+            place,
+            at,
+        });
+    }
+
+    pub fn files(&mut self, manifest: &Manifest, now: Timestamp) {
+        for reference in &manifest.references {
+            self.add(reference.algorithm.name(), FILES, now);
+        }
+    }
+
+    pub fn log(&mut self, now: Timestamp) {
+        for name in LOG {
+            self.add(name, ("log", "日志"), now);
+        }
+    }
+
+    /// A signature, and its path if there is one; else the signer's own key.
+    pub fn signature(&mut self, signed: &Signed, path: Option<&Path>, place: Place, at: Timestamp) {
+        self.add(signed.data.digest_algorithm().name(), place, at);
+        match (path, signed.data.signer_certificate()) {
+            (Some(path), _) => self.certificates(&path.certificates, place, at),
+            (None, Ok(signer)) => self.certificates(std::slice::from_ref(signer), place, at),
+            (None, Err(_)) => {}
+        }
+    }
+
+    /// A time-stamp, which nothing newer covers.
+    pub fn time_stamp(&mut self, stamp: &Stamp, path: Option<&Path>, now: Timestamp) {
+        let imprint = stamp.token.tst_info().imprint.algorithm;
+        self.add(imprint.name(), TIME_STAMP, now);
+        self.add(stamp.token.digest_algorithm().name(), TIME_STAMP, now);
+        if let Some(path) = path {
+            self.certificates(&path.certificates, TIME_STAMP, now);
+        }
+    }
+
+    /// Who said that no certificate of a path was revoked; covered by something that proves `at`.
+    pub fn status(&mut self, path: &Path, at: Timestamp) {
+        for word in &path.told_by {
+            self.add(word.hash.name(), STATUS, at);
+            let is_on_path = path.certificates.contains(&word.signer);
+            self.key(&word.signer, STATUS, at);
+            // A responder's certificate is on no path.
+            if !is_on_path {
+                self.hash(&word.signer, STATUS, at);
+            }
+        }
+    }
+
+    /// Keys of a path, and the hash functions in the signatures below its root.
+    fn certificates(&mut self, certificates: &[Certificate], place: Place, at: Timestamp) {
+        for (number, certificate) in certificates.iter().enumerate() {
+            self.key(certificate, place, at);
+            let is_root = number > 0 && number + 1 == certificates.len();
+            if !is_root {
+                self.hash(certificate, place, at);
+            }
+        }
+    }
+
+    fn key(&mut self, certificate: &Certificate, place: Place, at: Timestamp) {
+        let name = key_name(certificate.spki_der());
+        self.add(name.unwrap_or_else(|e| e.to_string()), place, at);
+    }
+
+    fn hash(&mut self, certificate: &Certificate, place: Place, at: Timestamp) {
+        let hash = signature_hash(certificate.der());
+        let name = hash.map(|hash| hash.name().to_owned());
+        self.add(name.unwrap_or_else(|e| e.to_string()), place, at);
+    }
 }
 
 /// Every algorithm in use is one the policy accepts, for as long as it is relied on.
-pub fn check(parts: &Parts, paths: &Paths<'_>, policy: &Policy) -> Outcome {
+pub fn check(relied: &Relied, policy: &Policy) -> Outcome {
     let (mut unknown, mut ended) = (Vec::new(), Vec::new());
-    let uses = uses(parts, paths, policy);
     let mut names: Vec<&str> = Vec::new();
-    for one in &uses {
-        let (algorithm, (en, zh), at) = (&one.algorithm, one.what, one.at);
+    for one in &relied.uses {
+        let (algorithm, (en, zh), at) = (&one.algorithm, one.place, one.at);
         if !names.contains(&algorithm.as_str()) {
             names.push(algorithm);
         }
-        match policy.accepted(algorithm) {
-            None => unknown.push(Text::new(
-                format!("{algorithm} ({en}) is not accepted"),
-                format!("不接受算法 {algorithm}（{zh}）"),
-            )),
-            Some(Some(until)) if at > until => ended.push(Text::new(
-                format!(
-                    "{algorithm} ({en}) is accepted until {until} only, and nothing newer covers it"
+        let (texts, text) = match policy.accepted(algorithm) {
+            None => (
+                &mut unknown,
+                Text::new(
+                    format!("{algorithm} ({en}) is not accepted"),
+                    format!("不接受算法 {algorithm}（{zh}）"),
                 ),
-                format!("算法 {algorithm}（{zh}）仅接受至 {until}，且无更新的证明予以覆盖"),
-            )),
-            Some(_) => {}
+            ),
+            Some(Some(until)) if at > until => (
+                &mut ended,
+                Text::new(
+                    format!(
+                        "{algorithm} ({en}) is accepted until {until} only, and nothing newer covers it"
+                    ),
+                    format!("算法 {algorithm}（{zh}）仅接受至 {until}，且无更新的证明予以覆盖"),
+                ),
+            ),
+            Some(_) => continue,
+        };
+        if !texts.contains(&text) {
+            texts.push(text);
         }
     }
     if !unknown.is_empty() {
@@ -67,90 +163,4 @@ pub fn check(parts: &Parts, paths: &Paths<'_>, policy: &Policy) -> Outcome {
         format!("均可接受：{names}"),
     );
     (CheckResult::Passed, words)
-}
-
-fn uses(parts: &Parts, paths: &Paths<'_>, policy: &Policy) -> Vec<Use> {
-    let mut uses = Vec::new();
-    let mut add = |algorithm: String, what, at| {
-        uses.push(Use {
-            algorithm,
-            what,
-            at,
-        });
-    };
-    let now = policy.at;
-    for manifest in [&parts.event_manifest, &parts.seal_manifest] {
-        for reference in manifest.read().into_iter().flat_map(|m| &m.references) {
-            let name = reference.algorithm.name().to_owned();
-            add(name, ("digests of files", "文件摘要"), now);
-        }
-    }
-    if let Some(event) = parts.event.read() {
-        let signed_at = event.proven_time(policy).unwrap_or(now);
-        signature(
-            event,
-            paths.signer,
-            ("signature", "签名"),
-            signed_at,
-            &mut add,
-        );
-        if let Some(stamp) = &event.stamp {
-            let imprint = stamp.token.tst_info().imprint.algorithm.name().to_owned();
-            let what = ("time-stamp", "时间戳");
-            add(imprint, what, now);
-            add(stamp.token.digest_algorithm().name().to_owned(), what, now);
-            path(paths.unit, what, now, &mut add);
-        }
-    }
-    if let Some(seal) = parts.seal.read() {
-        let certificate = seal.data.signer_certificate().cloned();
-        let certificates: Vec<Certificate> = certificate.into_iter().collect();
-        signature(seal, &certificates, ("seal", "封签"), now, &mut add);
-    }
-    if paths.has_log {
-        for name in LOG {
-            add(name.to_owned(), ("log", "日志"), now);
-        }
-    }
-    uses
-}
-
-type Add<'a> = &'a mut dyn FnMut(String, (&'static str, &'static str), Timestamp);
-
-fn signature(
-    signed: &Signed,
-    certificates: &[Certificate],
-    what: (&'static str, &'static str),
-    at: Timestamp,
-    add: Add<'_>,
-) {
-    add(signed.data.digest_algorithm().name().to_owned(), what, at);
-    path(certificates, what, at, add);
-}
-
-/// Keys of a path, and the hash functions in the signatures below its root.
-fn path(
-    certificates: &[Certificate],
-    what: (&'static str, &'static str),
-    at: Timestamp,
-    add: Add<'_>,
-) {
-    let unknown = |e: probity_pki::Error| e.to_string();
-    for (place, certificate) in certificates.iter().enumerate() {
-        add(
-            key_name(certificate.spki_der()).unwrap_or_else(unknown),
-            what,
-            at,
-        );
-        let is_root = place > 0 && place + 1 == certificates.len();
-        if !is_root {
-            let hash = signature_hash(certificate.der());
-            add(
-                hash.map(|hash| hash.name().to_owned())
-                    .unwrap_or_else(unknown),
-                what,
-                at,
-            );
-        }
-    }
 }

@@ -56,6 +56,7 @@ pub enum CheckName {
     Statement,
     LogInclusion,
     DeliverySeal,
+    SealTimeStamp,
     Algorithms,
     Identity,
     Agreement,
@@ -68,7 +69,7 @@ pub enum CheckName {
 
 impl CheckName {
     /// Every check, in the order of the report.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Container,
         Self::MembersMatchManifest,
         Self::Signature,
@@ -81,6 +82,7 @@ impl CheckName {
         Self::Statement,
         Self::LogInclusion,
         Self::DeliverySeal,
+        Self::SealTimeStamp,
         Self::Algorithms,
         Self::Identity,
         Self::Agreement,
@@ -107,6 +109,7 @@ impl CheckName {
             Self::Statement => "statement",
             Self::LogInclusion => "log_inclusion",
             Self::DeliverySeal => "delivery_seal",
+            Self::SealTimeStamp => "seal_time_stamp",
             Self::Algorithms => "algorithms",
             Self::Identity => "identity",
             Self::Agreement => "agreement",
@@ -133,13 +136,14 @@ impl CheckName {
             Self::Signature => "RFC 5652 5.6; EN 319 122-1 5.2",
             Self::SigningCertificate => "RFC 5280 6.1; T5",
             Self::CertificateStatus => "RFC 5280 6.3; T5, L7",
-            Self::KeyUsage => "RFC 5280 4.2.1.3, 4.2.1.12; EN 319 122-1 5.2.3; I5",
+            Self::KeyUsage => "RFC 5280 4.2.1.3, 4.2.1.4, 4.2.1.12; EN 319 122-1 5.2.3; I5",
             Self::TimeStamp => "RFC 3161 2.4.2; EN 319 122-1 5.3; T1",
             Self::TimeStampAuthority => "RFC 3161 2.3; RFC 5280 6.1; T2, T5",
             Self::TimeStampStatus => "RFC 3161 4; RFC 5280 6.3; T5",
             Self::Statement => "probity.statement/1; R2, W1, I2",
             Self::LogInclusion => "RFC 6962 2.1.1; C2SP tlog-checkpoint",
             Self::DeliverySeal => "EN 319 162-1 4.4; EN 319 122-1 5",
+            Self::SealTimeStamp => "RFC 3161 2.3, 2.4.2, 4; RFC 5280 6.1, 6.3; T1",
             Self::Algorithms => "EN 319 102-1 5.2.8; T6",
             Self::Identity => "W1, W2",
             Self::Agreement => "W5, I4",

@@ -12,6 +12,7 @@ use probity_pki::digest::HashAlgorithm;
 pub use document::DIAGNOSTIC_FORMAT;
 
 use crate::text::Text;
+use crate::trust::Lists;
 use crate::verdict::Source;
 
 /// Everything a judgement needs to know about a package.
@@ -27,6 +28,8 @@ pub struct Diagnostic {
     pub documents: Vec<Document>,
     /// A court's receipt that was handed in beside the package.
     pub receipt: Option<SignedReceipt>,
+    /// Revocation data that were handed in beside the package; they can only add revocations.
+    pub handed_in: Lists,
 }
 
 /// Whether the package is one unambiguous row of members.

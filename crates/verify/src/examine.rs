@@ -10,12 +10,13 @@ use probity_pki::{Error, package};
 use crate::diagnostic::{Container, Diagnostic, Document, Member, WholeFile};
 use crate::digest::Hashes;
 use crate::text::Text;
+use crate::trust::Lists;
 use crate::verdict::Source;
 
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// Small members whose bytes the judgement needs.
-const DOCUMENTS: [&str; 9] = [
+pub const DOCUMENTS: [&str; 9] = [
     package::STATEMENT,
     package::EVENT_MANIFEST,
     package::EVENT_SIGNATURE,
@@ -102,6 +103,7 @@ fn nothing(container: Container) -> Diagnostic {
         members: Vec::new(),
         documents: Vec::new(),
         receipt: None,
+        handed_in: Lists::default(),
     }
 }
 

@@ -2,24 +2,25 @@
 
 use std::io::{Read, Seek};
 
-use probity_domain::Sha256;
+use probity_domain::Timestamp;
 use probity_pki::Error;
-use probity_pki::digest::HashAlgorithm;
 use probity_pki::package::{SEAL_MANIFEST, SEAL_SIGNATURE};
 use probity_pki::statement::Statement;
-use probity_pki::x509::Certificate;
 
-use crate::algorithms::{self, Paths};
-use crate::check::{Check, CheckName, CheckResult};
+use crate::algorithms::{self, Relied};
+use crate::check::{CheckName, CheckResult};
 use crate::diagnostic::{Container, Diagnostic};
 use crate::examine::examine;
+use crate::findings::Findings;
 use crate::members::{self, Members};
 use crate::parts::{Part, Parts};
 use crate::policy::Policy;
+use crate::seal::{self, Sealed};
 use crate::signature::{self, Outcome, Signed};
 use crate::text::Text;
-use crate::verdict::{Log, Missing, Overall, PolicyName, Source, Verdict, What, Who};
-use crate::{clock, log, receipt, seal, stated, submitter, words};
+use crate::trust::Status;
+use crate::verdict::{Verdict, Who};
+use crate::{clock, log, receipt, stated, submitter};
 
 /// Verifies a package: [`examine`], then [`judge`]. Always ends in a verdict: what cannot be read is a
 /// failed or undecided check.
@@ -44,7 +45,7 @@ pub fn judge(diagnostic: &Diagnostic, policy: &Policy) -> Verdict {
         };
         case.run(&mut findings);
     }
-    findings.into_verdict(diagnostic.source, policy)
+    findings.into_verdict(diagnostic, policy)
 }
 
 /// Examination refused what broke its limits; the policy's may be stricter.
@@ -95,14 +96,28 @@ struct Case<'c> {
 impl Case<'_> {
     fn run(&self, findings: &mut Findings) {
         let (parts, policy) = (self.parts, self.policy);
+        let mut relied = Relied::default();
         findings.note(
             CheckName::MembersMatchManifest,
             members::check(&self.members, parts),
         );
+        for manifest in [
+            &parts.event_manifest,
+            &parts.seal_manifest,
+            &parts.submitter_manifest,
+        ] {
+            if let Some(manifest) = manifest.read() {
+                relied.files(manifest, policy.at);
+            }
+        }
+        let status = self.status();
+        let sealed = self.check_seal(&status, findings, &mut relied);
         let event = parts.event.read();
-        let mut paths = (Vec::new(), Vec::new());
         match &parts.event {
-            Part::Read(signed) => paths = self.check_event(signed, findings),
+            Part::Read(signed) => {
+                let covered_at = sealed.as_ref().and_then(|sealed| sealed.proven);
+                self.check_event(signed, &status, covered_at, findings, &mut relied);
+            }
             Part::Unreadable(reason) => {
                 findings.note(CheckName::Signature, (CheckResult::Failed, reason.clone()));
             }
@@ -111,34 +126,47 @@ impl Case<'_> {
                 findings.note(CheckName::Signature, (CheckResult::Failed, words));
             }
         }
-        findings.note(CheckName::DeliverySeal, self.check_seal());
-        self.check_statement(findings);
+        let made_at = sealed.and_then(|sealed| sealed.at).or(findings.when);
+        self.check_statement(&status, made_at, findings, &mut relied);
         findings.note(
             CheckName::ClockEvidence,
             clock::check(event.and_then(|event| event.stamp.as_ref())),
         );
-        let paths = Paths {
-            signer: &paths.0,
-            unit: &paths.1,
-            has_log: findings.log.is_some(),
-        };
+        if findings.log.is_some() {
+            relied.log(policy.at);
+        }
         if event.is_some() {
-            let outcome = algorithms::check(parts, &paths, policy);
+            let outcome = algorithms::check(&relied, policy);
             findings.note(CheckName::Algorithms, outcome);
         }
     }
 
-    /// The event signature and everything that hangs on it; returns the paths of signer and unit.
+    /// What is known of revocation: what the event signature keeps, which seal and log cover, and what the seal binds.
+    /// Responses or lists made later know of more revocations, dated back to before the signature.
+    fn status(&self) -> Status {
+        let event = self.parts.event.read().map(Signed::kept);
+        let seal = self.parts.seal.read().map(Signed::bound_and_unbound);
+        let (bound, unbound) = seal.unwrap_or_default();
+        Status {
+            kept: event.unwrap_or_default().and(bound),
+            beside: self.diagnostic.handed_in.clone().and(unbound),
+        }
+    }
+
+    /// The event signature and everything that hangs on it. `covered_at` is when its revocation data certainly were
+    /// there.
     fn check_event(
         &self,
         signed: &Signed,
+        known: &Status,
+        covered_at: Option<Timestamp>,
         findings: &mut Findings,
-    ) -> (Vec<Certificate>, Vec<Certificate>) {
+        relied: &mut Relied,
+    ) {
         let policy = self.policy;
-        let kept = signed
-            .status()
-            .and(self.parts.seal.read().map(Signed::status));
         let (path, unit_path) = (signed.path(policy), signed.unit_path(policy));
+        let (status, unrevoked) = signature::check_status(signed, known, policy);
+        let (unit_status, unit_unrevoked) = signature::check_unit_status(signed, known, policy);
         for (name, outcome) in [
             (CheckName::Signature, signature::check_signature(signed)),
             (
@@ -149,18 +177,12 @@ impl Case<'_> {
                 CheckName::TimeStampAuthority,
                 signature::check_authority(signed, unit_path.as_ref(), policy),
             ),
-            (
-                CheckName::TimeStampStatus,
-                signature::check_unit_status(signed, &kept, policy),
-            ),
+            (CheckName::TimeStampStatus, unit_status),
             (
                 CheckName::SigningCertificate,
                 signature::check_certificate(signed, &path, policy),
             ),
-            (
-                CheckName::CertificateStatus,
-                signature::check_status(signed, &kept, policy),
-            ),
+            (CheckName::CertificateStatus, status),
             (CheckName::KeyUsage, signature::check_usage(signed, policy)),
         ] {
             findings.note(name, outcome);
@@ -169,24 +191,42 @@ impl Case<'_> {
             findings.when = Some(at);
             findings.accuracy_us = stamp.token.tst_info().accuracy_us;
         }
-        let unit_path = unit_path.and_then(Result::ok);
-        (path.unwrap_or_default(), unit_path.unwrap_or_default())
+        let at = signed.judged_at(policy);
+        relied.signature(signed, path.as_ref().ok(), algorithms::SIGNATURE, at);
+        if let Some(stamp) = &signed.stamp {
+            let unit_path = unit_path.as_ref().and_then(|path| path.as_ref().ok());
+            relied.time_stamp(stamp, unit_path, policy.at);
+        }
+        for path in unrevoked.iter().chain(&unit_unrevoked) {
+            relied.status(path, covered_at.unwrap_or(policy.at));
+        }
     }
 
-    fn check_seal(&self) -> Outcome {
+    fn check_seal(
+        &self,
+        status: &Status,
+        findings: &mut Findings,
+        relied: &mut Relied,
+    ) -> Option<Sealed> {
         let parts = self.parts;
-        match (&parts.seal, &parts.seal_manifest) {
+        let outcome = match (&parts.seal, &parts.seal_manifest) {
             (Part::Unreadable(reason), _) | (_, Part::Unreadable(reason)) => {
                 (CheckResult::Failed, reason.clone())
             }
             (Part::Read(seal), Part::Read(_)) => {
                 let event = parts.event.read();
-                let kept = seal.status().and(event.map(Signed::status));
                 let time = event.and_then(|event| event.proven_time(self.policy));
-                seal::check(seal, &kept, time, self.policy)
+                let sealed = seal::check(seal, status, time, self.policy, relied);
+                findings.note(CheckName::DeliverySeal, sealed.seal.clone());
+                findings.note(CheckName::SealTimeStamp, sealed.time_stamp.clone());
+                return Some(sealed);
             }
             _ if parts.seal.is_absent() && parts.seal_manifest.is_absent() => {
                 let words = Text::new("the package is not sealed", "证据包未加封签");
+                findings.note(
+                    CheckName::SealTimeStamp,
+                    (CheckResult::NotPresent, words.clone()),
+                );
                 (CheckResult::NotPresent, words)
             }
             _ => {
@@ -196,11 +236,19 @@ impl Case<'_> {
                 );
                 (CheckResult::Failed, words)
             }
-        }
+        };
+        findings.note(CheckName::DeliverySeal, outcome);
+        None
     }
 
     /// The statement, what it records, the log entry it is part of, and the receipt for it.
-    fn check_statement(&self, findings: &mut Findings) {
+    fn check_statement(
+        &self,
+        status: &Status,
+        made_at: Option<Timestamp>,
+        findings: &mut Findings,
+        relied: &mut Relied,
+    ) {
         let (policy, event) = (self.policy, self.parts.event.read());
         let statement = match &self.parts.statement {
             Part::Read(statement) => statement,
@@ -217,6 +265,13 @@ impl Case<'_> {
         let (outcome, found) = log::check(self.diagnostic, statement, policy);
         findings.log = found;
         let when = findings.when;
+        let receipt = receipt::Beside {
+            diagnostic: self.diagnostic,
+            evidence: statement.evidence_number,
+            made_at,
+            status,
+        };
+        let handed_in = &self.diagnostic.handed_in;
         for (name, outcome) in [
             (CheckName::LogInclusion, outcome),
             (
@@ -229,12 +284,16 @@ impl Case<'_> {
             (CheckName::ProcessLog, stated::process_log(statement)),
             (
                 CheckName::SubmitterSignature,
-                submitter::check(statement, &self.members, self.parts, policy),
+                submitter::check(
+                    statement,
+                    &self.members,
+                    self.parts,
+                    handed_in,
+                    policy,
+                    relied,
+                ),
             ),
-            (
-                CheckName::Receipt,
-                receipt::check(self.diagnostic, statement.evidence_number, policy),
-            ),
+            (CheckName::Receipt, receipt::check(&receipt, policy, relied)),
         ] {
             findings.note(name, outcome);
         }
@@ -253,113 +312,5 @@ fn who(statement: &Statement, event: Option<&Signed>) -> Who {
         certificate_subject: certificate.map(|c| c.subject()),
         certificate_issuer: certificate.map(|c| c.issuer()),
         certificate_serial: certificate.map(|c| c.serial_hex().to_owned()),
-    }
-}
-
-/// What has been found so far.
-#[derive(Default)]
-struct Findings {
-    checks: Vec<Check>,
-    statement: Option<Statement>,
-    who: Option<Who>,
-    when: Option<probity_domain::Timestamp>,
-    accuracy_us: Option<u64>,
-    log: Option<Log>,
-}
-
-impl Findings {
-    fn note(&mut self, name: CheckName, (result, reason): Outcome) {
-        self.checks.push(Check {
-            name,
-            result,
-            reason,
-        });
-    }
-
-    /// The check, in its place. One that was not reached is undecided, never left out; one that the
-    /// policy requires cannot be merely absent.
-    fn settle(&self, name: CheckName, required: bool) -> Check {
-        let found = self.checks.iter().find(|check| check.name == name);
-        let mut check = found.cloned().unwrap_or_else(|| Check {
-            name,
-            result: CheckResult::Indeterminate,
-            reason: Text::new(
-                "not reached, see the failed checks",
-                "未能检查，见未通过的检查项",
-            ),
-        });
-        if required && check.result == CheckResult::NotPresent {
-            check.result = CheckResult::Indeterminate;
-        }
-        check
-    }
-
-    fn into_verdict(self, source: Source, policy: &Policy) -> Verdict {
-        let statement = self.statement.as_ref();
-        let purpose = statement.map(|statement| statement.purpose);
-        let required = |name| policy.requires(name, purpose);
-        let checks: Vec<Check> = CheckName::ALL
-            .into_iter()
-            .map(|name| self.settle(name, required(name)))
-            .collect();
-        let undecided = checks
-            .iter()
-            .filter(|check| check.result == CheckResult::Indeterminate && required(check.name));
-        let missing: Vec<Missing> = undecided
-            .map(|check| Missing {
-                check: check.name,
-                reason: check.reason.clone(),
-            })
-            .collect();
-        let overall = if checks.iter().any(|c| c.result == CheckResult::Failed) {
-            Overall::Invalid
-        } else if missing.is_empty() {
-            Overall::Valid
-        } else {
-            Overall::Indeterminate
-        };
-        let artifacts = statement.iter().flat_map(|s| &s.artifacts);
-        Verdict {
-            overall,
-            source,
-            verified_at: policy.at,
-            policy: PolicyName::of(policy),
-            evidence_number: statement.map(|s| s.evidence_number),
-            title: statement.map(|s| s.title.clone()),
-            case: statement.map(|s| s.case.to_string()),
-            purpose,
-            when: self.when,
-            accuracy_us: self.accuracy_us,
-            what: artifacts.map(What::of).collect(),
-            not_proved: words::not_proved(&checks, statement, source),
-            who: self.who,
-            log: self.log,
-            checks,
-            missing,
-        }
-    }
-}
-
-impl PolicyName {
-    fn of(policy: &Policy) -> Self {
-        let digest = HashAlgorithm::Sha256.digest(policy.to_json().as_bytes());
-        Self {
-            name: policy.name.clone(),
-            version: policy.version.clone(),
-            sha256: Sha256(digest.try_into().unwrap_or_default()),
-        }
-    }
-}
-
-impl What {
-    fn of(artifact: &probity_pki::statement::StatedArtifact) -> Self {
-        Self {
-            name: artifact.name.clone(),
-            media_type: artifact.media_type.clone(),
-            role: artifact.role,
-            size_bytes: artifact.size_bytes,
-            sha3_256: artifact.sha3_256,
-            sha256: artifact.sha256,
-        }
     }
 }

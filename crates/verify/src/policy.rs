@@ -20,10 +20,14 @@ pub struct Policy {
     pub version: String,
     /// Root certificates the verifier pinned.
     pub roots: Vec<Certificate>,
+    /// Roots of time-stamping units; if there is none, `roots` are.
+    pub tsa_roots: Vec<Certificate>,
     /// Roots of certificates with which submitters sign for themselves.
     pub submitter_roots: Vec<Certificate>,
     /// Roots of certificates with which recipients (courts) sign receipts.
     pub recipient_roots: Vec<Certificate>,
+    /// The signing certificates of recipients, by their identifiers in receipts.
+    pub recipients: BTreeMap<String, Vec<Certificate>>,
     /// Public keys of logs the verifier pinned, `name+id+key`.
     pub log_verifier_keys: Vec<String>,
     /// Every algorithm that is accepted, and until when.
@@ -69,11 +73,12 @@ pub const ALWAYS: [CheckName; 9] = [
 ];
 
 /// What the default policy asks of every piece of evidence.
-const ASKED_OF_ALL: [CheckName; 4] = [
+const ASKED_OF_ALL: [CheckName; 5] = [
     CheckName::CertificateStatus,
     CheckName::TimeStampStatus,
     CheckName::LogInclusion,
     CheckName::DeliverySeal,
+    CheckName::SealTimeStamp,
 ];
 
 /// Evidence against somebody else needs the course of the capture and a will behind it (C3, C11, I1).
@@ -107,8 +112,10 @@ impl Policy {
             name: "probity-default".to_owned(),
             version: "1".to_owned(),
             roots,
+            tsa_roots: Vec::new(),
             submitter_roots: Vec::new(),
             recipient_roots: Vec::new(),
+            recipients: BTreeMap::new(),
             log_verifier_keys,
             algorithms: DEFAULT_ALGORITHMS
                 .into_iter()
@@ -124,6 +131,16 @@ impl Policy {
             clock_tolerance_ms: 60_000,
             limits: Limits::default(),
             at,
+        }
+    }
+
+    /// Roots that time-stamping units may lead to.
+    #[must_use]
+    pub fn time_stamp_roots(&self) -> &[Certificate] {
+        if self.tsa_roots.is_empty() {
+            &self.roots
+        } else {
+            &self.tsa_roots
         }
     }
 

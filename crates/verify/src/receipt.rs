@@ -2,14 +2,16 @@
 
 use probity_domain::{EvidenceId, ReceiptScope, Sha3_256, Sha256, Timestamp};
 use probity_pki::digest::HashAlgorithm;
-use probity_pki::path::{Purpose, Revocation};
+use probity_pki::path::Purpose;
 use serde::Deserialize;
 
+use crate::algorithms::{self, Relied};
 use crate::check::CheckResult;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, SignedReceipt};
 use crate::policy::Policy;
-use crate::signature::{Outcome, Signed, path_failure, root_name, validate};
+use crate::signature::{Outcome, Signed, trusted_time};
 use crate::text::Text;
+use crate::trust::{Status, path_failure, root_name, validate_unrevoked};
 
 /// The only accepted value of `format`.
 const FORMAT: &str = "probity.receipt/1";
@@ -34,50 +36,59 @@ struct Receipt {
     place: String,
 }
 
-/// Signature by a certificate that leads to one of the policy's `recipient_roots`, for this evidence and
-/// this very file.
-pub fn check(diagnostic: &Diagnostic, evidence: EvidenceId, policy: &Policy) -> Outcome {
-    let Some(signed) = &diagnostic.receipt else {
+/// What a receipt is judged beside.
+pub struct Beside<'c> {
+    pub diagnostic: &'c Diagnostic,
+    pub evidence: EvidenceId,
+    /// When the package was sealed, or else its evidence time-stamped: nobody received it before.
+    pub made_at: Option<Timestamp>,
+    /// What is known of revocation without the receipt's own.
+    pub status: &'c Status,
+}
+
+/// Signature by the recipient's own certificate, which leads to one of the policy's `recipient_roots`, for this
+/// evidence and this very file.
+pub fn check(beside: &Beside<'_>, policy: &Policy, relied: &mut Relied) -> Outcome {
+    let Some(signed) = &beside.diagnostic.receipt else {
         let words = Text::new("no receipt was handed in", "未提供回执");
         return (CheckResult::NotPresent, words);
     };
-    let receipt = match read(&signed.document) {
-        Ok(receipt) => receipt,
-        Err(words) => return (CheckResult::Failed, words),
-    };
-    if let Err(outcome) = same_package(&receipt, diagnostic, evidence) {
-        return outcome;
-    }
-    let signer = match Signed::read(&signed.signature, &signed.document) {
-        Ok(signer) => signer,
-        Err(e) => return (CheckResult::Failed, Text::error(&e)),
-    };
-    match signed_by(&signer, policy) {
-        Ok((subject, root)) => {
-            let Receipt {
-                recipient,
-                scope,
-                received_at,
-                place,
-                ..
-            } = &receipt;
-            let words = Text::new(
-                format!(
-                    "{recipient} received it at {received_at} in {place} ({scope}); signed by \
-                     {subject}, leads to {root}"
-                ),
-                format!(
-                    "{recipient} 于 {received_at} 在 {place} 收到（{scope}）；由 {subject} 签名，\
-                     证书链至 {root}"
-                ),
-            );
-            (CheckResult::Passed, words)
-        }
-        Err(outcome) => outcome,
-    }
+    judged(signed, beside, policy, relied).unwrap_or_else(|outcome| outcome)
 }
 
-fn read(document: &[u8]) -> Result<Receipt, Text> {
+fn judged(
+    signed: &SignedReceipt,
+    beside: &Beside<'_>,
+    policy: &Policy,
+    relied: &mut Relied,
+) -> Result<Outcome, Outcome> {
+    let failed = |words| (CheckResult::Failed, words);
+    let (receipt, received_at) = read(&signed.document).map_err(failed)?;
+    same_package(&receipt, beside.diagnostic, beside.evidence)?;
+    let signature = Signed::read(&signed.signature, &signed.document);
+    let signature = signature.map_err(|e| failed(Text::error(&e)))?;
+    let (subject, root) = signed_by(&signature, received_at, beside, policy, relied)?;
+    recipients_own(&signature, &receipt.recipient, policy)?;
+    let Receipt {
+        recipient,
+        scope,
+        place,
+        ..
+    } = &receipt;
+    let words = Text::new(
+        format!(
+            "{recipient} received it at {received_at} in {place} ({scope}); signed by {subject}, \
+             leads to {root}"
+        ),
+        format!(
+            "{recipient} 于 {received_at} 在 {place} 收到（{scope}）；由 {subject} 签名，证书链至 {root}"
+        ),
+    );
+    Ok((CheckResult::Passed, words))
+}
+
+/// The document, and when it says that the package was received.
+fn read(document: &[u8]) -> Result<(Receipt, Timestamp), Text> {
     let bad = |reason: String| {
         Text::new(
             format!("the receipt is not readable: {reason}"),
@@ -92,11 +103,12 @@ fn read(document: &[u8]) -> Result<Receipt, Text> {
         return Err(bad(format!("its format is not {FORMAT}")));
     }
     Sha256::parse_hex(&receipt.package_sha256).map_err(|e| bad(e.to_string()))?;
-    Timestamp::parse_rfc3339(&receipt.received_at).map_err(|e| bad(e.to_string()))?;
+    let received_at = Timestamp::parse_rfc3339(&receipt.received_at);
+    let received_at = received_at.map_err(|e| bad(e.to_string()))?;
     if ReceiptScope::parse(&receipt.scope).is_none() {
         return Err(bad("unknown scope".to_owned()));
     }
-    Ok(receipt)
+    Ok((receipt, received_at))
 }
 
 /// ETA s.14: an acknowledgement does not say that the contents match unless it names their digest.
@@ -134,7 +146,13 @@ fn same_package(
     }
 }
 
-fn signed_by(signed: &Signed, policy: &Policy) -> Result<(String, String), Outcome> {
+fn signed_by(
+    signed: &Signed,
+    received_at: Timestamp,
+    beside: &Beside<'_>,
+    policy: &Policy,
+    relied: &mut Relied,
+) -> Result<(String, String), Outcome> {
     let signer = match &signed.signer {
         Ok(signer) => signer,
         Err(words) => return Err((CheckResult::Failed, words.clone())),
@@ -147,28 +165,89 @@ fn signed_by(signed: &Signed, policy: &Policy) -> Result<(String, String), Outco
         );
         return Err((CheckResult::Indeterminate, words));
     }
-    let Some(at) = signed.proven_time(policy).or(signer.signing_time) else {
+    let status = Status {
+        kept: beside.status.kept.clone().and(signed.kept()),
+        beside: beside.status.beside.clone(),
+    };
+    let proven = match &signed.stamp {
+        Some(_) => {
+            // A court may have a unit of its own.
+            let units = [policy.time_stamp_roots(), &roots[..]].concat();
+            let (at, _) = trusted_time(signed, &status, &units, policy, relied)?;
+            Some(at)
+        }
+        None => None,
+    };
+    let Some(at) = proven.or(signer.signing_time) else {
         let words = Text::new("it does not say when it was signed", "未说明签名时间");
         return Err((CheckResult::Indeterminate, words));
     };
-    if at > policy.latest() {
-        let words = Text::new(
-            format!("signed at {at}, after the verification"),
-            format!("签名时间 {at} 晚于验证时间"),
-        );
-        return Err((CheckResult::Failed, words));
-    }
-    let kept = signed.status();
-    // A court's own authority need not publish status; what travels with the receipt counts.
-    let revocation = if kept.is_empty() {
-        Revocation::NotChecked
+    in_order(beside.made_at, received_at, at, policy)?;
+    let (leaf, others) = (&signer.certificate, signed.data.certificates());
+    let purpose = Purpose::ReceiptSigning;
+    let path = validate_unrevoked(leaf, others, roots, &status, at, purpose);
+    relied.signature(
+        signed,
+        path.as_ref().ok(),
+        algorithms::RECEIPT,
+        proven.unwrap_or(policy.at),
+    );
+    let path = path.map_err(|e| path_failure(&e, roots))?;
+    relied.status(&path, policy.at);
+    Ok((leaf.subject(), root_name(&path)))
+}
+
+/// Made, received, signed, verified: in this order, give or take what clocks may differ.
+fn in_order(
+    made_at: Option<Timestamp>,
+    received_at: Timestamp,
+    signed_at: Timestamp,
+    policy: &Policy,
+) -> Result<(), Outcome> {
+    let after =
+        |earlier: Timestamp, later: Timestamp| earlier > later.plus_ms(policy.clock_tolerance_ms);
+    let words = if made_at.is_some_and(|made_at| after(made_at, received_at)) {
+        Text::new(
+            format!("received at {received_at}, before the package was made"),
+            format!("接收时间 {received_at} 早于证据包制作时间"),
+        )
+    } else if after(received_at, signed_at) {
+        Text::new(
+            format!("received at {received_at}, after the receipt was signed"),
+            format!("接收时间 {received_at} 晚于回执签名时间"),
+        )
+    } else if signed_at > policy.latest() {
+        Text::new(
+            format!("signed at {signed_at}, after the verification"),
+            format!("签名时间 {signed_at} 晚于验证时间"),
+        )
     } else {
-        kept.revocation()
+        return Ok(());
     };
-    let leaf = &signer.certificate;
-    let others = signed.data.certificates();
-    match validate(leaf, others, roots, revocation, at, Purpose::ReceiptSigning) {
-        Ok(path) => Ok((leaf.subject(), root_name(&path))),
-        Err(e) => Err(path_failure(&e, roots)),
+    Err((CheckResult::Failed, words))
+}
+
+/// A root vouches for many; whose certificate it is that signed, only a pin tells.
+fn recipients_own(signed: &Signed, recipient: &str, policy: &Policy) -> Result<(), Outcome> {
+    let pinned = policy.recipients.get(recipient);
+    let signer = signed.data.signer_certificate().ok();
+    match pinned {
+        None => {
+            let words = Text::new(
+                format!(
+                    "whether the signer is {recipient:?} is not known: none of its certificates is pinned"
+                ),
+                format!("无法确认签名人即 {recipient:?}：未指定其证书"),
+            );
+            Err((CheckResult::Indeterminate, words))
+        }
+        Some(own) if signer.is_some_and(|signer| own.contains(signer)) => Ok(()),
+        Some(_) => {
+            let words = Text::new(
+                format!("the signer's certificate is none of those pinned for {recipient:?}"),
+                format!("签名证书不在为 {recipient:?} 指定的证书之列"),
+            );
+            Err((CheckResult::Failed, words))
+        }
     }
 }

@@ -3,15 +3,15 @@
 use probity_domain::Timestamp;
 use probity_pki::Error;
 use probity_pki::cms::{SignedData, VerifiedSigner, verify_detached_content};
-use probity_pki::crl::Crl;
-use probity_pki::ocsp::OcspResponse;
-use probity_pki::path::{PathError, Purpose, Revocation, validate_path};
+use probity_pki::path::{Path, PathError, Purpose};
 use probity_pki::tsp::TimeStampToken;
 use probity_pki::x509::Certificate;
 
+use crate::algorithms::Relied;
 use crate::check::CheckResult;
 use crate::policy::Policy;
 use crate::text::Text;
+use crate::trust::{Lists, Status, path_failure, root_name, validate, validate_unrevoked};
 
 pub type Outcome = (CheckResult, Text);
 
@@ -21,36 +21,6 @@ pub struct Signed {
     /// Whether signature value, message digest and binding of the certificate hold (RFC 5652 5.6).
     pub signer: Result<VerifiedSigner, Text>,
     pub stamp: Option<Stamp>,
-}
-
-/// Revocation lists and OCSP responses. Untrusted until a path is validated with them.
-#[derive(Default)]
-pub struct Status {
-    pub crls: Vec<Crl>,
-    pub ocsp: Vec<OcspResponse>,
-}
-
-impl Status {
-    /// Responses or lists made later know of more revocations, dated back to before the signature.
-    pub fn and(mut self, other: Option<Self>) -> Self {
-        if let Some(other) = other {
-            self.crls.extend(other.crls);
-            self.ocsp.extend(other.ocsp);
-        }
-        self
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.crls.is_empty() && self.ocsp.is_empty()
-    }
-
-    pub fn revocation(&self) -> Revocation<'_> {
-        Revocation::Kept {
-            crls: &self.crls,
-            ocsp: &self.ocsp,
-            tolerance_ms: 0,
-        }
-    }
 }
 
 /// The signature time-stamp.
@@ -93,7 +63,7 @@ impl Signed {
     }
 
     /// The proven time, or else the instant of verification (T5).
-    fn judged_at(&self, policy: &Policy) -> Timestamp {
+    pub fn judged_at(&self, policy: &Policy) -> Timestamp {
         self.proven_time(policy).unwrap_or(policy.at)
     }
 
@@ -105,17 +75,37 @@ impl Signed {
     }
 
     /// What travels with the signature about revocation, the token's included.
-    pub fn status(&self) -> Status {
-        let tokens = || self.stamp.iter().map(|stamp| &stamp.token);
-        let crls = tokens().flat_map(|token| token.crls());
-        let ocsp = tokens().flat_map(|token| token.ocsp_responses());
-        Status {
-            crls: self.data.crls().iter().chain(crls).cloned().collect(),
+    pub fn kept(&self) -> Lists {
+        Lists {
+            crls: self.data.crls().to_vec(),
+            ocsp: self.data.ocsp_responses().to_vec(),
+        }
+        .and(self.kept_by_token())
+    }
+
+    /// Of it, what is under the signature, and what is not: lists are no part of what CMS signs.
+    pub fn bound_and_unbound(&self) -> (Lists, Lists) {
+        let bound = Lists {
+            crls: self.data.bound_crls().into_iter().cloned().collect(),
             ocsp: self
                 .data
-                .ocsp_responses()
-                .iter()
-                .chain(ocsp)
+                .bound_ocsp_responses()
+                .into_iter()
+                .cloned()
+                .collect(),
+        };
+        let mut unbound = self.kept();
+        unbound.crls.retain(|crl| !bound.crls.contains(crl));
+        unbound.ocsp.retain(|one| !bound.ocsp.contains(one));
+        (bound, unbound)
+    }
+
+    fn kept_by_token(&self) -> Lists {
+        let tokens = || self.stamp.iter().map(|stamp| &stamp.token);
+        Lists {
+            crls: tokens().flat_map(|token| token.crls()).cloned().collect(),
+            ocsp: tokens()
+                .flat_map(|token| token.ocsp_responses())
                 .cloned()
                 .collect(),
         }
@@ -123,34 +113,45 @@ impl Signed {
 
     /// The signer's path to a root, at the proven time. What its key may be used for, and whether one
     /// of its certificates was revoked, are checks of their own.
-    pub fn path(&self, policy: &Policy) -> Result<Vec<Certificate>, Error> {
+    pub fn path(&self, policy: &Policy) -> Result<Path, Error> {
         let leaf = self.data.signer_certificate()?;
         let (others, at) = (self.data.certificates(), self.judged_at(policy));
-        let revocation = Revocation::NotChecked;
-        validate(
-            leaf,
-            others,
-            &policy.roots,
-            revocation,
-            at,
-            Purpose::ReceiptSigning,
-        )
+        validate(leaf, others, &policy.roots, at, Purpose::ReceiptSigning)
     }
 
     /// The time-stamping unit's path to a root, at genTime.
-    pub fn unit_path(&self, policy: &Policy) -> Option<Result<Vec<Certificate>, Error>> {
+    pub fn unit_path(&self, policy: &Policy) -> Option<Result<Path, Error>> {
         let (_, unit, at) = self.proven(policy)?;
-        let revocation = Revocation::NotChecked;
+        let (others, roots) = (self.certificates(), policy.time_stamp_roots());
         let purpose = Purpose::TimeStamping;
-        Some(validate(
-            unit,
-            &self.certificates(),
-            &policy.roots,
-            revocation,
-            at,
-            purpose,
-        ))
+        Some(validate(unit, &others, roots, at, purpose))
     }
+}
+
+/// The time that a seal's or a receipt's own time-stamp proves, and the words for it. The unit is held to the same as the
+/// evidence's: its path, and whether it was revoked.
+pub fn trusted_time(
+    signed: &Signed,
+    status: &Status,
+    roots: &[Certificate],
+    policy: &Policy,
+    relied: &mut Relied,
+) -> Result<(Timestamp, Text), Outcome> {
+    let (result, words) = check_time_stamp(signed, policy);
+    let Some((stamp, unit, at)) = signed.proven(policy) else {
+        return Err((result, words));
+    };
+    let (others, purpose) = (signed.certificates(), Purpose::TimeStamping);
+    let path = validate_unrevoked(unit, &others, roots, status, at, purpose);
+    relied.time_stamp(stamp, path.as_ref().ok(), policy.at);
+    let path = path.map_err(|e| path_failure(&e, roots))?;
+    relied.status(&path, policy.at);
+    let (subject, root) = (unit.subject(), root_name(&path));
+    let words = Text::new(
+        format!("{}, by {subject}, leads to {root}", words.en),
+        format!("{}，{subject}，证书链至 {root}", words.zh),
+    );
+    Ok((at, words))
 }
 
 /// RFC 5652 section 5.6 and the binding of the certificate.
@@ -198,11 +199,7 @@ pub fn check_time_stamp(signed: &Signed, policy: &Policy) -> Outcome {
 }
 
 /// The signer's certificate leads to a pinned root, at the proven time.
-pub fn check_certificate(
-    signed: &Signed,
-    path: &Result<Vec<Certificate>, Error>,
-    policy: &Policy,
-) -> Outcome {
+pub fn check_certificate(signed: &Signed, path: &Result<Path, Error>, policy: &Policy) -> Outcome {
     let proven = signed.proven_time(policy);
     match path {
         Ok(path) => {
@@ -226,37 +223,46 @@ pub fn check_certificate(
 }
 
 /// No revocation, by what travels with the evidence.
-pub fn check_status(signed: &Signed, kept: &Status, policy: &Policy) -> Outcome {
+pub fn check_status(signed: &Signed, known: &Status, policy: &Policy) -> (Outcome, Option<Path>) {
     let at = signed.judged_at(policy);
     let path = signed.data.signer_certificate().and_then(|leaf| {
         let (others, purpose) = (signed.data.certificates(), Purpose::ReceiptSigning);
-        validate(leaf, others, &policy.roots, kept.revocation(), at, purpose)
+        validate_unrevoked(leaf, others, &policy.roots, known, at, purpose)
     });
     status(path, at)
 }
 
 /// The same for the time-stamping unit, at genTime.
-pub fn check_unit_status(signed: &Signed, kept: &Status, policy: &Policy) -> Outcome {
+pub fn check_unit_status(
+    signed: &Signed,
+    known: &Status,
+    policy: &Policy,
+) -> (Outcome, Option<Path>) {
     let Some((_, unit, at)) = signed.proven(policy) else {
-        return without_time_stamp();
+        return (without_time_stamp(), None);
     };
     let (others, purpose) = (signed.certificates(), Purpose::TimeStamping);
-    let path = validate(unit, &others, &policy.roots, kept.revocation(), at, purpose);
-    status(path, at)
+    let roots = policy.time_stamp_roots();
+    status(
+        validate_unrevoked(unit, &others, roots, known, at, purpose),
+        at,
+    )
 }
 
-fn status(path: Result<Vec<Certificate>, Error>, at: Timestamp) -> Outcome {
+fn status(path: Result<Path, Error>, at: Timestamp) -> (Outcome, Option<Path>) {
     match path {
-        Ok(_) => {
+        Ok(path) => {
             let words = Text::new(
                 format!("no certificate of the path was revoked at {at}"),
                 format!("证书链上各证书于 {at} 均未被吊销"),
             );
-            (CheckResult::Passed, words)
+            ((CheckResult::Passed, words), Some(path))
         }
-        Err(e @ Error::Path(PathError::Revoked { .. })) => (CheckResult::Failed, Text::error(&e)),
+        Err(e @ Error::Path(PathError::Revoked { .. })) => {
+            ((CheckResult::Failed, Text::error(&e)), None)
+        }
         // Anything else about the path is for the check of the path to fail.
-        Err(e) => (CheckResult::Indeterminate, Text::error(&e)),
+        Err(e) => ((CheckResult::Indeterminate, Text::error(&e)), None),
     }
 }
 
@@ -265,14 +271,7 @@ pub fn check_usage(signed: &Signed, policy: &Policy) -> Outcome {
     let at = signed.judged_at(policy);
     let usage = signed.data.signer_certificate().and_then(|leaf| {
         let (others, purpose) = (signed.data.certificates(), Purpose::EventSigning);
-        validate(
-            leaf,
-            others,
-            &policy.roots,
-            Revocation::NotChecked,
-            at,
-            purpose,
-        )
+        validate(leaf, others, &policy.roots, at, purpose)
     });
     match usage {
         Err(e @ Error::Path(PathError::WrongPurpose { .. })) => {
@@ -302,7 +301,7 @@ pub fn check_usage(signed: &Signed, policy: &Policy) -> Outcome {
 /// The unit that issued the token: path, and time-stamping as its only purpose.
 pub fn check_authority(
     signed: &Signed,
-    path: Option<&Result<Vec<Certificate>, Error>>,
+    path: Option<&Result<Path, Error>>,
     policy: &Policy,
 ) -> Outcome {
     let (Some((_, unit, at)), Some(path)) = (signed.proven(policy), path) else {
@@ -317,42 +316,11 @@ pub fn check_authority(
             );
             (CheckResult::Passed, words)
         }
-        Err(e) => path_failure(e, &policy.roots),
+        Err(e) => path_failure(e, policy.time_stamp_roots()),
     }
 }
 
 fn without_time_stamp() -> Outcome {
     let words = Text::new("no time-stamp that holds", "没有成立的时间戳");
     (CheckResult::Indeterminate, words)
-}
-
-/// Validates a path; from the leaf to the root.
-pub fn validate(
-    leaf: &Certificate,
-    others: &[Certificate],
-    roots: &[Certificate],
-    revocation: Revocation<'_>,
-    at: Timestamp,
-    purpose: Purpose,
-) -> Result<Vec<Certificate>, Error> {
-    Ok(validate_path(leaf, others, roots, revocation, at, purpose)?.certificates)
-}
-
-pub fn root_name(path: &[Certificate]) -> String {
-    path.last().map(Certificate::subject).unwrap_or_default()
-}
-
-/// Unknown revocation is not a fault; nor is a missing root when none was pinned at all.
-pub fn path_failure(error: &Error, roots: &[Certificate]) -> Outcome {
-    if roots.is_empty() {
-        let words = Text::new("no root certificate is pinned", "未指定可信的根证书");
-        return (CheckResult::Indeterminate, words);
-    }
-    let unknown = matches!(error, Error::Path(PathError::RevocationUnknown { .. }));
-    let result = if unknown {
-        CheckResult::Indeterminate
-    } else {
-        CheckResult::Failed
-    };
-    (result, Text::error(error))
 }

@@ -4,15 +4,13 @@ use probity_domain::{ArtifactRole, Timestamp};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::package::{ARTIFACTS, artifact_member};
 use probity_pki::statement::{PartyKind, Statement};
+use probity_pki::x509::certified_name;
 
 use crate::check::CheckResult;
 use crate::members::Members;
 use crate::policy::Policy;
 use crate::signature::{Outcome, Signed};
 use crate::text::Text;
-
-/// A common name holds no more (X.520); the whole name stands in the statement.
-const COMMON_NAME_CHARS_MAX: usize = 64;
 
 /// Files, signer and instruction are those the statement names.
 pub fn check(
@@ -93,20 +91,24 @@ fn check_signer(statement: &Statement, signed: &Signed, wrong: &mut Vec<Text>) {
         return differs("the certificate", "证书");
     };
     let submitter = &statement.submitter;
-    let name: String = submitter.name.chars().take(COMMON_NAME_CHARS_MAX).collect();
-    if certificate.common_name().as_deref() != Some(&name) {
+    let name = certified_name(&submitter.name);
+    if certificate.common_name().as_ref() != Some(&name) {
         differs("the name", "姓名或名称");
     }
-    if submitter.kind == PartyKind::Organization {
-        if certificate.organization().as_deref() != Some(&name) {
-            differs("the organization", "单位名称");
-        }
-        if let (Some(certified), Some(stated)) =
-            (certificate.organization_identifier(), &submitter.identifier)
-            && !certified.ends_with(stated.as_str())
-        {
-            differs("the organization identifier", "单位证件号码");
-        }
+    // What one side says and the other leaves out differs too.
+    let is_organization = submitter.kind == PartyKind::Organization;
+    if certificate.organization() != is_organization.then_some(name) {
+        differs("the organization", "单位名称");
+    }
+    let certified = certificate.organization_identifier();
+    let certified = certified.as_deref().map(registered);
+    let stated = submitter.identifier.as_deref().filter(|_| is_organization);
+    if certified != stated.map(Some) {
+        differs("the organization identifier", "单位证件号码");
+    }
+    let person = (!is_organization).then(|| submitter.party.to_string());
+    if certificate.subject_serial_number() != person {
+        differs("the party", "主体编号");
     }
     if certificate.instruction() != Some(statement.submission.to_string().as_str()) {
         differs("the submission", "提交编号");
@@ -114,6 +116,14 @@ fn check_signer(statement: &Statement, signed: &Signed, wrong: &mut Vec<Text>) {
     if signed.data.instruction_digest() != Some(statement.instruction_sha256.0) {
         differs("the instruction's digest", "指令摘要");
     }
+}
+
+/// The number in an organizationIdentifier, behind three letters of the register's kind, two of the country and a
+/// hyphen (ETSI EN 319 412-1 5.1.4).
+fn registered(identifier: &str) -> Option<&str> {
+    let (scheme, number) = identifier.split_once('-')?;
+    let is_scheme = scheme.len() == 5 && scheme.bytes().all(|b| b.is_ascii_uppercase());
+    is_scheme.then_some(number)
 }
 
 /// W1, W2: recorded, or printed as not established.

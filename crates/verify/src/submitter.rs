@@ -8,12 +8,14 @@ use probity_pki::package::{
 use probity_pki::path::Purpose;
 use probity_pki::statement::{Statement, SubmitterSignature};
 
+use crate::algorithms::{self, Relied};
 use crate::check::CheckResult;
 use crate::members::Members;
 use crate::parts::{Part, Parts};
 use crate::policy::Policy;
-use crate::signature::{Outcome, Signed, path_failure, root_name, validate};
+use crate::signature::{Outcome, Signed};
 use crate::text::Text;
+use crate::trust::{Lists, Status, path_failure, root_name, validate_unrevoked};
 
 /// Detached CAdES over manifest 003, which names the instruction alone. The statement names signature and
 /// instruction by their digests, so that both existed when the statement was time-stamped: the signer's
@@ -22,7 +24,9 @@ pub fn check(
     statement: &Statement,
     members: &Members<'_>,
     parts: &Parts,
+    beside: &Lists,
     policy: &Policy,
+    relied: &mut Relied,
 ) -> Outcome {
     let present = SUBMITTER_MEMBERS
         .iter()
@@ -60,7 +64,11 @@ pub fn check(
         .event
         .read()
         .and_then(|event| event.proven_time(policy));
-    trusted(signed, stated, time, policy)
+    let status = Status {
+        kept: signed.kept(),
+        beside: beside.clone(),
+    };
+    trusted(signed, stated, &status, time, policy, relied)
 }
 
 /// Signature, manifest and instruction are those the statement names.
@@ -110,8 +118,10 @@ fn same_instruction(
 fn trusted(
     signed: &Signed,
     stated: &SubmitterSignature,
+    status: &Status,
     time: Option<Timestamp>,
     policy: &Policy,
+    relied: &mut Relied,
 ) -> Outcome {
     let signer = match &signed.signer {
         Ok(signer) => signer,
@@ -144,10 +154,13 @@ fn trusted(
             "自称签名时间晚于时间戳时间",
         );
     }
-    let (others, kept) = (signed.data.certificates(), signed.status());
-    let purpose = Purpose::SubmitterSigning;
-    match validate(leaf, others, roots, kept.revocation(), at, purpose) {
+    let (others, purpose) = (signed.data.certificates(), Purpose::SubmitterSigning);
+    let path = validate_unrevoked(leaf, others, roots, status, at, purpose);
+    // The statement names it by its digest, and the time-stamp covers the statement.
+    relied.signature(signed, path.as_ref().ok(), algorithms::SUBMITTER, at);
+    match path {
         Ok(path) => {
+            relied.status(&path, at);
             let (subject, root) = (leaf.subject(), root_name(&path));
             let words = Text::new(
                 format!("by {subject} before {at}, leads to {root}"),

@@ -103,6 +103,8 @@ fn noun(what: &str) -> &str {
         "certificate" => "证书",
         "certificate extension" => "证书扩展项",
         "certificate revocation list" => "证书吊销列表",
+        "OCSP response" => "OCSP 响应",
+        "certificates of an OCSP response" => "OCSP 响应中的证书",
         "container" => "证据包容器",
         "manifest" => "清单",
         "statement" => "声明",

@@ -30,6 +30,8 @@ pub struct Verdict {
     pub accuracy_us: Option<u64>,
     pub what: Vec<What>,
     pub log: Option<Log>,
+    /// Revocation data that were handed in beside the package and considered.
+    pub handed_in: HandedIn,
     /// Every check, always all of them, in a fixed order.
     pub checks: Vec<Check>,
     /// What must be known before this can be valid: one line per necessary check that was not decided.
@@ -98,6 +100,13 @@ pub struct Log {
     pub origin: String,
     pub leaf_index: u64,
     pub tree_size: u64,
+}
+
+/// How much was handed in beside the package about revocation. It can only add revocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandedIn {
+    pub revocation_lists: usize,
+    pub ocsp_responses: usize,
 }
 
 /// A necessary check that was not decided, and why.

@@ -5,7 +5,7 @@ use probity_pki::statement::Statement;
 
 use crate::check::{Check, CheckName, CheckResult};
 use crate::text::Text;
-use crate::verdict::{Overall, Source};
+use crate::verdict::{HandedIn, Overall, Source};
 
 /// The languages a verdict can be read in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,23 @@ pub const fn from_diagnostic(lang: Lang) -> &'static str {
         "Re-evaluated from diagnostic data, the package itself was not read.",
         "本结论系依据诊断数据重新评估得出，未读取证据包本身。",
     )
+}
+
+/// `None` if nothing was handed in.
+pub fn handed_in(handed_in: HandedIn, lang: Lang) -> Option<String> {
+    let HandedIn {
+        revocation_lists: lists,
+        ocsp_responses: responses,
+    } = handed_in;
+    (lists + responses > 0).then(|| match lang {
+        Lang::English => format!(
+            "Considered besides: {lists} revocation lists and {responses} OCSP responses handed in with the package; \
+             they can only add revocations."
+        ),
+        Lang::Chinese => format!(
+            "另行考虑了随证据包提交的 {lists} 份吊销列表和 {responses} 份 OCSP 响应；其仅可增加吊销记录。"
+        ),
+    })
 }
 
 pub const fn not_to_be_relied_on(lang: Lang) -> &'static str {
@@ -105,6 +122,9 @@ pub const fn check(name: CheckName, lang: Lang) -> &'static str {
         ),
         CheckName::LogInclusion => lang.pick("Deposited in the public log", "已存入公开日志"),
         CheckName::DeliverySeal => lang.pick("Delivery seal on the package", "送达封签"),
+        CheckName::SealTimeStamp => {
+            lang.pick("Time-stamp on the delivery seal", "送达封签上的时间戳")
+        }
         CheckName::Algorithms => lang.pick(
             "Cryptographic methods are strong enough",
             "密码算法强度足够",

@@ -52,31 +52,30 @@ fn refusal() -> Refusal {
 
 #[test]
 fn hints_of_yesterday() {
-    let submission_id = SUBMISSION.to_owned();
-    holds(
-        "submitted",
-        &Submitted {
+    // As they were before tenants had turns and rounds travelled along, and as they are since.
+    for (version, tenant, round) in [("", "", 0), ("-2", "acme", 3)] {
+        let submission_id = SUBMISSION.to_owned();
+        let submitted = Submitted {
             submission_id: submission_id.clone(),
             first_item: 1,
             last_item: 300,
             round: 2,
-        },
-    );
-    let (records, id) = (records(), submission_id.clone());
-    holds(
-        "signed",
-        &Signed {
+            tenant: tenant.to_owned(),
+        };
+        holds(&format!("submitted{version}"), &submitted);
+        let signed = Signed {
+            submission_id: submission_id.clone(),
+            records: records(),
+            round,
+        };
+        holds(&format!("signed{version}"), &signed);
+        let stamped = Stamped {
             submission_id,
-            records: records.clone(),
-        },
-    );
-    holds(
-        "stamped",
-        &Stamped {
-            submission_id: id,
-            records,
-        },
-    );
+            records: records(),
+            round,
+        };
+        holds(&format!("stamped{version}"), &stamped);
+    }
     let evidence = vec![DepositedEvidence {
         evidence_number: NUMBER.into(),
         leaf_index: 70_000,

@@ -97,10 +97,19 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 
 /// Replaces a public file by a newer one, never by half of one.
 pub(crate) fn replace_public(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, PUBLIC_FILE)
+}
+
+/// The same for a file that only its owner may read.
+pub(crate) fn replace_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, SECRET_FILE)
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".next");
     let next = PathBuf::from(name);
-    write(&next, bytes, PUBLIC_FILE)?;
+    write(&next, bytes, mode)?;
     fs::rename(&next, path).map_err(|reason| Error::file(path, reason))
 }
 

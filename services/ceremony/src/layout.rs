@@ -43,6 +43,11 @@ pub(crate) const WITNESS: &str = "public/ceremony.crt.pem";
 pub(crate) const RECORD: &str = "public/ceremony-record.json";
 pub(crate) const RECORD_SIGNATURE: &str = "public/ceremony-record.p7s";
 
+/// Where a certificate is kept that a newer one has taken the place of.
+pub(crate) fn former(place: Place, serial: &str) -> String {
+    format!("{PUBLIC}/{}.{serial}.crt.pem", place.name)
+}
+
 impl Place {
     pub(crate) fn key(self) -> String {
         format!("{}/{}.key.pem", self.role, self.name)

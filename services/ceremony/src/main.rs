@@ -10,6 +10,7 @@ mod folder;
 mod layout;
 mod make;
 mod record;
+mod renew;
 mod revoke;
 mod settings;
 
@@ -41,6 +42,8 @@ enum Command {
     Verify(settings::Verify),
     /// Write the root's next revocation list, optionally revoking a certificate the root issued
     Crl(settings::Crl),
+    /// Write the OCSP responder's next certificate, signed by the issuing CA
+    Ocsp(settings::Ocsp),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Make(settings) => make::make(&settings, now, &mut out)?,
         Command::Crl(settings) => revoke::next_list(&settings, now, &mut out)?,
+        Command::Ocsp(settings) => renew::ocsp(&settings, now, &mut out)?,
         Command::Verify(settings) => {
             if !check::check(&settings, now, &mut out)? {
                 return Ok(ExitCode::FAILURE);

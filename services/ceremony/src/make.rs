@@ -7,22 +7,23 @@ use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
 use probity_pki::crl::{Crl, build_crl};
 use probity_pki::keys::{MemoryKey, Signer};
 use probity_pki::tlog::LogKey;
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{Certificate, CertificateTemplate, Profile, sign_certificate};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::folder::Unfinished;
 use crate::layout::{self, Place};
-use crate::record::{self, CertificateEntry, FileEntry, LogEntry, Operator, Record};
+use crate::record::{self, CertificateEntry, FileEntry, LogEntry, Record};
 use crate::settings::{self, Make};
 
 pub(crate) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-const YEAR_MS: i64 = 365 * DAY_MS;
+pub(crate) const YEAR_MS: i64 = 365 * DAY_MS;
 const ISSUING_YEARS_MAX: u8 = 10;
 const TSA_YEARS_MAX: u8 = 10;
 const SEAL_YEARS_MAX: u8 = 3;
 /// Its certificate cannot be revoked (id-pkix-ocsp-nocheck), so it is short.
-const OCSP_YEARS_MAX: u8 = 1;
+pub(crate) const OCSP_YEARS_MAX: u8 = 1;
+pub(crate) const OCSP_TITLE: &str = "OCSP Responder";
 /// Certificates are good from a little before the ceremony: other machines' clocks may be behind.
 pub(crate) const BACKDATED_MS: i64 = 60 * 60 * 1000;
 const FIRST_CRL: u64 = 1;
@@ -125,7 +126,7 @@ impl<'a> Order<'a> {
         let (title, years) = match profile {
             Profile::IssuingCa => ("Issuing CA", ISSUING_YEARS_MAX),
             Profile::Tsa => ("Time-Stamping Unit", TSA_YEARS_MAX),
-            Profile::OcspResponder => ("OCSP Responder", OCSP_YEARS_MAX),
+            Profile::OcspResponder => (OCSP_TITLE, OCSP_YEARS_MAX),
             Profile::Seal => ("Delivery Seal", SEAL_YEARS_MAX),
             _ => ("Key Ceremony", u8::MAX),
         };
@@ -159,7 +160,7 @@ impl Session<'_> {
         let template = CertificateTemplate {
             profile: order.profile,
             serial: &serial,
-            subject: self.subject(order.title),
+            subject: self.settings.operator().subject(order.title),
             spki_der: key.public_key_der(),
             not_before,
             not_after,
@@ -183,17 +184,6 @@ impl Session<'_> {
         }
         url.rsplit_once('/')
             .map(|(folder, _)| format!("{folder}/root.crl"))
-    }
-
-    fn subject(&self, title: &str) -> Subject {
-        let operator = &self.settings.operator_name;
-        Subject {
-            common_name: format!("Probity {title}"),
-            organization: Some(operator.clone()),
-            country: self.settings.operator_country.clone(),
-            serial_number: None,
-            organization_identifier: self.settings.operator_id.clone(),
-        }
     }
 
     fn log_key(&self) -> Result<LogKey> {
@@ -220,11 +210,7 @@ impl Session<'_> {
         Record {
             format: record::FORMAT.to_owned(),
             at: self.now.to_rfc3339(),
-            operator: Operator {
-                name: self.settings.operator_name.clone(),
-                country: self.settings.operator_country.clone(),
-                id: self.settings.operator_id.clone(),
-            },
+            operator: self.settings.operator(),
             witnesses: self.settings.witnesses.clone(),
             software: record::software(),
             certificates,
@@ -270,7 +256,7 @@ fn sign_record(record: &[u8], witness: &Holder, now: Timestamp) -> Result<Vec<u8
 }
 
 /// 20 random bytes, positive (RFC 5280 4.1.2.2).
-fn serial() -> Result<[u8; 20]> {
+pub(crate) fn serial() -> Result<[u8; 20]> {
     let mut serial = [0; 20];
     random(&mut serial)?;
     let [first, ..] = &mut serial;

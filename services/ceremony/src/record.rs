@@ -1,7 +1,7 @@
 //! The record of a ceremony: who made which certificates, when and with what.
 
 use probity_pki::digest::HashAlgorithm;
-use probity_pki::x509::Certificate;
+use probity_pki::x509::{Certificate, Subject};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const FORMAT: &str = "probity.ceremony-record/1";
@@ -68,6 +68,19 @@ pub(crate) struct LogEntry {
 pub(crate) struct FileEntry {
     pub file: String,
     pub sha256: String,
+}
+
+impl Operator {
+    /// How a certificate names this operator's `title`.
+    pub(crate) fn subject(&self, title: &str) -> Subject {
+        Subject {
+            common_name: format!("Probity {title}"),
+            organization: Some(self.name.clone()),
+            country: self.country.clone(),
+            serial_number: None,
+            organization_identifier: self.id.clone(),
+        }
+    }
 }
 
 impl CertificateEntry {

@@ -41,7 +41,8 @@ pub(crate) fn next_list(
         revoked.push(RevokedEntry {
             serial,
             at: now,
-            reason: reason.into(),
+            reason: Some(reason.into()),
+            invalid_since: None,
         });
     }
     let number = last

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::folder;
+use crate::record::Operator;
 
 #[derive(Args)]
 pub(crate) struct Make {
@@ -86,6 +87,25 @@ pub(crate) struct Crl {
     pub crl_days: u16,
 }
 
+#[derive(Args)]
+pub(crate) struct Ocsp {
+    /// Folder of the ceremony, with `issuance` and `public`
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// File whose first line opens the issuing CA's key, and encrypts a new one
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: PathBuf,
+    /// Make a new key, in the place of the one in `issuance`; otherwise the key stays
+    #[arg(long, conflicts_with = "request")]
+    pub new_key: bool,
+    /// Certification request (PKCS#10, PEM) of a new key that a token made
+    #[arg(long, value_name = "FILE")]
+    pub request: Option<PathBuf>,
+    /// URL of the practice statement
+    #[arg(long, value_name = "URL")]
+    pub cps_url: Option<String>,
+}
+
 /// The reasons that make sense for what a root issues (RFC 5280 5.3.1).
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Reason {
@@ -93,6 +113,16 @@ pub(crate) enum Reason {
     CaCompromise,
     Superseded,
     CessationOfOperation,
+}
+
+impl Make {
+    pub(crate) fn operator(&self) -> Operator {
+        Operator {
+            name: self.operator_name.clone(),
+            country: self.operator_country.clone(),
+            id: self.operator_id.clone(),
+        }
+    }
 }
 
 /// A year and a month: time to hold the next yearly session late.

@@ -154,6 +154,12 @@ impl Lanes {
         }
     }
 
+    /// Nothing is queued or running.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// A delivery that was running is not any more.
     pub fn leave(&mut self, recipient: &RecipientId, id: DeliveryId) {
         self.known.remove(&id);

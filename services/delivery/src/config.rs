@@ -71,7 +71,9 @@ impl Config {
         if !(1..=600).contains(&self.push_timeout_s) {
             return Err(Error::malformed("[delivery] push_timeout_s is 1 to 600"));
         }
-        Ok(())
+        self.seal_pkcs11
+            .as_ref()
+            .map_or(Ok(()), Pkcs11Config::check)
     }
 
     pub(crate) const fn push_timeout(&self) -> Duration {

@@ -6,10 +6,11 @@
 //! took a delivery and could not finish it: it waits for the deposit, or for what failed to come back.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use probity_domain::{DeliveryId, EvidenceId, RecipientId};
 use probity_platform::startup::Shutdown;
 use probity_platform::{Error, ErrorKind, Result};
@@ -63,6 +64,12 @@ impl Courier {
             agenda.plan_here(id, now);
             self.planned.notify_one();
         }
+    }
+
+    /// Nothing is queued or under way in this process.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.lanes().is_idle()
     }
 
     /// Tells that a delivery is due; without a bus it is worked on here. Planned again for the case that it is lost.
@@ -126,7 +133,10 @@ impl Courier {
             probity.submission = tracing::field::Empty,
         );
         self.lanes().cause(id).link(&span);
-        let next = self.deliver(id).instrument(span.clone()).await;
+        // A panic must not keep the recipient's place: no more than so many could ever panic before its lane stood still.
+        let delivering = AssertUnwindSafe(self.deliver(id).instrument(span.clone()));
+        let next = delivering.catch_unwind().await;
+        let next = next.unwrap_or_else(|_| Err(Error::internal("the delivery panicked")));
         let _entered = span.entered();
         self.lanes().leave(recipient, id);
         let now = self.clock.now();

@@ -11,8 +11,9 @@ use probity_pki::digest::HashAlgorithm;
 use probity_pki::keys::Signer;
 use probity_pki::tsp::{Imprint, TimeStampReq, TimeStampResp};
 use probity_pki::x509::Certificate;
+use probity_platform::keys::{self, Validity};
 use probity_platform::objects::Objects;
-use probity_platform::{Error, Result, keys};
+use probity_platform::{Error, Result};
 
 use crate::Config;
 use crate::error::kept;
@@ -27,13 +28,18 @@ const PAGE: u16 = 1_000;
 
 /// The seal's key with what verifiers need beside its signature.
 pub struct Seal {
+    parts: Arc<Parts>,
+    truth: Arc<dyn Objects>,
+    newest: Mutex<Option<Newest>>,
+    stamp: Option<Arc<dyn Stamp>>,
+}
+
+/// What lies in files.
+struct Parts {
     key: Box<dyn Signer>,
     certificate: Certificate,
     chain: Vec<Certificate>,
     crls: Vec<Crl>,
-    truth: Arc<dyn Objects>,
-    newest: Mutex<Option<Newest>>,
-    stamp: Option<Arc<dyn Stamp>>,
 }
 
 #[derive(Clone)]
@@ -77,11 +83,14 @@ impl Seal {
         crls: Vec<Crl>,
         truth: Arc<dyn Objects>,
     ) -> Self {
-        Self {
+        let parts = Parts {
             key,
             certificate,
             chain,
             crls,
+        };
+        Self {
+            parts: Arc::new(parts),
             truth,
             newest: Mutex::new(None),
             stamp: None,
@@ -97,8 +106,21 @@ impl Seal {
 
     /// The seal's certificate.
     #[must_use]
-    pub const fn certificate(&self) -> &Certificate {
-        &self.certificate
+    pub fn certificate(&self) -> &Certificate {
+        &self.parts.certificate
+    }
+
+    /// What a seal cannot do without, and how long each of it is good.
+    #[must_use]
+    pub fn validities(&self) -> Vec<Validity> {
+        let mut validities = vec![Validity::of_certificate(
+            "seal certificate",
+            &self.parts.certificate,
+        )];
+        let earliest = |a: &Crl, b: &Crl| a.next_update().cmp(&b.next_update());
+        let crl = self.parts.crls.iter().min_by(|a, b| earliest(a, b));
+        validities.extend(crl.map(|crl| Validity::of_crl("seal CRL", crl)));
+        validities
     }
 
     /// Signs a seal manifest.
@@ -106,23 +128,15 @@ impl Seal {
     /// # Errors
     /// `Unavailable` when the certificate is not valid at `at`, the repository cannot be read or there is no time-stamp.
     pub async fn sign(&self, manifest: &[u8], at: Timestamp) -> Result<Vec<u8>> {
-        if !self.certificate.is_valid_at(at) {
+        if !self.parts.certificate.is_valid_at(at) {
             return Err(Error::unavailable(
                 "the delivery seal's certificate is not valid now",
             ));
         }
-        let mut crls = self.crls.clone();
-        crls.extend(self.newest_issuing_crl(at).await?);
-        let request = SignRequest {
-            content: manifest,
-            signer: &self.certificate,
-            extra_certificates: &self.chain,
-            crls: &crls,
-            signing_time: at,
-            commitment: CommitmentType::ProofOfDelivery,
-            instruction_digest: None,
-        };
-        let signature = sign_manifest(&request, &[], &*self.key).map_err(kept)?;
+        let newest = self.newest_issuing_crl(at).await?;
+        let (parts, content) = (self.parts.clone(), manifest.to_vec());
+        let signed = keys::signing(move || parts.sign(&content, newest, at));
+        let signature = signed.await?;
         match &self.stamp {
             Some(stamp) => time_stamped(&signature, &**stamp).await,
             None => Ok(signature),
@@ -166,6 +180,22 @@ impl Seal {
         };
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(Some(crl))
+    }
+}
+
+impl Parts {
+    fn sign(&self, content: &[u8], newest: Option<Crl>, at: Timestamp) -> Result<Vec<u8>> {
+        let crls: Vec<Crl> = self.crls.iter().cloned().chain(newest).collect();
+        let request = SignRequest {
+            content,
+            signer: &self.certificate,
+            extra_certificates: &self.chain,
+            crls: &crls,
+            signing_time: at,
+            commitment: CommitmentType::ProofOfDelivery,
+            instruction_digest: None,
+        };
+        sign_manifest(&request, &[], &*self.key).map_err(keys::unsigned)
     }
 }
 

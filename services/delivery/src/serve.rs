@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use probity_domain::{DeliveryId, EvidenceId};
 use probity_platform::edge::{self, Limits};
+use probity_platform::keys::watch_validity;
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
 use probity_platform::{Error, ErrorKind, Result};
@@ -47,6 +48,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         deliveries: config.push_concurrency,
         per_recipient: config.push_concurrency_per_recipient,
     };
+    let validities = parts.seal.validities();
     let courier = Arc::new(Courier::new(parts, concurrency));
     let at_edge = Edge {
         courier: courier.clone(),
@@ -56,6 +58,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
     let limits = Limits::default();
     let listener = edge::listen(config.listen).await?;
     let grpc_listener = edge::listen(config.grpc_listen).await?;
+    let validity = watch_validity(&ctx, validities);
     ctx.started();
     let driven = async {
         tokio::join!(
@@ -71,6 +74,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         take_due(courier.clone(), &ctx),
         take_deposited(courier.clone(), &ctx),
         driven,
+        validity,
     )?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use probity_platform::config::SecretFile;
+use probity_platform::{Error, Result};
 use serde::Deserialize;
 
 /// Settings of the role.
@@ -32,6 +33,36 @@ pub struct Config {
     /// Proxies whose `X-Forwarded-For` is believed; otherwise the peer's own address is recorded.
     #[serde(default)]
     pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Config {
+    /// # Errors
+    /// `Malformed`, naming the setting that is out of bounds.
+    pub fn check(&self) -> Result<()> {
+        let rate = 1..=1_000_000;
+        let bounds = [
+            (
+                "code_ttl_s: 30 to 86400",
+                (30..=86_400).contains(&self.code_ttl_s),
+            ),
+            (
+                "attempts_max: 1 to 100",
+                (1..=100).contains(&self.attempts_max),
+            ),
+            (
+                "applications_per_minute_max: 1 to 1000000",
+                rate.contains(&self.applications_per_minute_max),
+            ),
+            (
+                "intents_per_minute_max: 1 to 1000000",
+                rate.contains(&self.intents_per_minute_max),
+            ),
+        ];
+        match bounds.iter().find(|(_, holds)| !holds) {
+            Some((bound, _)) => Err(Error::malformed(format!("[identity] {bound}"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How codes reach people.
@@ -100,6 +131,13 @@ mod tests {
             ),
             (600, 5, false)
         );
+        config.check().unwrap();
+        for bad in ["code_ttl_s", "attempts_max", "intents_per_minute_max"] {
+            let mut file = file.clone();
+            file[bad] = 0.into();
+            let config: Config = serde_json::from_value(file).unwrap();
+            assert!(config.check().unwrap_err().detail.contains(bad));
+        }
         let mut smtp = file.clone();
         smtp["channel"] =
             serde_json::json!({"kind": "smtp", "host": "h", "port": 25, "from": "a@b.c"});

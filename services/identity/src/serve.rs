@@ -79,6 +79,7 @@ impl FromRef<Identity> for Access {
 /// # Errors
 /// `Malformed` for settings that cannot work, `Unavailable` when the address is taken.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    config.check()?;
     let identity = Identity::new(
         &config,
         ctx.ledger.clone(),

@@ -26,6 +26,12 @@ pub struct Config {
     /// Memory for bodies being taken in; beyond it callers are told to come back.
     #[serde(default = "inflight_bytes_max")]
     pub inflight_bytes_max: u64,
+    /// Hints before signing, each of up to 200 captures, beyond which no instruction is taken.
+    #[serde(default = "backlog_max")]
+    pub backlog_max: u64,
+    /// Those of one tenant.
+    #[serde(default = "backlog_tenant_max")]
+    pub backlog_tenant_max: u64,
 }
 
 impl Config {
@@ -39,6 +45,14 @@ impl Config {
         }
         if self.blob_bytes_max == 0 {
             return Err(Error::malformed("[intake] blob_bytes_max: at least 1"));
+        }
+        if !(1..=1_000_000).contains(&self.backlog_max) {
+            return Err(Error::malformed("[intake] backlog_max: 1 to 1000000"));
+        }
+        if !(1..=self.backlog_max).contains(&self.backlog_tenant_max) {
+            return Err(Error::malformed(
+                "[intake] backlog_tenant_max: 1 to backlog_max",
+            ));
         }
         Ok(())
     }
@@ -54,6 +68,14 @@ const fn require_intent() -> bool {
 
 const fn inflight_bytes_max() -> u64 {
     128 * 1024 * 1024
+}
+
+const fn backlog_max() -> u64 {
+    10_000
+}
+
+const fn backlog_tenant_max() -> u64 {
+    1_000
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ impl Vendor for VendorEdge {
     async fn put_blob(&self, request: Request<Streaming<BlobPart>>) -> Answer<BlobStored> {
         let caller = self.caller(request.metadata()).await?;
         let (tenant, _) = caller.require_vendor()?;
+        let _call = self.intake.enter(tenant).await?;
         let mut parts = request.into_inner();
         let first = parts.message().await?.and_then(|p| p.part);
         let Some(blob_part::Part::Header(header)) = first else {
@@ -83,6 +84,8 @@ impl Vendor for VendorEdge {
 
     async fn submit(&self, request: Request<SubmitRequest>) -> Answer<SubmitReply> {
         let caller = self.caller(request.metadata()).await?;
+        let (tenant, _) = caller.require_vendor()?;
+        let _call = self.intake.enter_with_instruction(tenant).await?;
         let SubmitRequest {
             instruction,
             idempotency_key,

@@ -61,7 +61,9 @@ pub fn router(intake: Intake) -> Router {
     (status = 200, body = BlobStoredDocument, description = "stored before"),
     (status = 201, body = BlobStoredDocument),
     (status = 400, body = ProblemDocument, description = "empty, or the bytes are not what was announced"),
-    (status = 413, body = ProblemDocument)))]
+    (status = 413, body = ProblemDocument),
+    (status = 429, body = ProblemDocument, description = "too much of this tenant's is under way; see Retry-After"),
+    (status = 503, body = ProblemDocument, description = "too much is under way, or the store is away; see Retry-After")))]
 pub(crate) async fn put_blob(
     State(Shared(intake)): State<Shared>,
     Authenticated(caller): Authenticated,
@@ -77,6 +79,7 @@ pub(crate) async fn put_blob(
             intake.blob_bytes_max
         )));
     }
+    let _call = intake.enter(tenant).await?;
     // Shared, so that what upload leaves unread can be read to its end.
     let (bytes, rest) = lend(body);
     let stored = upload::upload(&intake, tenant, announced, bytes).await?;
@@ -199,14 +202,18 @@ pub(crate) async fn head_blob(
     (status = 400, body = ProblemDocument, description = "not an instruction, or every line was refused"),
     (status = 403, body = ProblemDocument, description = "no standing, or no confirmed intent for these bytes"),
     (status = 409, body = ProblemDocument, description = "key or intent was used for another instruction"),
-    (status = 413, body = ProblemDocument)))]
+    (status = 413, body = ProblemDocument),
+    (status = 429, body = ProblemDocument, description = "too much of this tenant's is under way; nothing was done, see Retry-After"),
+    (status = 503, body = ProblemDocument, description = "too much is under way, or the store is away; see Retry-After")))]
 pub(crate) async fn post_submission(
     State(Shared(intake)): State<Shared>,
     Authenticated(caller): Authenticated,
     headers: HeaderMap,
     body: Body,
 ) -> Answer<Response> {
-    caller.require_vendor()?;
+    let (tenant, _) = caller.require_vendor()?;
+    // Before anything of it is read: who is sent away is so at once, and nothing is half done.
+    let _call = intake.enter_with_instruction(tenant).await?;
     let key = IdempotencyKey::parse(text(&headers, &HeaderName::from_static("idempotency-key"))?)?;
     let intent = optional(&headers, "probity-intent")?
         .map(IntentId::parse)
@@ -223,7 +230,9 @@ pub(crate) async fn post_submission(
             "an instruction has at most {INSTRUCTION_BYTES_MAX} bytes"
         )));
     }
-    let _held = intake.admit(INSTRUCTION_MEMORY * size_bytes).await?;
+    let _held = intake
+        .admit(tenant, INSTRUCTION_MEMORY * size_bytes)
+        .await?;
     let instruction = axum::body::to_bytes(body, INSTRUCTION_BYTES_MAX)
         .await
         .map_err(|e| Error::malformed(format!("the body broke off or is too long: {e}")))?;
@@ -285,7 +294,7 @@ pub(crate) struct ListQuery {
     from: Option<String>,
     /// RFC 3339; now when absent.
     until: Option<String>,
-    /// `accepted` or `deposited`.
+    /// `accepted`, `deposited` or `quarantined`.
     state: Option<String>,
     submission: Option<String>,
     page: Option<String>,

@@ -8,12 +8,13 @@
 //! | makes | `blobs/<tenant>/<sha3-256>`, `submissions/<hour>/<shard>/<id>`, ledger events of the kinds `instruction` and `intent` (used), hints `evidence.submitted` |
 //! | asks | storage (`storage.locate`), when the index in Redis does not know |
 //! | holds | no keys |
-//! | refuses when | the party is not verified or has accepted no agreement (I4); the instruction has no confirmed intent of its own (I2); bytes are not what their digests say, empty or too large; an idempotency key comes back with another content (acceptance check 23) |
+//! | refuses when | the party is not verified or has accepted no agreement (I4); the instruction has no confirmed intent of its own (I2); bytes are not what their digests say, empty or too large; an idempotency key comes back with another content (acceptance check 23); and, for a while, when too much is under way, of one tenant or of all (`admission`, [`backlog`]) |
 //!
 //! One file per verb: [`upload`], [`submit`], [`status`], [`search`], [`fetch`]. What submit checks: [`instruction`]
 //! (lines that answer for themselves), [`blobs`] (bytes that are really there), `standing` and `intent` (who and with
 //! what will), [`submitter`] (the submitter's own signature), `reserve` (the idempotency key).
 
+pub mod backlog;
 pub mod blobs;
 pub mod fetch;
 pub mod instruction;
@@ -25,6 +26,7 @@ pub mod submitter;
 pub mod upload;
 pub mod verified;
 
+mod admission;
 mod config;
 mod grpc;
 mod http;

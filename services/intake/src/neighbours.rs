@@ -1,13 +1,16 @@
 //! The other roles, as intake meets them over the bus.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use probity_domain::EvidenceId;
+use probity_domain::{EvidenceId, TenantId};
 use probity_platform::bus::Bus;
 use probity_platform::{Error, Result};
 use probity_proto::subjects;
 use probity_proto::v1::{LocateReply, LocateRequest, Submitted, locate_reply};
+
+use crate::backlog::Backlog;
 
 /// Callers wait for an answer about states at most this long.
 const LOCATE_MS: u64 = 1_000;
@@ -15,6 +18,12 @@ const LOCATE_MS: u64 = 1_000;
 /// Told of submissions, asked where evidence stands.
 #[async_trait]
 pub trait Neighbours: Send + Sync + 'static {
+    /// Whether those behind intake keep up, as far as is known.
+    ///
+    /// # Errors
+    /// `Unavailable` while too much waits for signatures, `TooMany` while too much of this tenant's does.
+    fn keep_up(&self, tenant: &TenantId) -> Result<()>;
+
     /// Hints that a part of a submission waits for signatures.
     ///
     /// # Errors
@@ -28,14 +37,24 @@ pub trait Neighbours: Send + Sync + 'static {
     async fn locate(&self, evidence: &[EvidenceId]) -> Result<Vec<(EvidenceId, u64)>>;
 }
 
+/// The neighbours over the bus.
+pub struct OverBus {
+    pub bus: Bus,
+    pub backlog: Arc<Backlog>,
+}
+
 #[async_trait]
-impl Neighbours for Bus {
+impl Neighbours for OverBus {
+    fn keep_up(&self, tenant: &TenantId) -> Result<()> {
+        self.backlog.check(tenant)
+    }
+
     async fn submitted(&self, hint: &Submitted) -> Result<()> {
         let id = format!(
             "submitted:{}:{}:{}",
             hint.submission_id, hint.first_item, hint.round
         );
-        self.tell(&subjects::SUBMITTED, &id, hint).await
+        self.backlog.tell(&id, hint).await
     }
 
     async fn locate(&self, evidence: &[EvidenceId]) -> Result<Vec<(EvidenceId, u64)>> {
@@ -43,7 +62,8 @@ impl Neighbours for Bus {
             evidence_numbers: evidence.iter().map(ToString::to_string).collect(),
         };
         let deadline = Duration::from_millis(LOCATE_MS);
-        let reply: LocateReply = self.ask(&subjects::LOCATE, &question, deadline).await?;
+        let ask = self.bus.ask(&subjects::LOCATE, &question, deadline);
+        let reply: LocateReply = ask.await?;
         let Some(locate_reply::Outcome::Located(located)) = reply.outcome else {
             return Err(Error::internal("storage.locate: an answer without a value"));
         };

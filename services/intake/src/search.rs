@@ -32,7 +32,7 @@ pub struct Query {
     pub from: Option<String>,
     /// RFC 3339, exclusive; now when absent.
     pub until: Option<String>,
-    /// `accepted` or `deposited`.
+    /// `accepted`, `deposited` or `quarantined`.
     pub state: Option<String>,
     /// One submission, whenever it came.
     pub submission: Option<String>,
@@ -107,9 +107,11 @@ fn parse<'a>(tenant: &'a TenantId, query: &Query, now: Timestamp) -> Result<Sear
     let state = query.state.clone();
     if state
         .as_deref()
-        .is_some_and(|s| s != "accepted" && s != "deposited")
+        .is_some_and(|s| !["accepted", "deposited", "quarantined"].contains(&s))
     {
-        return Err(Error::malformed("state: expected accepted or deposited"));
+        return Err(Error::malformed(
+            "state: expected accepted, deposited or quarantined",
+        ));
     }
     let page_size = query.page_size.filter(|n| *n > 0).unwrap_or(PAGE_SIZE);
     if page_size > PAGE_SIZE_MAX {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRef;
+use probity_domain::TenantId;
 use probity_pki::x509::Certificate;
 use probity_platform::access::Access;
 use probity_platform::cache::Cache;
@@ -11,18 +12,17 @@ use probity_platform::edge::{self, Limits};
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::Objects;
 use probity_platform::startup::Context;
-use probity_platform::{Clock, Error, Random, Result, keys};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use probity_platform::{Clock, Random, Result, keys};
 
+use crate::admission::{Held, Room};
+use crate::backlog::Backlog;
 use crate::blobs::Blobs;
-use crate::neighbours::Neighbours;
+use crate::neighbours::{Neighbours, OverBus};
 use crate::standing::Standings;
 use crate::{Config, VendorEdge, http};
 
-/// Memory is admitted in pieces of this size.
-const ADMITTED_BYTES: u64 = 1024;
-/// How long a body waits to be let in before its sender is told to come back.
-const ADMISSION: Duration = Duration::from_millis(100);
+/// Calls answered at once that bring something; fewer than an edge answers at all, so that others can be told to wait.
+const CALLS_MAX: u64 = 384;
 /// Hashing bytes that no process remembers can take long.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(120);
 
@@ -43,7 +43,8 @@ pub struct Parts {
     pub(crate) blob_bytes_max: u64,
     pub(crate) require_intent: bool,
     pub(crate) submitter_roots: Arc<[Certificate]>,
-    admission: Arc<Semaphore>,
+    calls: Room,
+    memory: Room,
 }
 
 impl Parts {
@@ -66,8 +67,6 @@ impl Parts {
         neighbours: Arc<dyn Neighbours>,
     ) -> Result<Self> {
         config.check()?;
-        let pieces =
-            usize::try_from(config.inflight_bytes_max / ADMITTED_BYTES).map_err(Error::internal)?;
         let submitter_roots = match &config.submitter_roots_file {
             Some(file) => keys::read_certificates(file)?,
             None => Vec::new(),
@@ -85,21 +84,34 @@ impl Parts {
             blob_bytes_max: config.blob_bytes_max,
             require_intent: config.require_intent,
             submitter_roots: submitter_roots.into(),
-            admission: Arc::new(Semaphore::new(pieces)),
+            calls: Room::new("too many calls are under way", CALLS_MAX),
+            memory: Room::new("too much is being taken in", config.inflight_bytes_max),
         })
+    }
+
+    /// Lets a call in that brings something, until the answer is given.
+    ///
+    /// # Errors
+    /// `TooMany` or `Unavailable` when there is no room within a tenth of a second.
+    pub async fn enter(&self, tenant: &TenantId) -> Result<Held> {
+        self.calls.take(tenant, 1).await
+    }
+
+    /// The same for one that brings an instruction: those behind intake have to keep up as well.
+    ///
+    /// # Errors
+    /// As [`Parts::enter`].
+    pub async fn enter_with_instruction(&self, tenant: &TenantId) -> Result<Held> {
+        self.neighbours.keep_up(tenant)?;
+        self.enter(tenant).await
     }
 
     /// Lets `bytes` of memory in, until the permit is dropped.
     ///
     /// # Errors
-    /// `Unavailable` when there is no room within a tenth of a second.
-    pub async fn admit(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
-        let pieces = u32::try_from(bytes.div_ceil(ADMITTED_BYTES)).map_err(Error::internal)?;
-        let full = || Error::unavailable("too much is being taken in; try again later");
-        tokio::time::timeout(ADMISSION, self.admission.clone().acquire_many_owned(pieces))
-            .await
-            .map_err(|_| full())?
-            .map_err(|_| full())
+    /// `TooMany` or `Unavailable` when there is no room within a tenth of a second.
+    pub async fn admit(&self, tenant: &TenantId, bytes: u64) -> Result<Held> {
+        self.memory.take(tenant, bytes).await
     }
 }
 
@@ -118,6 +130,17 @@ impl FromRef<Shared> for Access {
 /// # Errors
 /// `Malformed` for settings that cannot work, `Conflict` when an address is taken.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    config.check()?;
+    let backlog = Backlog::new(
+        ctx.bus.clone(),
+        config.backlog_max,
+        config.backlog_tenant_max,
+    );
+    let backlog = Arc::new(backlog);
+    let neighbours = OverBus {
+        bus: ctx.bus.clone(),
+        backlog: backlog.clone(),
+    };
     let intake: Intake = Arc::new(Parts::new(
         &config,
         ctx.buckets.truth.clone(),
@@ -126,7 +149,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         ctx.access.clone(),
         ctx.clock.clone(),
         ctx.random.clone(),
-        Arc::new(ctx.bus.clone()),
+        Arc::new(neighbours),
     )?);
     let limits = Limits {
         answer_time_max: ANSWER_TIME_MAX,
@@ -140,12 +163,13 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
     ctx.started();
     let router = http::router(intake.clone());
     let http = edge::serve_http_on(listener, router, &ctx, "intake", limits);
+    let watch = backlog.queue().watch(ctx.shutdown.clone());
     match grpc_listener {
-        None => http.await,
+        None => tokio::try_join!(http, watch).map(drop),
         Some(listener) => {
             let routes = VendorEdge::new(intake).into_routes();
             let grpc = edge::serve_grpc_on(listener, routes, &ctx, "intake-grpc", limits);
-            tokio::try_join!(http, grpc).map(drop)
+            tokio::try_join!(http, grpc, watch).map(drop)
         }
     }
 }

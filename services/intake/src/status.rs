@@ -1,12 +1,13 @@
 //! `status`: where submissions and pieces of evidence stand.
 //!
 //! That something was accepted is read from the store. Whether it is deposited is asked of the index in Redis, then of
-//! storage; with both silent the answer says `accepted` and that it may be old.
+//! storage; with both silent the answer says `accepted` and that it may be old. What a stage refused for good is
+//! `quarantined`, until an operator releases it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use probity_domain::{EvidenceId, Item, ItemOutcome, Submission, SubmissionId, TenantId};
-use probity_platform::{Error, Result};
+use probity_platform::{Error, Result, quarantine};
 use probity_proto::http::{EvidenceStatusDocument, SubmittedDocument, SubmittedItemDocument};
 use probity_proto::stored::{read_submission, submission_key};
 
@@ -16,11 +17,15 @@ use crate::Intake;
 const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Numbers asked of storage in one question.
 const LOCATE_MAX: usize = 1_000;
+/// Nothing is held sooner.
+const QUARANTINE_AFTER_MS: i64 = 60_000;
 
 /// Where pieces of evidence are in the log, as far as can be known now.
 #[derive(Debug, Default)]
 pub struct Whereabouts {
     leaf_indexes: HashMap<EvidenceId, u64>,
+    /// Why those that are in quarantine are held.
+    held: HashMap<EvidenceId, String>,
     /// Neither index nor storage could say for some: those that read `accepted` may be deposited.
     pub degraded: bool,
 }
@@ -32,14 +37,23 @@ impl Whereabouts {
         self.leaf_indexes.get(id).copied()
     }
 
-    /// `deposited` or `accepted`.
+    /// `deposited`, `quarantined` or `accepted`.
     #[must_use]
     pub fn state(&self, id: &EvidenceId) -> &'static str {
         if self.leaf_index(id).is_some() {
             "deposited"
+        } else if self.held.contains_key(id) {
+            "quarantined"
         } else {
             "accepted"
         }
+    }
+
+    /// Why it is in quarantine.
+    #[must_use]
+    pub fn reason(&self, id: &EvidenceId) -> Option<&str> {
+        let held = self.held.get(id).filter(|_| self.leaf_index(id).is_none());
+        held.map(String::as_str)
     }
 }
 
@@ -68,7 +82,31 @@ pub async fn whereabouts(intake: &Intake, ids: &[EvidenceId]) -> Whereabouts {
             }
         }
     }
+    if !found.degraded
+        && let Err(error) = quarantined(intake, &unknown, &mut found).await
+    {
+        tracing::debug!(%error, "states may be old");
+        found.degraded = true;
+    }
     found
+}
+
+/// Looks for those that are held. Most are on their way, and too young to have been refused round after round.
+async fn quarantined(intake: &Intake, ids: &[EvidenceId], found: &mut Whereabouts) -> Result<()> {
+    let old = intake.clock.now().plus_ms(-QUARANTINE_AFTER_MS);
+    let waiting = ids
+        .iter()
+        .filter(|id| id.submission.at() < old && found.leaf_index(id).is_none());
+    let submissions: BTreeSet<SubmissionId> = waiting.map(|id| id.submission).collect();
+    for submission in submissions {
+        for (item, state) in quarantine::held(&intake.ledger, submission).await? {
+            if let Some(held) = state.held {
+                let reason = format!("refused by {}: {}", held.stage, held.reason);
+                found.held.insert(EvidenceId { submission, item }, reason);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A submission as stored; `None` when there is none.
@@ -188,7 +226,7 @@ pub fn submitted_document(submission: &Submission, whereabouts: &Whereabouts) ->
                     place,
                     evidence: Some(id.to_string()),
                     state: whereabouts.state(&id).to_owned(),
-                    reason: None,
+                    reason: whereabouts.reason(&id).map(str::to_owned),
                     leaf_index: whereabouts.leaf_index(&id),
                 }
             }

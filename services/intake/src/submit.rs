@@ -209,6 +209,7 @@ fn hints(submission: &Submission) -> Vec<Submitted> {
                 first_item: id.item,
                 last_item: id.item,
                 round: 0,
+                tenant: submission.tenant.to_string(),
             }),
         }
     }

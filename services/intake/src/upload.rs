@@ -18,11 +18,11 @@ pub const BUFFERED_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Memory that a streamed upload takes: the part being filled and those on their way.
 const STREAMED_BYTES: u64 = 3 * BUFFERED_BYTES_MAX;
 
-/// Stores the bytes, or finds them stored already: then the body is left unread.
+/// Stores the bytes, or knows them to be stored already: then the body is left unread.
 ///
 /// # Errors
 /// `Malformed` for an empty or oversized artifact, and when length or digests are not those announced: then nothing
-/// is left in the store. `Unavailable` when too much is being taken in already.
+/// is left in the store. `TooMany` or `Unavailable` when too much is being taken in already.
 pub async fn upload(
     intake: &Intake,
     tenant: &TenantId,
@@ -31,19 +31,22 @@ pub async fn upload(
 ) -> Result<BlobStoredDocument> {
     check_size(announced.size_bytes, intake.blob_bytes_max)?;
     let digest = announced.digests.sha3_256;
-    if let Some(size_bytes) = intake.blobs.size(tenant, digest).await? {
-        check_known(
-            announced,
-            size_bytes,
-            intake.blobs.remembered(tenant, digest),
-        )?;
+    let remembered = intake.blobs.remembered(tenant, digest);
+    let size_bytes = match remembered {
+        Some(blob) => Some(blob.size_bytes),
+        // Writing a small one says whether it is there: asking first would cost every new one a request.
+        None if announced.size_bytes <= BUFFERED_BYTES_MAX => None,
+        None => intake.blobs.size(tenant, digest).await?,
+    };
+    if let Some(size_bytes) = size_bytes {
+        check_known(announced, size_bytes, remembered)?;
         return Ok(stored(digest, size_bytes, true));
     }
     let existed = if announced.size_bytes <= BUFFERED_BYTES_MAX {
-        let _held = intake.admit(announced.size_bytes).await?;
+        let _held = intake.admit(tenant, announced.size_bytes).await?;
         buffered(intake, tenant, announced, body).await?
     } else {
-        let _held = intake.admit(STREAMED_BYTES).await?;
+        let _held = intake.admit(tenant, STREAMED_BYTES).await?;
         streamed(intake, tenant, announced, body).await?
     };
     let Expected {

@@ -4,7 +4,8 @@ use probity_domain::Timestamp;
 use probity_pki::crl::Crl;
 use probity_pki::keys::Signer;
 use probity_pki::x509::Certificate;
-use probity_platform::{Error, Result, keys};
+use probity_platform::keys::{self, Validity};
+use probity_platform::{Error, Result};
 
 use crate::Config;
 
@@ -46,6 +47,9 @@ impl Settings {
         };
         if settings.event_validity_ms == 0 || settings.event_validity_ms > hours(24 * 31) {
             return Err(Error::malformed("event_validity_hours is 1 to 744"));
+        }
+        if settings.crl_validity_ms > hours(24 * 366) {
+            return Err(Error::malformed("crl_validity_hours is 1 to 8784"));
         }
         if settings.crl_period_ms == 0 || settings.crl_period_ms * 2 > settings.crl_validity_ms {
             return Err(Error::malformed(
@@ -130,6 +134,22 @@ impl Authority {
     /// Whether a certificate of the ceremony has this serial number, in lower-case hexadecimal.
     pub(crate) fn made_in_ceremony(&self, serial: &str) -> bool {
         self.ceremony.iter().any(|c| c.serial_hex() == serial)
+    }
+
+    /// The issuing CA's certificate.
+    #[must_use]
+    pub const fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// What the CA cannot issue without, and how long each of it is good.
+    #[must_use]
+    pub fn validities(&self) -> Vec<Validity> {
+        vec![
+            Validity::of_certificate("root certificate", &self.root),
+            Validity::of_crl("root CRL", &self.root_crl),
+            Validity::of_certificate("issuing certificate", &self.certificate),
+        ]
     }
 
     /// A CA whose root says nothing current about it issues nothing: nobody could check what it issued.

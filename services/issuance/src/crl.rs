@@ -7,7 +7,7 @@ use bytes::Bytes;
 use probity_domain::Timestamp;
 use probity_pki::crl::{Crl, RevokedEntry, build_crl};
 use probity_platform::objects::{Created, Objects};
-use probity_platform::{Clock, Error, Result};
+use probity_platform::{Clock, Error, Result, keys};
 use tokio::sync::Mutex;
 
 use crate::Authority;
@@ -87,7 +87,7 @@ impl CrlPublisher {
                 return Ok(known.revoked.values().cloned().collect());
             }
             let number = known.number + 1;
-            let der = self.build(number, &known.revoked, now)?;
+            let der = self.build(number, &known.revoked, now).await?;
             let key = format!("{CRLS}{number:012}.crl");
             // Whether this list or another process's stands there now: the next round reads it.
             if self.truth.create(&key, Bytes::from(der)).await? == Created::Created {
@@ -106,7 +106,7 @@ impl CrlPublisher {
                 .all(|r| crl.find(&r.serial_bytes()).is_some())
     }
 
-    fn build(
+    async fn build(
         &self,
         number: u64,
         revoked: &BTreeMap<String, Revocation>,
@@ -116,20 +116,17 @@ impl CrlPublisher {
             serial: r.serial_bytes(),
             // Decided by another process, whose clock may be ahead: no list knows what comes after it.
             at: r.revoked_at.min(now),
-            reason: r.reason,
+            reason: Some(r.reason),
+            invalid_since: None,
         };
         let entries: Vec<_> = revoked.values().map(entry).collect();
         let next = now.plus_ms(self.authority.settings.crl_validity_ms);
-        let authority = &self.authority;
-        build_crl(
-            &authority.certificate,
-            &*authority.key,
-            number,
-            now,
-            next,
-            &entries,
-        )
-        .map_err(Error::internal)
+        let authority = self.authority.clone();
+        keys::signing(move || {
+            let (certificate, key) = (&authority.certificate, &*authority.key);
+            build_crl(certificate, key, number, now, next, &entries).map_err(keys::unsigned)
+        })
+        .await
     }
 
     async fn read_revocations(&self, known: &mut Known) -> Result<()> {

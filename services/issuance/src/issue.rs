@@ -6,15 +6,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use probity_domain::{PartyId, Submission, SubmissionId, TenantId, Timestamp};
 use probity_pki::crl::Crl;
+use probity_pki::keys::SignatureAlgorithm;
 use probity_pki::lint::ToBeSigned;
-use probity_pki::ocsp::{CertStatus, OcspRequest, Responder, ResponseTimes, make_request};
+use probity_pki::ocsp::{
+    CertStatus, OcspRequest, OcspResponse, Responder, ResponseTimes, make_request,
+};
 use probity_pki::path::{Purpose, Revocation, validate_path};
 use probity_pki::x509::{
-    Certificate, CertificateTemplate, Csr, Profile, Subject, sign_certificate,
+    Certificate, CertificateTemplate, Csr, Profile, Subject, certified_name, sign_certificate,
 };
 use probity_platform::ledger::{Appended, History, Ledger};
 use probity_platform::objects::Objects;
-use probity_platform::{Clock, Error, Random, Result};
+use probity_platform::{Clock, Error, Random, Result, keys};
 use probity_proto::http::PartyApplicationDocument;
 use probity_proto::ledger::{CertificateEvent, PartyEvent};
 use probity_proto::registry::PartyState;
@@ -28,14 +31,8 @@ pub(crate) const ACTOR: &str = "role:issuance";
 const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Signer and time-stamping unit read different clocks.
 const BACKDATED_MS: i64 = 60_000;
-/// Upper bound of a common name (RFC 5280 appendix A.1).
-const NAME_CHARS_MAX: usize = 64;
-/// SubjectPublicKeyInfo of an uncompressed point on secp384r1 (RFC 5480 2): fixed header, 0x04, two coordinates.
-const P384_SPKI_BYTES: usize = 120;
-const P384_SPKI_HEADER: [u8; 24] = [
-    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
-    0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00, 0x04,
-];
+/// What event keys sign with.
+const EVENT_KEYS: SignatureAlgorithm = SignatureAlgorithm::EcdsaP384Sha384;
 
 /// Issues certificates under one authority.
 pub struct Issuer {
@@ -80,10 +77,7 @@ impl Issuer {
         let to_be_signed = self.to_be_signed(&wanted, &applicant, &serial, now)?;
         let mut history = self.intend(&wanted, &serial, &to_be_signed).await?;
         // 6. Signed, and judged as a stranger would before anybody sees it.
-        let certificate =
-            sign_certificate(&to_be_signed, &*self.authority.key).map_err(Error::internal)?;
-        self.check_issued(&certificate, &crl, now)?;
-        let status = self.good(&certificate, now).map_err(Error::internal)?;
+        let (certificate, status) = self.sign(to_be_signed, crl.clone(), now).await?;
         // 7. On record as issued.
         let issued = CertificateEvent::Issued {
             certificate: STANDARD.encode(certificate.der()),
@@ -104,22 +98,21 @@ impl Issuer {
         })
     }
 
-    /// The status of a certificate that this moment was issued. A list made before it says nothing of it: verifiers
-    /// by ETSI EN 319 102-1 want a status no older than the certificate's notBefore.
-    fn good(&self, certificate: &Certificate, now: Timestamp) -> probity_pki::Result<Vec<u8>> {
-        let (authority, issuer) = (&self.authority, &self.authority.certificate);
-        let responder = Responder {
-            certificate: issuer.clone(),
-            issuer: issuer.clone(),
-        };
-        let request = make_request(issuer, certificate.serial(), None)?;
-        let times = ResponseTimes {
-            produced_at: now,
-            this_update: now,
-            next_update: now.plus_ms(authority.settings.crl_validity_ms),
-        };
-        let request = OcspRequest::from_der(&request)?;
-        responder.respond(&request, &*authority.key, times, &|_| CertStatus::Good)
+    async fn sign(
+        &self,
+        to_be_signed: ToBeSigned,
+        crl: Crl,
+        now: Timestamp,
+    ) -> Result<(Certificate, Vec<u8>)> {
+        let authority = self.authority.clone();
+        keys::signing(move || {
+            let certificate =
+                sign_certificate(&to_be_signed, &*authority.key).map_err(keys::unsigned)?;
+            let status = authority.good(&certificate, now).map_err(keys::unsigned)?;
+            authority.check_issued(&certificate, &crl, &status, now)?;
+            Ok((certificate, status))
+        })
+        .await
     }
 
     async fn check_submission(&self, wanted: &Wanted) -> Result<Submission> {
@@ -225,15 +218,43 @@ impl Issuer {
             ))),
         }
     }
+}
 
-    fn check_issued(&self, certificate: &Certificate, crl: &Crl, now: Timestamp) -> Result<()> {
-        let crls = [crl.clone(), self.authority.root_crl.clone()];
-        let revocation = Revocation::Crls {
+impl Authority {
+    /// The status of a certificate that this moment was issued. A list made before it says nothing of it: verifiers
+    /// by ETSI EN 319 102-1 want a status no older than the certificate's notBefore.
+    fn good(&self, certificate: &Certificate, now: Timestamp) -> probity_pki::Result<Vec<u8>> {
+        let issuer = &self.certificate;
+        let responder = Responder {
+            certificate: issuer.clone(),
+            issuer: issuer.clone(),
+        };
+        let request = make_request(issuer, certificate.serial(), None)?;
+        let times = ResponseTimes {
+            produced_at: now,
+            this_update: now,
+            next_update: now.plus_ms(self.settings.crl_validity_ms),
+        };
+        let request = OcspRequest::from_der(&request)?;
+        responder.respond(&request, &*self.key, times, &|_| CertStatus::Good)
+    }
+
+    fn check_issued(
+        &self,
+        certificate: &Certificate,
+        crl: &Crl,
+        status: &[u8],
+        now: Timestamp,
+    ) -> Result<()> {
+        let crls = [crl.clone(), self.root_crl.clone()];
+        let status = OcspResponse::from_der(status).map_err(Error::internal)?;
+        let revocation = Revocation::Kept {
             crls: &crls,
+            ocsp: &[status],
             tolerance_ms: 0,
         };
-        let roots = std::slice::from_ref(&self.authority.root);
-        let chain = std::slice::from_ref(&self.authority.certificate);
+        let roots = std::slice::from_ref(&self.root);
+        let chain = std::slice::from_ref(&self.certificate);
         validate_path(
             certificate,
             chain,
@@ -255,8 +276,8 @@ impl Wanted {
                 "the certification request is for another key",
             ));
         }
-        if csr.spki_der().len() != P384_SPKI_BYTES || !csr.spki_der().starts_with(&P384_SPKI_HEADER)
-        {
+        let algorithm = SignatureAlgorithm::of_public_key(csr.spki_der());
+        if algorithm.map_err(Error::malformed)? != EVENT_KEYS {
             return Err(Error::malformed("event keys are P-384"));
         }
         Ok(Self {
@@ -273,7 +294,7 @@ impl Wanted {
 /// party id.
 fn subject(applicant: &PartyApplicationDocument, party: &PartyId) -> Subject {
     // The whole name stands in the statement.
-    let name: String = applicant.name.chars().take(NAME_CHARS_MAX).collect();
+    let name = certified_name(&applicant.name);
     let organization = applicant.kind == "organization";
     Subject {
         common_name: name.clone(),

@@ -25,6 +25,7 @@ mod status;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use probity_platform::Result;
 use probity_platform::config::SecretFile;
 use probity_platform::keys::Pkcs11Config;
 use serde::Deserialize;
@@ -68,6 +69,23 @@ pub struct Config {
     pub crl_period_s: u32,
     /// Without it no status is given online, and no certificate names an address for it.
     pub ocsp: Option<OcspConfig>,
+}
+
+impl Config {
+    /// # Errors
+    /// `Malformed`, naming the bound that is broken.
+    pub fn check(&self) -> Result<()> {
+        Settings::of(self)?;
+        let tokens = [
+            self.issuing_pkcs11.as_ref(),
+            self.ocsp.as_ref().and_then(|ocsp| ocsp.pkcs11.as_ref()),
+        ];
+        tokens
+            .into_iter()
+            .flatten()
+            .try_for_each(Pkcs11Config::check)?;
+        self.ocsp.as_ref().map_or(Ok(()), OcspConfig::check)
+    }
 }
 
 const fn hours_24() -> u32 {

@@ -8,6 +8,7 @@ mod edge;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use probity_domain::Timestamp;
 use probity_pki::digest::HashAlgorithm;
@@ -16,9 +17,11 @@ use probity_pki::ocsp::{CertStatus, OcspFailure, OcspRequest, Responder, Respons
 use probity_pki::path::{Purpose, Revocation, validate_path};
 use probity_pki::x509::Certificate;
 use probity_platform::config::SecretFile;
-use probity_platform::{Error, Result, keys};
+use probity_platform::keys::{self, Pkcs11Config, Validity};
+use probity_platform::{Error, Result};
 use probity_proto::ledger::CertificateEvent;
 use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use edge::routes;
 
@@ -30,14 +33,21 @@ const KEPT_MS_MAX: i64 = 60_000;
 /// Answers kept; about 1.3 KiB each.
 const KEPT_MAX: usize = 4_096;
 
+/// Answers being made at a time, for each core: whoever asks is anybody, and issuing must find room beside them.
+const ANSWERS_PER_CORE: usize = 4;
+/// How long a question waits for a place before it is told to come later (RFC 6960 2.3).
+const PLACE_WAIT: Duration = Duration::from_secs(1);
+
 /// `[issuance.ocsp]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OcspConfig {
     /// Where relying parties ask; stands in every certificate.
     pub url: String,
-    pub key_file: PathBuf,
-    pub passphrase_file: SecretFile,
+    pub key_file: Option<PathBuf>,
+    pub passphrase_file: Option<SecretFile>,
+    /// Instead of the two: the key is in a token.
+    pub pkcs11: Option<Pkcs11Config>,
     pub certificate_file: PathBuf,
     /// How long an answer may be relied on: its nextUpdate.
     #[serde(default = "hour_s")]
@@ -48,12 +58,31 @@ const fn hour_s() -> u32 {
     3_600
 }
 
+impl OcspConfig {
+    /// # Errors
+    /// `Malformed` for a validity that is not a minute to a week.
+    pub fn check(&self) -> Result<()> {
+        self.validity_ms().map(drop)
+    }
+
+    fn validity_ms(&self) -> Result<i64> {
+        if !(60..=7 * 24 * 3_600).contains(&self.validity_s) {
+            return Err(Error::malformed(
+                "an OCSP answer is valid for 60 to 604800 s",
+            ));
+        }
+        Ok(i64::from(self.validity_s) * 1_000)
+    }
+}
+
 /// Answers for the issuing CA, with a key of its own.
 pub struct OcspResponder {
     issuer: Arc<Issuer>,
-    key: Box<dyn Signer>,
-    responder: Responder,
+    key: Arc<dyn Signer>,
+    responder: Arc<Responder>,
     validity_ms: i64,
+    /// Places for answers being made.
+    at_once: Arc<Semaphore>,
     kept: Mutex<HashMap<Vec<u8>, Kept>>,
 }
 
@@ -86,26 +115,25 @@ impl OcspResponder {
     /// `Malformed`, naming the file or what is wrong with the certificate.
     pub fn open(config: &OcspConfig, issuer: Arc<Issuer>) -> Result<Self> {
         let certificate = keys::read_certificate(&config.certificate_file)?;
-        let key = keys::open_signing_key(&config.key_file, &config.passphrase_file, &certificate)?;
-        let validity_ms = i64::from(config.validity_s) * 1_000;
-        Self::new(issuer, Box::new(key), certificate, validity_ms)
+        let key = keys::open_signer(
+            config.key_file.as_deref(),
+            config.passphrase_file.as_ref(),
+            config.pkcs11.as_ref(),
+            &certificate,
+        )?;
+        Self::new(issuer, key, certificate, config.validity_ms()?)
     }
 
     /// From parts that are checked to belong together.
     ///
     /// # Errors
-    /// `Malformed` when the certificate is no responder's of the issuing CA, or the validity is not a minute to a week.
+    /// `Malformed` when the certificate is no responder's of the issuing CA, or the key another's.
     pub fn new(
         issuer: Arc<Issuer>,
         key: Box<dyn Signer>,
         certificate: Certificate,
         validity_ms: i64,
     ) -> Result<Self> {
-        if !(60_000..=7 * 24 * 3_600_000).contains(&validity_ms) {
-            return Err(Error::malformed(
-                "an OCSP answer is valid for 60 to 604800 s",
-            ));
-        }
         if key.public_key_der() != certificate.spki_der() {
             return Err(Error::malformed("the key is not the OCSP responder's"));
         }
@@ -124,13 +152,21 @@ impl OcspResponder {
             certificate,
             issuer: authority.certificate.clone(),
         };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self {
             issuer,
-            key,
-            responder,
+            key: key.into(),
+            responder: Arc::new(responder),
             validity_ms,
+            at_once: Arc::new(Semaphore::new(ANSWERS_PER_CORE * cores)),
             kept: Mutex::default(),
         })
+    }
+
+    /// How long the responder's certificate is good.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        Validity::of_certificate("OCSP responder certificate", &self.responder.certificate)
     }
 
     /// Answers an OCSPRequest, DER: with a status for each certificate, or with an unsigned failure.
@@ -160,6 +196,11 @@ impl OcspResponder {
             tracing::error!("the OCSP responder's certificate is not valid now");
             return refuse(OcspFailure::TryLater);
         }
+        let place = tokio::time::timeout(PLACE_WAIT, self.at_once.clone().acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            tracing::warn!("too many OCSP answers are being made");
+            return refuse(OcspFailure::TryLater);
+        };
         let mut statuses = HashMap::new();
         for serial in asked.serials_of(&self.responder.issuer) {
             match self.status(serial, now).await {
@@ -170,18 +211,26 @@ impl OcspResponder {
                 }
             };
         }
-        let answer = self.respond(&asked, &statuses, now)?;
+        let answer = match self.respond(asked, statuses, now, place).await {
+            Err(e) if e.kind.is_transient() => {
+                tracing::error!(error = %e, "the OCSP responder's key does not sign");
+                return refuse(OcspFailure::TryLater);
+            }
+            answer => answer?,
+        };
         if answer.cacheable.is_some() {
             self.keep(question, answer.clone(), crl);
         }
         Ok(answer)
     }
 
-    fn respond(
+    /// The place is held until the work ends, whether or not anybody still waits for it.
+    async fn respond(
         &self,
-        asked: &OcspRequest,
-        statuses: &HashMap<Vec<u8>, CertStatus>,
+        asked: OcspRequest,
+        statuses: HashMap<Vec<u8>, CertStatus>,
         now: Timestamp,
+        place: OwnedSemaphorePermit,
     ) -> Result<Answer> {
         let next_update = now
             .plus_ms(self.validity_ms)
@@ -191,11 +240,6 @@ impl OcspResponder {
             this_update: now,
             next_update,
         };
-        let status = |serial: &[u8]| statuses.get(serial).copied().unwrap_or(CertStatus::Unknown);
-        let der = self
-            .responder
-            .respond(asked, &*self.key, times, &status)
-            .map_err(Error::internal)?;
         // What is unknown now may be issued in a moment.
         let settled = statuses
             .values()
@@ -205,6 +249,16 @@ impl OcspResponder {
             next_update,
             max_age_ms: KEPT_MS_MAX.min(next_update.ms_since(now)),
         });
+        let (responder, key) = (self.responder.clone(), self.key.clone());
+        let signed = keys::signing(move || {
+            let _place = place;
+            let status =
+                |serial: &[u8]| statuses.get(serial).copied().unwrap_or(CertStatus::Unknown);
+            responder
+                .respond(&asked, &*key, times, &status)
+                .map_err(keys::unsigned)
+        });
+        let der = signed.await?;
         Ok(Answer { der, cacheable })
     }
 
@@ -219,7 +273,7 @@ impl OcspResponder {
             return Ok(CertStatus::Revoked {
                 // Decided by another process, whose clock may be ahead.
                 at: revocation.revoked_at.min(now),
-                reason: revocation.reason,
+                reason: Some(revocation.reason),
             });
         }
         if self.issuer.authority.made_in_ceremony(&serial) {

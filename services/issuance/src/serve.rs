@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probity_platform::edge::{self, Limits};
+use probity_platform::keys::watch_validity;
 use probity_platform::startup::Context;
 use probity_platform::{Result, telemetry};
 use probity_proto::subjects::ISSUE_EVENT_CERTIFICATE;
@@ -23,6 +24,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// # Errors
 /// `Malformed` for wrong configuration or key files, before a socket opens.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    config.check()?;
     let authority = Arc::new(Authority::open(&config)?);
     let truth = ctx.buckets.truth.clone();
     let crls = Arc::new(CrlPublisher::new(
@@ -42,12 +44,16 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         Some(ocsp) => Some(Arc::new(OcspResponder::open(ocsp, issuer.clone())?)),
         None => None,
     };
+    let mut validities = issuer.authority.validities();
+    validities.extend(ocsp.iter().map(|ocsp| ocsp.validity()));
     let routes = router(issuer.clone(), ctx.access.clone(), ocsp);
     let listener = edge::listen(config.listen).await?;
     ctx.readiness.expect("crl");
+    let validity = watch_validity(&ctx, validities);
     ctx.started();
     tokio::try_join!(
         edge::serve_http_on(listener, routes, &ctx, "issuance", Limits::default()),
+        validity,
         answer(issuer.clone(), &ctx),
         publish(
             issuer,

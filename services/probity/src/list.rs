@@ -39,7 +39,7 @@ pub struct List {
     profile: ProfileArg,
     #[arg(long)]
     case: Option<String>,
-    /// accepted or deposited
+    /// accepted, deposited or quarantined
     #[arg(long)]
     state: Option<String>,
     /// Only one submission's evidence

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use probity_domain::Timestamp;
+use probity_pki::crl::Crl;
+use probity_pki::ocsp::OcspResponse;
 use probity_pki::x509::Certificate;
 use probity_verify::{
     Diagnostic, Lang, Policy, SignedReceipt, Verdict, examine, judge, measure_file,
@@ -50,6 +52,12 @@ pub struct Verify {
     /// The detached signature on the receipt (DER)
     #[arg(long, value_name = "FILE", requires = "receipt")]
     receipt_signature: Option<PathBuf>,
+    /// A revocation list, PEM or DER, newer than those inside; may be repeated. It can only add revocations
+    #[arg(long = "crl", value_name = "FILE")]
+    crls: Vec<PathBuf>,
+    /// An OCSP response, DER, newer than those inside; may be repeated. It can only add revocations
+    #[arg(long, value_name = "FILE")]
+    ocsp: Vec<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -68,6 +76,9 @@ pub struct PolicyFlags {
         required_unless_present = "policy"
     )]
     roots: Option<PathBuf>,
+    /// PEM file with root certificates that are trusted for time-stamps (without: those of --roots)
+    #[arg(long, value_name = "FILE")]
+    tsa_roots: Option<PathBuf>,
     /// File with a log's public key (`name+id+key`); may be repeated
     #[arg(long = "log-key", env = "PROBITY_LOG_KEY", value_name = "FILE")]
     log_keys: Vec<PathBuf>,
@@ -77,6 +88,9 @@ pub struct PolicyFlags {
     /// PEM file with roots of the courts' certificates, for receipts
     #[arg(long, value_name = "FILE")]
     recipient_roots: Option<PathBuf>,
+    /// A court's identifier in receipts, and a PEM file with its signing certificates; may be repeated
+    #[arg(long = "recipient", value_name = "ID=FILE")]
+    recipients: Vec<String>,
 }
 
 #[derive(Args)]
@@ -132,7 +146,15 @@ impl Verify {
             None => now(),
         };
         let policy = self.policy.read(when)?;
-        let diagnostic = self.measure(&policy)?;
+        let mut diagnostic = self.measure(&policy)?;
+        for path in &self.crls {
+            diagnostic.handed_in.crls.push(crl(path)?);
+        }
+        for path in &self.ocsp {
+            let response = OcspResponse::from_der(&read(path)?);
+            let response = response.map_err(|e| unreadable(path, e))?;
+            diagnostic.handed_in.ocsp.push(response);
+        }
         let verdict = judge(&diagnostic, &policy);
         println!("{}", self.output.text(&diagnostic, &verdict));
         Ok(ExitCode::from(verdict.exit_code()))
@@ -184,6 +206,14 @@ impl PolicyFlags {
         policy
             .recipient_roots
             .extend(certificates(&self.recipient_roots)?);
+        policy.tsa_roots.extend(certificates(&self.tsa_roots)?);
+        for pin in &self.recipients {
+            let Some((recipient, path)) = pin.split_once('=') else {
+                return Err(Failure::usage(format!("{pin}: not ID=FILE")));
+            };
+            let own = policy.recipients.entry(recipient.to_owned()).or_default();
+            own.extend(chain(Path::new(path))?);
+        }
         Ok(policy)
     }
 }
@@ -221,6 +251,15 @@ fn add_pins(
 
 fn chain(path: &Path) -> Result<Vec<Certificate>, Failure> {
     Certificate::chain_from_pem(&files::read_text(path)?).map_err(|e| unreadable(path, e))
+}
+
+fn crl(path: &Path) -> Result<Crl, Failure> {
+    let bytes = read(path)?;
+    let parsed = match str::from_utf8(&bytes) {
+        Ok(pem) if pem.starts_with("-----BEGIN") => Crl::from_pem(pem),
+        _ => Crl::from_der(&bytes),
+    };
+    parsed.map_err(|e| unreadable(path, e))
 }
 
 /// A small file, whole.

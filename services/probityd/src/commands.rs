@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use probity_platform::access::CallerRole;
 use probity_platform::bus::{BusUser, authorization};
-use probity_platform::config::Config;
+use probity_platform::config::{Config, parse_section};
+use probity_platform::objects::{ProbeSize, Verdict, examine_store};
 use probity_platform::startup::{self, Stores};
-use probity_platform::{Error, Result, SystemRandom};
+use probity_platform::{Error, Result, SystemClock, SystemRandom};
+use serde::Serialize;
 
 use crate::roles::{ROLES, Role, RoleCommand, names};
 
@@ -42,6 +44,49 @@ pub async fn prepare_store(path: &Path) -> Result<()> {
     let config = Config::read(path, &names())?;
     config.s3.ensure_buckets(Arc::new(SystemRandom)).await?;
     say("buckets stand")
+}
+
+/// Examines the store and prints the verdict.
+///
+/// # Errors
+/// Wrong configuration; `Conflict` when the store is unfit, `Unavailable` when it did not answer.
+pub async fn probe_store(path: &Path, report_to: Option<&Path>, small: bool) -> Result<()> {
+    let config = Config::read(path, &names())?;
+    let size = if small {
+        ProbeSize::START
+    } else {
+        ProbeSize::FULL
+    };
+    let report = examine_store(&config.s3, Arc::new(SystemRandom), &SystemClock, size).await?;
+    file_report(&report, report_to)?;
+    say(&report.to_string())?;
+    match report.verdict {
+        Verdict::Fit => Ok(()),
+        Verdict::Unfit => Err(Error::conflict("this store is unfit for evidence")),
+        Verdict::Undecided => Err(Error::unavailable("the store did not answer")),
+    }
+}
+
+/// One lap of the scrubber.
+///
+/// # Errors
+/// Wrong configuration; `Conflict` when something is not as it was written; those of the store.
+pub async fn scrub(path: &Path, report_to: Option<&Path>) -> Result<()> {
+    let config = Config::read(path, &names())?;
+    let section = parse_section("storage", config.role("storage"))?;
+    let report = probity_storage::scrub_once(section, Stores::open(&config)?.buckets).await?;
+    file_report(&report, report_to)?;
+    say(&report.to_string())?;
+    match report.findings.len() {
+        0 => Ok(()),
+        found => Err(Error::conflict(format!("{found} findings"))),
+    }
+}
+
+fn file_report(report: &impl Serialize, path: Option<&Path>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let json = serde_json::to_vec_pretty(report).map_err(Error::internal)?;
+    std::fs::write(path, json).map_err(|e| Error::malformed(format!("{}: {e}", path.display())))
 }
 
 /// Issues a credential of a role that nobody else could issue yet.
@@ -106,7 +151,7 @@ pub fn list_roles() -> Result<()> {
         .try_for_each(|role| say(&format!("{:<13} {}", role.name, role.does)))
 }
 
-fn say(line: &str) -> Result<()> {
+pub fn say(line: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{line}")
         .map_err(|e| Error::internal(format!("standard output: {e}")))
 }

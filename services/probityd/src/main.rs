@@ -1,9 +1,12 @@
 //! probityd: every role of the platform in one executable, any of them in one process.
 //!
-//! `run <role>… --config FILE` · `run all` · `check-config` · `prepare-store` · `bootstrap-officer` ·
+//! `run <role>… --config FILE` · `run all` · `audit` · `quarantine` · `check-config` · `prepare-store` · `probe-store` ·
+//! `scrub` · `bootstrap-officer` ·
 //! `nats-permissions` · `roles`, and the commands that roles offer ([`roles`]).
 
+mod audit;
 mod commands;
+mod quarantine;
 mod roles;
 mod run;
 
@@ -40,6 +43,30 @@ enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
+    /// Races writers through every endpoint of the store, asks how `truth` keeps, and prints a verdict to be filed.
+    /// Ends with 0 for a fit store, 1 for an unfit one, 3 for one that did not answer.
+    ProbeStore {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Writes the report as JSON as well.
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+        /// Races as every start does, not the large number.
+        #[arg(long)]
+        small: bool,
+    },
+    /// Reads everything in `truth` again and says what is not as it was written; one lap, now, beside running
+    /// processes. Ends with 0 when all is well, 1 with findings, 3 when the store could not be read.
+    Scrub {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// One lap and no more: the only way there is.
+        #[arg(long)]
+        once: bool,
+        /// Writes the report as JSON as well.
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+    },
     /// Writes a credential to the ledger and prints its secret, once: the first officer cannot be let in by another.
     BootstrapOfficer {
         #[command(flatten)]
@@ -57,6 +84,19 @@ enum Command {
         /// Makes the seeds that are missing, readable by this user alone.
         #[arg(long)]
         make: bool,
+    },
+    /// Proves the whole store again: log, records, submissions, artifacts. Needs the two buckets and the public keys
+    /// alone. Exit code 0 when all is as it has to be, 1 with findings, 3 when it could not be read to the end.
+    Audit {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        arguments: audit::AuditArguments,
+    },
+    /// Accepted items that a stage refused for good: lists them, lets them go on.
+    Quarantine {
+        #[command(subcommand)]
+        command: quarantine::Quarantine,
     },
     /// Lists the roles.
     Roles,
@@ -86,7 +126,9 @@ async fn main() -> ExitCode {
         .map(|(word, rest)| (roles::command(word), rest))
     {
         Some((Some((role, command)), rest)) => match ConfigFile::from_arg_matches(rest) {
-            Ok(file) => commands::of_role(role, command, &file.path).await,
+            Ok(file) => commands::of_role(role, command, &file.path)
+                .await
+                .map(|()| ExitCode::SUCCESS),
             Err(e) => e.exit(),
         },
         _ => match Arguments::from_arg_matches(&matches) {
@@ -95,23 +137,35 @@ async fn main() -> ExitCode {
         },
     };
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(e) => {
             eprintln!("probityd: {e}");
-            ExitCode::FAILURE
+            // 1: an answer that is bad news; 3: no answer.
+            ExitCode::from(if e.kind.is_transient() { 3 } else { 1 })
         }
     }
 }
 
-async fn run(command: Command) -> probity_platform::Result<()> {
-    match command {
+async fn run(command: Command) -> probity_platform::Result<ExitCode> {
+    let ended = match command {
+        Command::Audit { file, arguments } => {
+            return Ok(audit::audit(&file.path, arguments).await);
+        }
         Command::Run { roles, file } => run::run(&file.path, &roles).await,
         Command::CheckConfig { file } => commands::check_config(&file.path),
         Command::PrepareStore { file } => commands::prepare_store(&file.path).await,
+        Command::ProbeStore {
+            file,
+            report,
+            small,
+        } => commands::probe_store(&file.path, report.as_deref(), small).await,
+        Command::Scrub { file, report, .. } => commands::scrub(&file.path, report.as_deref()).await,
         Command::BootstrapOfficer { file, role } => {
             commands::bootstrap_officer(&file.path, &role).await
         }
         Command::NatsPermissions { seeds, make } => commands::nats_permissions(&seeds, make),
+        Command::Quarantine { command } => quarantine::run(command).await,
         Command::Roles => commands::list_roles(),
-    }
+    };
+    ended.map(|()| ExitCode::SUCCESS)
 }

@@ -14,7 +14,7 @@ type Running = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
 pub struct Role {
     pub name: &'static str,
     pub does: &'static str,
-    /// Parses the role's section without using it.
+    /// Parses the role's section and looks at its bounds, without using it.
     pub check: fn(Section) -> Result<()>,
     /// Runs the role until shutdown.
     pub serve: fn(Section, Context) -> Serving,
@@ -35,7 +35,7 @@ macro_rules! role {
         Role {
             name: $name,
             does: $does,
-            check: |section| parse_section::<$role::Config>($name, section).map(drop),
+            check: |section| parse_section::<$role::Config>($name, section)?.check(),
             serve: |section, ctx| {
                 Box::pin(async move { $role::serve(parse_section($name, section)?, ctx).await })
             },

@@ -36,9 +36,7 @@ pub async fn load_instruction(
     ledger: &Ledger,
     id: SubmissionId,
 ) -> Result<Instruction> {
-    let object = truth.get(&submission_key(id), SUBMISSION_BYTES_MAX).await?;
-    let object = object.ok_or_else(|| Error::not_found(format!("submission {id}")))?;
-    let submission = read_submission(&object.bytes).map_err(Error::internal)?;
+    let submission = load_submission(truth, id).await?;
     let party = ledger.read::<PartyEvent>(submission.party.as_str()).await?;
     let party = PartyState::of(&party.events);
     let intent = match submission.intent {
@@ -51,6 +49,12 @@ pub async fn load_instruction(
         intent,
     };
     Ok(Instruction { submission, facts })
+}
+
+pub(crate) async fn load_submission(truth: &dyn Objects, id: SubmissionId) -> Result<Submission> {
+    let object = truth.get(&submission_key(id), SUBMISSION_BYTES_MAX).await?;
+    let object = object.ok_or_else(|| Error::not_found(format!("submission {id}")))?;
+    read_submission(&object.bytes).map_err(Error::internal)
 }
 
 fn submitter(party: &PartyState, submission: &Submission) -> Result<Submitter> {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use probity_domain::{EvidenceId, SubmissionId};
-use probity_platform::stage::{self, Outcome, StageConfig};
+use probity_platform::bus::Queue;
+use probity_platform::stage::{self, Outcome};
 use probity_platform::startup::Context;
-use probity_platform::{Error, Result, telemetry};
+use probity_platform::{Error, Result, quarantine, telemetry};
 use probity_proto::subjects::{ISSUE_EVENT_CERTIFICATE, SIGNED, SUBMITTED};
 use probity_proto::v1::issue_event_certificate_reply::Outcome as Reply;
 use probity_proto::v1::{IssueEventCertificateReply, Submitted};
@@ -15,16 +16,23 @@ use tokio::sync::OnceCell;
 use tracing::Instrument as _;
 
 use crate::event_key::UncertifiedKey;
+use crate::facts::load_submission;
 use crate::keyring::Session;
 use crate::{Config, Keyring, chunks, load_instruction, sign};
 
 const ASK_DEADLINE: Duration = Duration::from_secs(10);
-/// Hints of one batch, worked on side by side: those of single captures wait for issuance, not for a core.
-const HINTS_TOGETHER: usize = 8;
+/// Hints taken ahead, so that tenants have their turns. No less than intake lets one tenant have waiting.
+const WINDOW: usize = 1_024;
+/// Signed messages that wait for time-stamping before no more is signed.
+const QUEUE_MAX: u64 = 1_000;
+/// And what they may hold all together: some thousand captures, so that none waits long behind others of any tenant.
+const QUEUE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Items signed before their records are told: bounds what a hint that means thousands holds in memory.
 const ITEMS_TOGETHER: usize = 250;
 /// Rounds of the reconciler in which the index in Redis is asked.
 const ROUNDS_BELIEVING: u32 = 4;
+/// Who refuses.
+const ROLE: &str = "signing";
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// Runs the role until shutdown.
@@ -32,65 +40,110 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// # Errors
 /// `Malformed` for wrong configuration.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    config.check()?;
     let keyring = Arc::new(Keyring::new(ctx.clock.clone(), &config));
-    let stage = StageConfig {
-        batch_max: HINTS_TOGETHER,
-        concurrency: config.concurrency,
-        ..StageConfig::default()
-    };
+    let stage = config.stage();
+    let next = Queue::new(ctx.bus.clone(), SIGNED, QUEUE_MAX).of_bytes(QUEUE_BYTES_MAX);
     let handler = {
-        let (ctx, keyring) = (ctx.clone(), keyring.clone());
+        let (ctx, keyring, next) = (ctx.clone(), keyring.clone(), next.clone());
         move |hints: Vec<Submitted>| {
-            let (ctx, keyring) = (ctx.clone(), keyring.clone());
+            let (ctx, keyring, next) = (ctx.clone(), keyring.clone(), next.clone());
             async move {
+                if let Err(full) = next.check() {
+                    return vec![Outcome::Hold(full); hints.len()];
+                }
                 let work = hints.into_iter().map(|hint| {
-                    let (ctx, keyring) = (ctx.clone(), keyring.clone());
+                    let (ctx, keyring, next) = (ctx.clone(), keyring.clone(), next.clone());
                     let span = tracing::info_span!(
                         "sign",
                         probity.submission = telemetry::submission(&hint.submission_id)
                     );
-                    async move { Outcome::from(handle(&ctx, &keyring, &hint).await) }
-                        .instrument(span)
+                    async move {
+                        let handled = handle(&ctx, &keyring, &next, &hint).await;
+                        handled.map_or_else(|outcome| outcome, |()| Outcome::Done)
+                    }
+                    .instrument(span)
                 });
                 join_all(work.collect::<Vec<_>>()).await
             }
         }
     };
+    let lane = |hint: &Submitted| hint.tenant.clone();
     ctx.started();
     tokio::try_join!(
-        stage::run(&ctx, &SUBMITTED, stage, handler),
+        stage::run_fair(&ctx, &SUBMITTED, stage, WINDOW, lane, handler),
+        next.watch(ctx.shutdown.clone()),
         sweep(&ctx, &keyring)
     )?;
     Ok(())
 }
 
-async fn handle(ctx: &Context, keyring: &Keyring, hint: &Submitted) -> Result<()> {
-    let id = SubmissionId::parse(&hint.submission_id)?;
-    let session = keyring.session(id, || open(ctx, id)).await?;
+/// # Errors
+/// What becomes of a hint that was not done.
+async fn handle(
+    ctx: &Context,
+    keyring: &Keyring,
+    next: &Queue,
+    hint: &Submitted,
+) -> core::result::Result<(), Outcome> {
+    let id = SubmissionId::parse(&hint.submission_id).map_err(Error::from)?;
+    let session = match keyring.session(id, || open(ctx, id)).await {
+        Ok(session) => session,
+        Err(e) => {
+            all_refused(ctx, id, hint, &e).await;
+            return Err(e.into());
+        }
+    };
     let places = missing(ctx, &session, hint).await?;
     let mut failed = None;
     for places in places.chunks(ITEMS_TOGETHER) {
-        let (session, places, now) = (session.clone(), places.to_vec(), ctx.clock.now());
+        let (session, meant, now) = (session.clone(), places.to_vec(), ctx.clock.now());
         let records = tokio::task::spawn_blocking(move || {
             let session = opened(&session)?;
-            Ok::<_, Error>(sign(&session.instruction, &places, &session.key, now))
+            Ok::<_, Error>(sign(&session.instruction, &meant, &session.key, now))
         });
         let mut signed = Vec::with_capacity(ITEMS_TOGETHER);
-        for result in records.await.map_err(Error::internal)?? {
+        // Only accepted items are missing, so each place has its result.
+        let results = records.await.map_err(Error::internal)??;
+        for (item, result) in places.iter().zip(results) {
             match result {
                 Ok(record) => signed.push(record),
                 Err(e) => {
-                    tracing::error!(submission = %id, error = %e, "an item could not be signed");
+                    tracing::error!(submission = %id, item, error = %e, "an item could not be signed");
+                    let evidence = EvidenceId {
+                        submission: id,
+                        item: *item,
+                    };
+                    quarantine::refused(&ctx.ledger, ROLE, evidence, hint.round, &e).await;
                     failed = Some(e);
                 }
             }
         }
         for (message_id, message) in chunks(id, hint.round, signed) {
-            ctx.bus.tell(&SIGNED, &message_id, &message).await?;
+            let told = next.tell(&message_id, &message).await;
+            told.map_err(Outcome::untold)?;
         }
     }
     // Its neighbours have gone ahead; the reconciler comes back for it.
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(()), |e| Err(e.into()))
+}
+
+/// An instruction for which no key is certified is refused item by item.
+async fn all_refused(ctx: &Context, id: SubmissionId, hint: &Submitted, error: &Error) {
+    if hint.round < quarantine::ROUNDS || !quarantine::is_for_good(error) {
+        return;
+    }
+    // One that does not read is an alarm of the reconciler's.
+    let Ok(submission) = load_submission(&*ctx.buckets.truth, id).await else {
+        return;
+    };
+    let meant = hint.first_item..=hint.last_item;
+    for (evidence, _) in submission
+        .accepted()
+        .filter(|(e, _)| meant.contains(&e.item))
+    {
+        quarantine::refused(&ctx.ledger, ROLE, evidence, hint.round, error).await;
+    }
 }
 
 /// Places of the accepted items that the hint means, without those that are known to be in the log. What Redis says is

@@ -116,6 +116,7 @@ pub fn chunks(id: SubmissionId, round: u32, records: Vec<EvidenceRecord>) -> Vec
             Signed {
                 submission_id: id.to_string(),
                 records,
+                round,
             },
         )
     };

@@ -8,8 +8,9 @@ use probity_pki::x509::Certificate;
 use probity_platform::{Clock, Error, Result};
 use probity_proto::v1::{EvidenceRecord, Stamped};
 
+use crate::Submissions;
 use crate::log::{Appender, Entry, Log};
-use crate::{Submissions, verify};
+use crate::verify::verify_all;
 
 /// What a deposit needs.
 pub struct Deposit {
@@ -68,11 +69,13 @@ impl Deposit {
         }
         let (roots, now) = (self.roots.clone(), self.clock.now());
         let verified = tokio::task::spawn_blocking(move || {
-            let verified = work.iter().map(|(record, submission)| {
-                verify(record, submission, &roots, now)?;
-                Entry::of(record).map(Checked::New)
-            });
-            verified.collect::<Vec<_>>()
+            let to_check = work.iter().map(|(record, of)| (record, &**of));
+            let verified = verify_all(to_check, &roots, now).into_iter().zip(&work);
+            verified
+                .map(|(verified, (record, _))| {
+                    verified.and_then(|()| Entry::of(record).map(Checked::New))
+                })
+                .collect::<Vec<_>>()
         });
         // A panic while verifying is about the message, not about this process.
         let mut verified = verified.await.unwrap_or_default().into_iter();

@@ -29,10 +29,15 @@ mod tree;
 mod writer;
 
 pub use append::{AppendLimits, Appender, Appends, appender};
+pub(crate) use entries::{TILE_BYTES_MAX, full_bundle, segment};
 pub use entries::{read_bundle, read_entry};
+pub(crate) use head::read_head;
 pub use index::Index;
-pub(crate) use index::numbers;
-pub(crate) use layout::{LOW_WATER, WIDTH as BUNDLE_ENTRIES};
+pub(crate) use index::{INDEX_BYTES_MAX, numbers};
+pub(crate) use layout::{
+    CHECKPOINTS, HEAD, LOW_WATER, RETRIES, SEGMENTS, WIDTH as BUNDLE_ENTRIES, checkpoint_key, key,
+    number, segment_key,
+};
 pub use lease::Lease;
 pub use published::{Log, Published};
 pub use tree::{Entry, Tree};

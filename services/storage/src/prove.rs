@@ -5,12 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::try_join_all;
 use probity_domain::EvidenceId;
-use probity_pki::tlog::{TILE_WIDTH, TileId, Tiles, inclusion_tiles, prove_inclusion};
+use probity_pki::tlog::{
+    Hash, TILE_WIDTH, TileId, Tiles, check_inclusion, inclusion_tiles, leaf_hash, prove_inclusion,
+};
 use probity_platform::objects::Objects;
 use probity_platform::{Error, Result};
 use probity_proto::v1::{DepositedAt, LocateRequest, Located, Proof, ProveRequest};
 
-use crate::log::{Log, Published, read_entry};
+use crate::log::{Log, Published, read_bundle, read_entry};
 
 /// One question names at most a whole submission.
 const NUMBERS_MAX: usize = 10_000;
@@ -35,7 +37,15 @@ pub async fn prove(log: &Log, request: &ProveRequest) -> Result<Proof> {
         published = log.latest()?;
     }
     let record = read_entry(&*log.truth, leaf, published.size).await?;
-    let hashes = audit_path(&*log.truth, leaf, &published).await?;
+    let (path, _) = audit_path(&*log.truth, leaf, &published).await?;
+    // What the store gives back is believed no more here than by whoever checks the proof.
+    let (size, root, hash) = (published.size, published.root, leaf_hash(&record));
+    check_inclusion(&path, size, root, leaf, hash)
+        .map_err(|_| Error::internal(format!("entry {leaf} is not the log's any more")))?;
+    let hashes = path
+        .into_iter()
+        .map(|hash| Bytes::copy_from_slice(&hash.0))
+        .collect();
     Ok(Proof {
         record,
         leaf_index: leaf,
@@ -45,19 +55,45 @@ pub async fn prove(log: &Log, request: &ProveRequest) -> Result<Proof> {
     })
 }
 
-async fn audit_path(truth: &dyn Objects, leaf: u64, published: &Published) -> Result<Vec<Bytes>> {
+/// Entries `256 * bundle ..` of a published log, each of them proved to be in it.
+///
+/// # Errors
+/// `NotFound` past its size; `Internal` when the store holds others; those of the store.
+pub(crate) async fn read_proved(
+    truth: &dyn Objects,
+    bundle: u64,
+    published: &Published,
+) -> Result<Vec<Bytes>> {
+    let entries = read_bundle(truth, bundle, published.size).await?;
+    let first = bundle.saturating_mul(TILE_WIDTH.into());
+    let (_, tile) = audit_path(truth, first, published).await?;
+    let leaves: Vec<u8> = entries.iter().flat_map(|e| leaf_hash(e).0).collect();
+    // Where the partial tile was pruned this is the full one, which goes on.
+    if tile.get(..leaves.len()) != Some(leaves.as_slice()) {
+        let detail = format!("bundle {bundle} holds entries that are not the log's");
+        return Err(Error::internal(detail));
+    }
+    Ok(entries)
+}
+
+/// The path of a leaf to the signed root, and the hash tile it begins in, which the path covers.
+async fn audit_path(
+    truth: &dyn Objects,
+    leaf: u64,
+    published: &Published,
+) -> Result<(Vec<Hash>, Bytes)> {
     let wanted = inclusion_tiles(leaf, published.size).map_err(Error::not_found)?;
     let fetched = try_join_all(wanted.iter().map(|id| fetch(truth, *id))).await?;
     let mut tiles = Tiles::default();
+    let mut own = Bytes::new();
     for (id, bytes) in fetched {
         tiles.insert(id, bytes.to_vec()).map_err(Error::internal)?;
+        if id.level == 0 && id.index == leaf / u64::from(TILE_WIDTH) {
+            own = bytes;
+        }
     }
     let path = prove_inclusion(leaf, published.size, published.root, &tiles);
-    let path = path.map_err(Error::internal)?;
-    Ok(path
-        .into_iter()
-        .map(|hash| Bytes::copy_from_slice(&hash.0))
-        .collect())
+    Ok((path.map_err(Error::internal)?, own))
 }
 
 async fn fetch(truth: &dyn Objects, id: TileId) -> Result<(TileId, Bytes)> {

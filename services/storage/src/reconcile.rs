@@ -1,27 +1,35 @@
 //! Finding what got lost: accepted items that are not in the log, hour by hour (design: no marker objects, no scan of
 //! everything, no message is believed to be the last word).
+//!
+//! A round is bounded in submissions, bytes and items. An hour takes at most a quarter of what is left, so that a
+//! flooded one does not keep the next from being looked at; what the others leave over is the oldest one's. Hints go
+//! out tenant by tenant in turn.
+
+mod budget;
+mod hints;
+mod mark;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use probity_domain::{SubmissionId, Timestamp};
-use probity_platform::objects::Objects;
-use probity_platform::{Clock, Error, Result};
-use probity_proto::v1::Submitted;
-use serde::{Deserialize, Serialize};
+use futures::future::join_all;
+use probity_domain::{Submission, SubmissionId, Timestamp};
+use probity_platform::ledger::Ledger;
+use probity_platform::objects::{Listed, Objects};
+use probity_platform::{Clock, Error, Result, quarantine};
 
-use crate::log::Log;
+use crate::log::{Log, RETRIES};
 use crate::submissions::load;
+
+use budget::Budget;
+use hints::Hints;
+use mark::Mark;
+
+pub use hints::Redrive;
 
 const SUBMISSIONS: &str = "submissions/";
 const HOUR_MS: i64 = 3_600_000;
 const PAGE: u16 = 1_000;
-/// Submissions read in one round; the rest waits for the next.
-const READS_MAX: usize = 2_000;
-/// Hints sent in one round.
-const HINTS_MAX: usize = 2_000;
-/// Items one hint names at most.
-const ITEMS_PER_HINT_MAX: u32 = 250;
 /// Hours walked in one round.
 const HOURS_MAX: usize = 24 * 14;
 /// After this many hints a submission no longer holds up the low-water mark; it is hinted on, hourly.
@@ -29,29 +37,27 @@ const ROUNDS_HOLDING: u32 = 12;
 const BACKOFF_MS_MAX: i64 = HOUR_MS;
 /// Submissions remembered as stuck.
 const STUCK_MAX: usize = 10_000;
-const MARK_BYTES_MAX: u64 = 2 * 1024 * 1024;
-const FORMAT: &str = "probity.low-water/1";
-
-/// A hint to be sent again.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Redrive {
-    /// Names the round, so that no duplicate window swallows it.
-    pub message_id: String,
-    pub hint: Submitted,
-}
+/// What a submission counts whose size nobody listed.
+const UNLISTED_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Walks the hours. One at a time runs: the log's writer has it.
 pub struct Reconciler {
     truth: Arc<dyn Objects>,
     work: Arc<dyn Objects>,
+    ledger: Ledger,
     log: Arc<Log>,
     clock: Arc<dyn Clock>,
     after_ms: i64,
     /// Start of the oldest hour that may have unfinished submissions; `None` before the first round.
     low_water: Option<Timestamp>,
+    /// Looked at whatever the mark says, hourly.
     stuck: BTreeSet<SubmissionId>,
     finished: HashSet<SubmissionId>,
     attempts: HashMap<SubmissionId, Attempt>,
+    /// How many items of a submission are in quarantine.
+    held: HashMap<SubmissionId, usize>,
+    /// Submissions of which an item is or was held: with what others have found before.
+    known_held: HashSet<SubmissionId>,
 }
 
 #[derive(Clone, Copy)]
@@ -60,168 +66,255 @@ struct Attempt {
     next_at: Timestamp,
 }
 
-/// `log/low-water` in bucket `work`. Losing it costs a walk from the first submission.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Mark {
-    format: String,
-    low_water: String,
-    stuck: Vec<String>,
+/// One round as it goes on.
+struct Round {
+    now: Timestamp,
+    hints: Hints,
 }
 
-/// What is left of one round.
-struct Budget {
-    reads: usize,
-    hints: Vec<Redrive>,
-}
-
-impl Budget {
-    fn is_spent(&self) -> bool {
-        self.reads == 0 || self.hints.len() >= HINTS_MAX
-    }
-}
+/// A submission to look at, and its size in bytes.
+type Candidate = (SubmissionId, u64);
 
 impl Reconciler {
     #[must_use]
     pub fn new(
         truth: Arc<dyn Objects>,
         work: Arc<dyn Objects>,
+        ledger: Ledger,
         log: Arc<Log>,
         clock: Arc<dyn Clock>,
         after_s: u32,
     ) -> Self {
-        let after_ms = i64::from(after_s) * 1_000;
-        let (finished, attempts) = (HashSet::new(), HashMap::new());
-        let stuck = BTreeSet::new();
         Self {
             truth,
             work,
+            ledger,
             log,
             clock,
-            after_ms,
+            after_ms: i64::from(after_s) * 1_000,
             low_water: None,
-            stuck,
-            finished,
-            attempts,
+            stuck: BTreeSet::new(),
+            finished: HashSet::new(),
+            attempts: HashMap::new(),
+            held: HashMap::new(),
+            known_held: HashSet::new(),
         }
     }
 
-    /// One round: what to hint now. Bounded in reads and hints.
+    /// One round: what to hint now.
     ///
     /// # Errors
     /// Those of the store; the next round begins where this one did.
     pub async fn round(&mut self) -> Result<Vec<Redrive>> {
-        let now = self.clock.now();
+        let mut round = Round {
+            now: self.clock.now(),
+            hints: Hints::default(),
+        };
         let Some(begin) = self.begin().await? else {
             return Ok(Vec::new());
         };
-        let mut budget = Budget {
-            reads: READS_MAX,
-            hints: Vec::new(),
-        };
-        for id in self.stuck.iter().copied().collect::<Vec<_>>() {
-            if self.look(id, now, &mut budget).await? {
-                self.stuck.remove(&id);
-            }
+        let stuck_before = self.stuck.clone();
+        let released = self.released().await?;
+        let mut budget = Budget::of_a_round();
+        self.stuck(&mut round, &mut budget).await?;
+        self.hours(begin, &mut round, &mut budget).await?;
+        if self.low_water != Some(begin) || self.stuck != stuck_before {
+            self.save().await?;
         }
-        let (mut hour, mut advancing) = (begin, true);
+        // Only now: a process that dies before is told again.
+        for key in released {
+            self.work.remove(&key).await?;
+        }
+        Ok(round.hints.in_turn())
+    }
+
+    /// Items known to be in quarantine.
+    #[must_use]
+    pub fn quarantined(&self) -> usize {
+        self.held.values().sum()
+    }
+
+    /// Submissions of which somebody has released an item: looked at in this round. Answers the keys that say so.
+    async fn released(&mut self) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        for listed in self.work.list(RETRIES, None, PAGE).await? {
+            let name = listed.key.rsplit('/').next().unwrap_or_default();
+            if let Ok(id) = SubmissionId::parse(name) {
+                self.finished.remove(&id);
+                self.attempts.remove(&id);
+                self.stuck.insert(id);
+            }
+            keys.push(listed.key);
+        }
+        Ok(keys)
+    }
+
+    async fn stuck(&mut self, round: &mut Round, budget: &mut Budget) -> Result<()> {
+        let due: Vec<Candidate> = self
+            .stuck
+            .iter()
+            .filter(|id| self.is_due(**id, round.now))
+            .map(|id| (*id, UNLISTED_BYTES))
+            .collect();
+        let mut share = budget.share();
+        self.look(&due, round, &mut share).await?;
+        budget.give_back(share);
+        self.stuck.retain(|id| !self.finished.contains(id));
+        Ok(())
+    }
+
+    async fn hours(
+        &mut self,
+        begin: Timestamp,
+        round: &mut Round,
+        budget: &mut Budget,
+    ) -> Result<()> {
+        let (mut hour, mut advancing, mut unfinished) = (begin, true, Vec::new());
         for _ in 0..HOURS_MAX {
-            if hour > now || budget.is_spent() {
+            if hour > round.now || budget.is_spent() {
                 break;
             }
-            let complete = self.hour(hour, now, &mut budget).await?;
+            let mut share = budget.share();
+            let complete = self.hour(hour, round, &mut share).await?;
+            if share.is_spent() {
+                unfinished.push(hour);
+            }
+            budget.give_back(share);
             let next = hour.plus_ms(HOUR_MS);
             // An hour is over when nothing can still be written into it: ids are made a little before.
-            advancing &= complete && next.plus_ms(self.after_ms.max(HOUR_MS / 6)) < now;
+            advancing &= complete && next.plus_ms(self.after_ms.max(HOUR_MS / 6)) < round.now;
             if advancing {
                 self.low_water = Some(next);
                 self.forget_before(next);
             }
             hour = next;
         }
-        if self.low_water != Some(begin) {
-            self.save().await?;
+        for hour in unfinished {
+            if budget.is_spent() {
+                break;
+            }
+            self.hour(hour, round, budget).await?;
         }
-        Ok(budget.hints)
+        Ok(())
     }
 
     /// Looks at every submission of an hour; answers whether none is left to wait for.
-    async fn hour(&mut self, hour: Timestamp, now: Timestamp, budget: &mut Budget) -> Result<bool> {
+    async fn hour(
+        &mut self,
+        hour: Timestamp,
+        round: &mut Round,
+        budget: &mut Budget,
+    ) -> Result<bool> {
         let prefix = format!("{SUBMISSIONS}{}/", hour.hour_key());
         let (mut after, mut complete): (Option<String>, bool) = (None, true);
         loop {
             let page = self.truth.list(&prefix, after.as_deref(), PAGE).await?;
-            for listed in &page {
-                let name = listed.key.rsplit('/').next().unwrap_or_default();
-                let Ok(id) = SubmissionId::parse(name) else {
-                    tracing::error!(key = listed.key, "no submission has this key");
-                    continue;
-                };
-                if budget.is_spent() {
-                    return Ok(false);
-                }
-                if !self.look(id, now, budget).await? && !self.give_way(id) {
-                    complete = false;
-                }
+            let listed: Vec<Candidate> = page.iter().filter_map(candidate).collect();
+            let mut due = listed.clone();
+            due.retain(|(id, _)| self.is_due(*id, round.now));
+            self.look(&due, round, budget).await?;
+            for (id, _) in listed {
+                complete &= self.finished.contains(&id) || self.give_way(id);
             }
             match page.last() {
+                Some(_) if budget.is_spent() => return Ok(false),
                 Some(last) if page.len() == usize::from(PAGE) => after = Some(last.key.clone()),
                 _ => return Ok(complete),
             }
         }
     }
 
-    /// Whether all of a submission is in the log; if not and it is time, hints again.
+    fn is_due(&self, id: SubmissionId, now: Timestamp) -> bool {
+        let attempt = self.attempts.get(&id);
+        let due = attempt.map_or(id.at().plus_ms(self.after_ms), |a| a.next_at);
+        now >= due && !self.finished.contains(&id)
+    }
+
+    /// Reads submissions, some at once, and judges them one after the other, as far as the budget goes.
     async fn look(
         &mut self,
-        id: SubmissionId,
-        now: Timestamp,
+        mut due: &[Candidate],
+        round: &mut Round,
         budget: &mut Budget,
-    ) -> Result<bool> {
-        if self.finished.contains(&id) {
-            return Ok(true);
-        }
-        let attempt = self.attempts.get(&id).copied();
-        let due = attempt.map_or(id.at().plus_ms(self.after_ms), |a| a.next_at);
-        if now < due || budget.is_spent() {
-            return Ok(false);
-        }
-        budget.reads -= 1;
-        let submission = match load(&*self.truth, id).await {
-            Ok(submission) => submission,
-            // One that does not read is an alarm, not a reason to leave the others.
-            Err(e) if !e.kind.is_transient() => {
-                tracing::error!(submission = %id, error = %e, "a submission does not read");
-                return Ok(false);
+    ) -> Result<()> {
+        while !due.is_empty() && !budget.is_spent() {
+            let (together, rest) = due.split_at(budget.together(due));
+            due = rest;
+            let read = join_all(together.iter().map(|(id, _)| self.read(*id))).await;
+            for ((id, bytes), read) in together.iter().zip(read) {
+                budget.take(*bytes);
+                match read {
+                    Ok((submission, held)) => self.judge(&submission, &held, round, budget),
+                    Err(e) if e.kind.is_transient() => return Err(e),
+                    // One that does not read is an alarm, not a reason to leave the others.
+                    Err(e) => {
+                        tracing::error!(submission = %id, error = %e, "a submission does not read");
+                        self.attempt(*id, round.now);
+                    }
+                }
             }
-            Err(e) => return Err(e),
-        };
-        let missing: Vec<u32> = submission
-            .accepted()
-            .filter(|(evidence, _)| self.log.leaf(*evidence).is_none())
-            .map(|(evidence, _)| evidence.item)
-            .collect();
-        if missing.is_empty() {
-            self.attempts.remove(&id);
-            self.finished.insert(id);
-            return Ok(true);
         }
-        let round = attempt.map_or(0, |a| a.round) + 1;
-        let wait_ms = self
-            .after_ms
-            .max(1_000)
-            .saturating_mul(1 << round.min(20))
-            .min(BACKOFF_MS_MAX);
-        self.attempts.insert(
-            id,
-            Attempt {
-                round,
-                next_at: now.plus_ms(wait_ms),
-            },
-        );
-        tracing::warn!(submission = %id, missing = missing.len(), round, "hinting again");
-        budget.hints.extend(hints(id, &missing, round));
-        Ok(false)
+        Ok(())
+    }
+
+    /// A submission, and the places of its items that are held, if there can be any: nothing is held in early rounds.
+    async fn read(&self, id: SubmissionId) -> Result<(Submission, BTreeSet<u32>)> {
+        let submission = load(&*self.truth, id).await?;
+        let late = self
+            .attempts
+            .get(&id)
+            .is_some_and(|attempt| attempt.round >= quarantine::ROUNDS);
+        let mut held = BTreeSet::new();
+        if late || self.known_held.contains(&id) {
+            held.extend(quarantine::held(&self.ledger, id).await?.into_keys());
+        }
+        Ok((submission, held))
+    }
+
+    /// Whether all of a submission is in the log; if not, hints again what nobody has refused for good.
+    fn judge(
+        &mut self,
+        submission: &Submission,
+        held: &BTreeSet<u32>,
+        round: &mut Round,
+        budget: &mut Budget,
+    ) {
+        let id = submission.id;
+        let waiting = submission
+            .accepted()
+            .filter(|(evidence, _)| self.log.leaf(*evidence).is_none());
+        let (held, missing): (Vec<u32>, Vec<u32>) = waiting
+            .map(|(evidence, _)| evidence.item)
+            .partition(|item| held.contains(item));
+        self.held.remove(&id);
+        if !held.is_empty() {
+            self.held.insert(id, held.len());
+            self.known_held.insert(id);
+        }
+        if missing.is_empty() {
+            if held.is_empty() {
+                self.attempts.remove(&id);
+                self.finished.insert(id);
+            } else {
+                let next_at = round.now.plus_ms(BACKOFF_MS_MAX);
+                let round = ROUNDS_HOLDING;
+                self.attempts.insert(id, Attempt { round, next_at });
+            }
+            return;
+        }
+        let attempt = self.attempt(id, round.now);
+        tracing::warn!(submission = %id, missing = missing.len(), round = attempt, "hinting again");
+        budget.hinted(missing.len());
+        round.hints.add(submission, &missing, attempt);
+    }
+
+    /// Notes one more look at a submission, and when the next is due; answers how many it were.
+    fn attempt(&mut self, id: SubmissionId, now: Timestamp) -> u32 {
+        let round = self.attempts.get(&id).map_or(0, |attempt| attempt.round) + 1;
+        let wait_ms = self.after_ms.max(1_000).saturating_mul(1 << round.min(20));
+        let next_at = now.plus_ms(wait_ms.min(BACKOFF_MS_MAX));
+        self.attempts.insert(id, Attempt { round, next_at });
+        round
     }
 
     /// A submission that was hinted often enough is remembered by name and no longer holds up its hour.
@@ -245,42 +338,26 @@ impl Reconciler {
 
     async fn begin(&mut self) -> Result<Option<Timestamp>> {
         if self.low_water.is_none() {
-            self.low_water = match self.saved().await? {
-                Some(mark) => Some(mark),
+            self.known_held = quarantine::submissions(&self.ledger).await?;
+            self.low_water = match Mark::read(&*self.work).await? {
+                Some(mark) => {
+                    self.stuck = mark.stuck;
+                    Some(mark.low_water)
+                }
                 None => self.first_hour().await?,
             };
         }
         Ok(self.low_water)
     }
 
-    async fn saved(&mut self) -> Result<Option<Timestamp>> {
-        let Some(object) = self.work.get(crate::log::LOW_WATER, MARK_BYTES_MAX).await? else {
-            return Ok(None);
-        };
-        let read = || -> Option<(Timestamp, BTreeSet<SubmissionId>)> {
-            let mark: Mark = serde_json::from_slice(&object.bytes).ok()?;
-            let stuck = mark.stuck.iter().map(|id| SubmissionId::parse(id).ok());
-            let low_water = Timestamp::parse_rfc3339(&mark.low_water).ok()?;
-            (mark.format == FORMAT).then_some((low_water, stuck.collect::<Option<_>>()?))
-        };
-        // It can be computed again, so a mark that does not read is as good as none.
-        Ok(read().map(|(low_water, stuck)| {
-            self.stuck = stuck;
-            low_water
-        }))
-    }
-
     async fn save(&self) -> Result<()> {
-        let Some(low_water) = self.low_water else {
-            return Ok(());
-        };
-        let mark = Mark {
-            format: FORMAT.to_owned(),
-            low_water: low_water.to_rfc3339(),
-            stuck: self.stuck.iter().map(ToString::to_string).collect(),
-        };
-        let bytes = serde_json::to_vec(&mark).map_err(Error::internal)?;
-        self.work.put(crate::log::LOW_WATER, bytes.into()).await
+        match self.low_water {
+            Some(low_water) => {
+                let stuck = self.stuck.clone();
+                Mark { low_water, stuck }.write(&*self.work).await
+            }
+            None => Ok(()),
+        }
     }
 
     /// The hour of the first submission ever.
@@ -296,25 +373,9 @@ impl Reconciler {
     }
 }
 
-/// Missing places as ranges of bounded length.
-fn hints(id: SubmissionId, missing: &[u32], round: u32) -> Vec<Redrive> {
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for place in missing {
-        match ranges.last_mut() {
-            Some((first, last)) if *last + 1 == *place && *place - *first < ITEMS_PER_HINT_MAX => {
-                *last = *place;
-            }
-            _ => ranges.push((*place, *place)),
-        }
-    }
-    let redrive = |(first_item, last_item)| Redrive {
-        message_id: format!("submitted.{id}.{first_item}-{last_item}.{round}"),
-        hint: Submitted {
-            submission_id: id.to_string(),
-            first_item,
-            last_item,
-            round,
-        },
-    };
-    ranges.into_iter().map(redrive).collect()
+fn candidate(listed: &Listed) -> Option<Candidate> {
+    let name = listed.key.rsplit('/').next().unwrap_or_default();
+    let id = SubmissionId::parse(name)
+        .inspect_err(|_| tracing::error!(key = listed.key, "no submission has this key"));
+    Some((id.ok()?, listed.size_bytes))
 }

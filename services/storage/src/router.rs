@@ -12,7 +12,8 @@ use probity_platform::Error;
 use probity_platform::access::{Access, Authenticated, CallerRole};
 use probity_platform::edge::Problem;
 
-use crate::log::{Log, read_bundle};
+use crate::log::Log;
+use crate::prove::read_proved;
 
 const TILE_BYTES_MAX: u64 = 256 * 32;
 const FOREVER: &str = "public, max-age=31536000, immutable";
@@ -55,7 +56,7 @@ async fn tile(
         .parse::<u8>()
         .ok()
         .filter(|l| *l < 64 && l.to_string() == level);
-    let (Some(level), Some(_)) = (level, parse(&number)) else {
+    let (Some(level), Some(_)) = (level, tile_number(&number)) else {
         return Err(nothing());
     };
     let key = format!("log/tile/{level}/{number}");
@@ -83,11 +84,12 @@ async fn entries(
         let detail = "entries are read with the credential of an auditor or operator";
         return Err(Problem(Error::forbidden(detail)));
     }
-    let (bundle, width) = parse(&number).ok_or_else(nothing)?;
+    let (bundle, width) = tile_number(&number).ok_or_else(nothing)?;
     let size = bundle
         .saturating_mul(u64::from(TILE_WIDTH))
         .saturating_add(width.into());
-    if size > edge.log.latest().map_err(Problem)?.size {
+    let published = edge.log.latest().map_err(Problem)?;
+    if size > published.size {
         return Err(nothing());
     }
     tracing::info!(
@@ -96,9 +98,10 @@ async fn entries(
         width,
         "log entries were read"
     );
-    let entries = read_bundle(&*edge.log.truth, bundle, size)
+    let mut entries = read_proved(&*edge.log.truth, bundle, &published)
         .await
         .map_err(Problem)?;
+    entries.truncate(width.into());
     let bytes = encode_bundle(&entries).map_err(|e| Problem(Error::internal(e)))?;
     Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
@@ -108,7 +111,7 @@ fn nothing() -> Problem {
 }
 
 /// `N` in groups of three digits, all but the last marked `x`, and `.p/W` when partial; in no other spelling.
-fn parse(text: &str) -> Option<(u64, u16)> {
+pub(crate) fn tile_number(text: &str) -> Option<(u64, u16)> {
     let (number, width) = match text.split_once(".p/") {
         Some((number, width)) => {
             let parsed: u16 = width.parse().ok()?;
@@ -152,7 +155,7 @@ mod tests {
             ("x001/000", (1_000, 256)),
             ("x001/x234/067.p/1", (1_234_067, 1)),
         ] {
-            assert_eq!(parse(text), Some(tile), "{text}");
+            assert_eq!(tile_number(text), Some(tile), "{text}");
         }
         for bad in [
             "",
@@ -172,7 +175,7 @@ mod tests {
             "000.p/1.p/1",
             "x001/x001/x001/x001/x001/001",
         ] {
-            assert_eq!(parse(bad), None, "{bad}");
+            assert_eq!(tile_number(bad), None, "{bad}");
         }
     }
 }

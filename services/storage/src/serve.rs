@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use probity_domain::EvidenceId;
-use probity_pki::tlog::{LogKey, LogVerifier};
+use probity_pki::tlog::{Checkpoint, EMPTY_ROOT, LogKey, LogVerifier};
 use probity_platform::edge::{self, Limits};
+use probity_platform::ledger::Ledger;
+use probity_platform::metrics::Gauge;
 use probity_platform::objects::Buckets;
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::{Context, Shutdown};
-use probity_platform::{Error, Result, keys, telemetry};
+use probity_platform::{Error, Result, keys, quarantine, telemetry};
 use probity_proto::subjects::{DEPOSITED, LOCATE, PROVE, STAMPED, SUBMITTED};
 use probity_proto::v1::{
     Deposited as DepositedHint, DepositedEvidence, LocateReply, LocateRequest, ProveReply,
@@ -20,7 +22,9 @@ use probity_proto::v1::{
 use tracing::Instrument as _;
 
 use crate::log::{AppendLimits, Appends, Lease, Log, Writer, appender};
-use crate::{Config, Deposit, Deposited, Reconciler, Submissions, locate, prove, rebuild, router};
+use crate::{
+    Config, Deposit, Deposited, Reconciler, Submissions, locate, prove, rebuild, router, scrub,
+};
 
 /// How often processes that do not write look for a newer checkpoint.
 const LOOK: Duration = Duration::from_secs(1);
@@ -35,6 +39,7 @@ const MESSAGES_TOGETHER: usize = 16;
 /// # Errors
 /// `Malformed` for wrong configuration or key files, before a socket opens.
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
+    config.check()?;
     let (key, log) = open_log(&config, &ctx.buckets)?;
     let roots: Arc<[_]> = keys::read_certificates(&config.roots_file)?.into();
     if roots.is_empty() {
@@ -57,6 +62,11 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         lease: Lease::new(ctx.buckets.work.clone(), ctx.random.clone(), length),
         writer: Writer::new(log.clone(), key, ctx.random.clone()),
         appends,
+        held: ctx.metrics.register(
+            "storage_quarantined",
+            "Accepted items that a stage has refused for good",
+            Gauge::default(),
+        ),
     };
     let listener = edge::listen(config.listen).await?;
     ctx.readiness.expect("log");
@@ -85,8 +95,24 @@ pub(crate) fn open_log(config: &Config, buckets: &Buckets) -> Result<(LogKey, Ar
         &config.log_key_file,
         &config.log_passphrase_file,
     )?;
-    let verifier = LogVerifier::parse(key.verifier_key()).map_err(Error::internal)?;
+    let verifier = match &config.log_verifier_file {
+        Some(file) => {
+            let pinned = keys::read_log_verifier(file)?;
+            let belongs = signs_for(&key, &pinned);
+            belongs.map_err(|e| Error::malformed(format!("{}: {e}", file.display())))?;
+            pinned
+        }
+        None => LogVerifier::parse(key.verifier_key()).map_err(Error::internal)?,
+    };
     Ok((key, Arc::new(Log::new(buckets, verifier))))
+}
+
+/// That what the key signs is what the pinned key verifies.
+fn signs_for(key: &LogKey, pinned: &LogVerifier) -> probity_pki::Result<()> {
+    let origin = key.name().to_owned();
+    let (size, root) = (0, EMPTY_ROOT);
+    let note = Checkpoint { origin, size, root }.sign(key)?;
+    Checkpoint::verify(&note, std::slice::from_ref(pinned)).map(drop)
 }
 
 fn limits(config: &Config) -> AppendLimits {
@@ -105,6 +131,8 @@ struct Stand {
     lease: Lease,
     writer: Writer,
     appends: Appends,
+    /// Items in quarantine, as the reconciler knows them.
+    held: Gauge,
 }
 
 impl Stand {
@@ -140,7 +168,17 @@ impl Stand {
                 result
             })
         };
-        let reconcile = tokio::spawn(reconcile(self.config.clone(), ctx, self.log.clone()));
+        let scrub = tokio::spawn(scrub::serve(
+            self.config.scrub.clone(),
+            ctx.clone(),
+            self.log.clone(),
+        ));
+        let reconcile = tokio::spawn(reconcile(
+            self.config.clone(),
+            ctx,
+            self.log.clone(),
+            self.held.clone(),
+        ));
         let tell = {
             let ctx = self.ctx.clone();
             move |news| tell(ctx.clone(), news)
@@ -151,6 +189,7 @@ impl Stand {
         let ((), ()) = tokio::join!(append, renew(&mut self.lease, &self.ctx.shutdown, &over));
         self.lease.release().await;
         reconcile.await.map_err(Error::internal)?;
+        scrub.await.map_err(Error::internal)?;
         stage.await.map_err(Error::internal)?
     }
 }
@@ -185,8 +224,9 @@ async fn run_stage(ctx: Context, concurrency: usize, deposit: Arc<Deposit>) -> R
         concurrency,
         ..StageConfig::default()
     };
+    let ledger = ctx.ledger.clone();
     let handler = move |messages: Vec<Stamped>| {
-        let deposit = deposit.clone();
+        let (deposit, ledger) = (deposit.clone(), ledger.clone());
         async move {
             let work = messages.into_iter().map(|message| {
                 let deposit = deposit.clone();
@@ -194,12 +234,31 @@ async fn run_stage(ctx: Context, concurrency: usize, deposit: Arc<Deposit>) -> R
                     "deposit",
                     probity.submission = telemetry::submission(&message.submission_id)
                 );
-                async move { outcome(deposit.deposit(&message).await) }.instrument(span)
+                let ledger = ledger.clone();
+                let work = async move {
+                    let deposited = deposit.deposit(&message).await;
+                    quarantined(&ledger, message.round, &deposited).await;
+                    outcome(deposited)
+                };
+                work.instrument(span)
             });
             join_all(work.collect::<Vec<_>>()).await
         }
     };
     stage::run(&ctx, &STAMPED, stage, handler).await
+}
+
+/// Records those that are refused for good.
+async fn quarantined(ledger: &Ledger, round: u32, deposited: &[Deposited]) {
+    for Deposited {
+        evidence_number,
+        leaf,
+    } in deposited
+    {
+        if let (Err(e), Ok(evidence)) = (leaf, EvidenceId::parse(evidence_number)) {
+            quarantine::refused(ledger, "storage", evidence, round, e).await;
+        }
+    }
 }
 
 /// A message is done when each of its records is in the log. One that cannot be is said and left to the reconciler.
@@ -245,10 +304,11 @@ async fn tell(ctx: Context, news: Vec<(EvidenceId, u64)>) {
     }
 }
 
-async fn reconcile(config: Config, ctx: Context, log: Arc<Log>) {
+async fn reconcile(config: Config, ctx: Context, log: Arc<Log>, held: Gauge) {
     let (truth, work) = (ctx.buckets.truth.clone(), ctx.buckets.work.clone());
     let after_s = config.reconcile_after_s;
-    let mut reconciler = Reconciler::new(truth, work, log, ctx.clock.clone(), after_s);
+    let (ledger, clock) = (ctx.ledger.clone(), ctx.clock.clone());
+    let mut reconciler = Reconciler::new(truth, work, ledger, log, clock, after_s);
     let period = Duration::from_secs(config.reconcile_period_s.max(1).into());
     loop {
         pause(&ctx.shutdown, period).await;
@@ -257,6 +317,7 @@ async fn reconcile(config: Config, ctx: Context, log: Arc<Log>) {
         }
         match reconciler.round().await {
             Ok(redrives) => {
+                held.set(i64::try_from(reconciler.quarantined()).unwrap_or(i64::MAX));
                 for redrive in redrives {
                     if let Err(e) = ctx
                         .bus

@@ -1,11 +1,14 @@
 //! What a stranger would check before believing a record, and that it is about what was submitted. Pure.
 
-use probity_domain::{Item, Record, Submission, Timestamp};
+use std::collections::HashMap;
+
+use probity_domain::{EvidenceId, Item, Record, Submission, Timestamp};
 use probity_pki::cms::{SignedData, verify_detached_content};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::package::event_manifest;
 use probity_pki::path::{Purpose, Revocation, validate_path};
 use probity_pki::statement::{StatedArtifact, Statement};
+use probity_pki::tsp::TimeStampToken;
 use probity_pki::x509::Certificate;
 use probity_platform::{Error, Result};
 
@@ -22,21 +25,95 @@ pub fn verify(
     roots: &[Certificate],
     now: Timestamp,
 ) -> Result<()> {
-    let bad =
-        |what: &dyn std::fmt::Display| Error::malformed(format!("{}: {what}", record.evidence));
-    // The statement is about this number and says what was submitted.
+    as_submitted(record, submission)?;
+    by_itself(record, roots, now)
+}
+
+/// That the record holds by its own bytes: all that a stranger can check who has no submission.
+pub(crate) fn by_itself(record: &Record, roots: &[Certificate], now: Timestamp) -> Result<()> {
+    let read = read(record, roots, now)?;
+    read.check_paths(roots, read.at)
+}
+
+/// [`verify`] for the records of one message; each answers for itself, in order. Their certificates and status are mostly
+/// the same, and those paths are validated once: two signature verifications for each record, and a dozen for all.
+pub fn verify_all<'a>(
+    work: impl IntoIterator<Item = (&'a Record, &'a Submission)>,
+    roots: &[Certificate],
+    now: Timestamp,
+) -> Vec<Result<()>> {
+    let read: Vec<_> = work
+        .into_iter()
+        .map(|(record, submission)| {
+            as_submitted(record, submission)?;
+            read(record, roots, now)
+        })
+        .collect();
+    let mut alike: HashMap<Vec<&[u8]>, Vec<&Read>> = HashMap::new();
+    for one in read.iter().flatten() {
+        alike.entry(one.path_material()).or_default().push(one);
+    }
+    let good: HashMap<_, _> = alike
+        .into_iter()
+        .map(|(material, members)| (material, hold_together(&members, roots)))
+        .collect();
+    let answer = |one: &Result<Read>| match one {
+        Ok(one) if good.get(&one.path_material()) == Some(&true) => Ok(()),
+        Ok(one) => one.check_paths(roots, one.at),
+        Err(e) => Err(e.clone()),
+    };
+    read.iter().map(answer).collect()
+}
+
+/// Whether the one path of all these is valid at the time of each. It is asked at the first and the last time only: a
+/// certificate's validity is an interval, a list or a response is good up to a time, and a revocation counts from one on,
+/// so what holds at both ends holds between them. Two responses could leave a gap, and two records gain nothing: then
+/// nothing is said here.
+fn hold_together(members: &[&Read], roots: &[Certificate]) -> bool {
+    let times = members.iter().map(|one| one.at);
+    let (Some(first), Some(last), Some(any)) = (times.clone().min(), times.max(), members.first())
+    else {
+        return false;
+    };
+    members.len() > 2
+        && any.signed.ocsp_responses().len() <= 1
+        && any.check_paths(roots, first).is_ok()
+        && any.check_paths(roots, last).is_ok()
+}
+
+/// That the statement is about an accepted item of the submission, and says what was submitted.
+pub(crate) fn as_submitted(record: &Record, submission: &Submission) -> Result<()> {
+    let bad = |what: &dyn std::fmt::Display| unfit(record.evidence, what);
     let statement = Statement::parse(&record.statement).map_err(|e| bad(&e))?;
     let item = submission
         .item(record.evidence.item)
         .filter(|_| submission.id == record.evidence.submission);
     let item = item.ok_or_else(|| bad(&"no accepted item has this number"))?;
+    match differing(&statement, submission, item) {
+        Some(field) => Err(bad(&format_args!(
+            "the statement's {field} is not what was submitted"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// A record of which all holds but the paths.
+struct Read {
+    number: EvidenceId,
+    signed: SignedData,
+    signer: Certificate,
+    token: TimeStampToken,
+    unit: Certificate,
+    /// genTime.
+    at: Timestamp,
+}
+
+/// All of [`by_itself`] but the paths.
+fn read(record: &Record, roots: &[Certificate], now: Timestamp) -> Result<Read> {
+    let bad = |what: &dyn std::fmt::Display| unfit(record.evidence, what);
+    let statement = Statement::parse(&record.statement).map_err(|e| bad(&e))?;
     if statement.evidence_number != record.evidence {
         return Err(bad(&"the statement is about another number"));
-    }
-    if let Some(field) = differing(&statement, submission, item) {
-        return Err(bad(&format_args!(
-            "the statement's {field} is not what was submitted"
-        )));
     }
     // The manifest is the one such a statement has.
     let manifest = event_manifest(&statement, &record.statement).map_err(|e| bad(&e))?;
@@ -46,10 +123,10 @@ pub fn verify(
     // The signature is over this manifest, by a key certified for this instruction.
     let signed = SignedData::from_der(&record.signature).map_err(|e| bad(&e))?;
     let signer = verify_detached_content(&signed, &record.manifest).map_err(|e| bad(&e))?;
-    if signer.certificate.instruction() != Some(submission.id.to_string().as_str()) {
+    if signer.certificate.instruction() != Some(statement.submission.to_string().as_str()) {
         return Err(bad(&"the certificate is for another instruction"));
     }
-    if signer.instruction_digest != Some(submission.instruction_sha256.0) {
+    if signer.instruction_digest != Some(statement.instruction_sha256.0) {
         return Err(bad(&"the signature is for another instruction"));
     }
     // The time-stamp is over this signature, and its time is possible.
@@ -59,33 +136,61 @@ pub fn verify(
     let unit = token.verify(algorithm, &algorithm.digest(signed.signature_value()));
     let unit = unit.map_err(|e| bad(&e))?;
     let at = token.tst_info().gen_time;
-    if at > now.plus_ms(SKEW_MS) || at < submission.received_at.plus_ms(-SKEW_MS) {
+    if at > now.plus_ms(SKEW_MS) || at < statement.received_at.plus_ms(-SKEW_MS) {
         return Err(bad(
             &"the time-stamp is from before the submission or from the future",
         ));
     }
-    // Both certificates chained to a pinned root then, unrevoked by what is kept with the signature: it will be judged
-    // by its own bytes (CAdES-LT).
-    let crls = Revocation::Kept {
-        crls: signed.crls(),
-        ocsp: signed.ocsp_responses(),
-        tolerance_ms: SKEW_MS.unsigned_abs(),
-    };
-    let path = |leaf, chain, purpose| validate_path(leaf, chain, roots, crls, at, purpose);
-    path(
-        &signer.certificate,
-        signed.certificates(),
-        Purpose::EventSigning,
-    )
-    .map_err(|e| bad(&e))?;
-    path(&unit, token.certificates(), Purpose::TimeStamping).map_err(|e| bad(&e))?;
     if !roots
         .iter()
         .any(|root| signed.certificates().contains(root))
     {
         return Err(bad(&"the signature does not keep its root"));
     }
-    Ok(())
+    Ok(Read {
+        number: record.evidence,
+        signer: signer.certificate,
+        signed,
+        token,
+        unit,
+        at,
+    })
+}
+
+impl Read {
+    /// Both certificates chained to a pinned root at this time, unrevoked by what is kept with the signature: it will be
+    /// judged by its own bytes (CAdES-LT).
+    fn check_paths(&self, roots: &[Certificate], at: Timestamp) -> Result<()> {
+        let kept = Revocation::Kept {
+            crls: self.signed.crls(),
+            ocsp: self.signed.ocsp_responses(),
+            tolerance_ms: SKEW_MS.unsigned_abs(),
+        };
+        let path = |leaf, chain, purpose| {
+            validate_path(leaf, chain, roots, kept, at, purpose).map_err(|e| unfit(self.number, &e))
+        };
+        let (certificates, units) = (self.signed.certificates(), self.token.certificates());
+        path(&self.signer, certificates, Purpose::EventSigning)?;
+        path(&self.unit, units, Purpose::TimeStamping)?;
+        Ok(())
+    }
+
+    /// Everything that [`Read::check_paths`] goes by, the time apart. Empty pieces part the lists.
+    fn path_material(&self) -> Vec<&[u8]> {
+        let mut material = vec![self.signer.der(), self.unit.der()];
+        material.extend(self.signed.certificates().iter().map(Certificate::der));
+        material.push(&[]);
+        material.extend(self.token.certificates().iter().map(Certificate::der));
+        material.push(&[]);
+        material.extend(self.signed.crls().iter().map(|crl| crl.der()));
+        material.push(&[]);
+        material.extend(self.signed.ocsp_responses().iter().map(|r| r.der()));
+        material
+    }
+}
+
+fn unfit(number: EvidenceId, what: &dyn std::fmt::Display) -> Error {
+    Error::malformed(format!("{number}: {what}"))
 }
 
 /// The first field that is not the submission's.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use probity_platform::config::SecretFile;
 use probity_platform::keys::Pkcs11Config;
+use probity_platform::stage::StageConfig;
 use probity_platform::{Error, Result};
+use probity_proto::subjects::SIGNED;
 use serde::Deserialize;
 
 use crate::clock::Rules;
@@ -84,7 +86,26 @@ pub enum SourceConfig {
     },
 }
 
+/// Messages of one batch, worked on side by side.
+const MESSAGES_TOGETHER: usize = 4;
+
 impl Config {
+    /// # Errors
+    /// `Malformed`, naming the setting.
+    pub fn check(&self) -> Result<()> {
+        self.stage().check(SIGNED.subject)?;
+        self.pkcs11.as_ref().map_or(Ok(()), Pkcs11Config::check)?;
+        self.rules().map(drop)
+    }
+
+    pub(crate) fn stage(&self) -> StageConfig {
+        StageConfig {
+            batch_max: MESSAGES_TOGETHER,
+            concurrency: self.concurrency,
+            ..StageConfig::default()
+        }
+    }
+
     /// What the lease judges by.
     ///
     /// # Errors
@@ -103,6 +124,13 @@ impl Config {
         }
         if clock.margin_ms >= self.accuracy_ms {
             return wrong("clock.margin_ms leaves nothing of accuracy_ms");
+        }
+        if clock.drift_ppm > 1_000 || !(1..=10_000).contains(&clock.max_jump_ms) {
+            return wrong("clock.drift_ppm is at most 1000, clock.max_jump_ms 1 to 10000");
+        }
+        // A record a minute is written when all is well.
+        if !(90..=3_600).contains(&clock.evidence_age_max_s) {
+            return wrong("clock.evidence_age_max_s is 90 to 3600");
         }
         for source in &clock.sources {
             match source {
@@ -198,6 +226,13 @@ mod tests {
             ("192.0.2.1:123", "192.0.2.1", "server"),
             ("kind = \"chrony\"", "kind = \"sundial\"", "sundial"),
             ("quorum = 2", "quorum = 2\n other = 1", "other"),
+            ("quorum = 2", "quorum = 2\n drift_ppm = 1001", "drift_ppm"),
+            ("quorum = 2", "quorum = 2\n max_jump_ms = 0", "max_jump_ms"),
+            (
+                "quorum = 2",
+                "quorum = 2\n evidence_age_max_s = 60",
+                "evidence_age",
+            ),
         ] {
             let e = rules(&GOOD.replace(from, to)).unwrap_err();
             assert!(e.detail.contains(names), "{to}: {e}");

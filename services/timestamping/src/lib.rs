@@ -5,7 +5,7 @@
 //! | does | puts a token over each event signature (CAdES-B becomes CAdES-T); answers `POST /tsa`; keeps the clock log |
 //! | wakes on | `evidence.signed`; questions `timestamping.stamp`; HTTP requests |
 //! | needs | a quorum of time sources that agree with the machine's clock, and the store for the clock log |
-//! | makes | `evidence.stamped`; records under `clock/` |
+//! | makes | `evidence.stamped`; records under `clock/`; ledger events of the kind `quarantine` |
 //! | asks | NTP servers, or the local chronyd, as configured |
 //! | holds | the time-stamping unit's key |
 //! | refuses when | its clock lease is not good (T3): `timeNotAvailable` to the public, retry to the pipeline |

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::header::{CONTENT_TYPE, LINK};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use probity_pki::tsp::{TimeStampResp, TimeStampToken};
 use probity_platform::edge::Problem;
 use probity_platform::objects::Objects;
 use probity_platform::{Error, Result};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::TimeStamper;
-use crate::clock::audit::{RecordAudit, TokenAudit, audit_hour, audit_token};
+use crate::clock::audit::{TokenAudit, audit_hour, audit_token};
 
 /// A request has 4 KiB at most (RFC 3161 knows no larger ones), a token brought for audit its certificates as well.
 const QUERY_BYTES_MAX: usize = 4 * 1024;
@@ -100,12 +101,28 @@ async fn clock_of(
     Ok(Json(audit_token(&*edge.truth, &token, &unit).await?))
 }
 
+/// Where a page begins.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct After {
+    after: Option<String>,
+}
+
+/// Long hours come in pages; `Link: …; rel="next"` leads to the next one (RFC 8288).
 async fn clock_hour(
     State(edge): State<Edge>,
     Path((unit, hour)): Path<(String, String)>,
-) -> core::result::Result<Json<Vec<RecordAudit>>, Problem> {
+    Query(After { after }): Query<After>,
+) -> core::result::Result<Response, Problem> {
     let _permit = edge.permit()?;
-    Ok(Json(audit_hour(&*edge.truth, &unit, &hour).await?))
+    let page = audit_hour(&*edge.truth, &unit, &hour, after.as_deref()).await?;
+    let mut response = Json(page.records).into_response();
+    if let Some(next) = page.next {
+        let link = format!("</tsa/clock/{unit}/{hour}?after={next}>; rel=\"next\"");
+        let link = HeaderValue::from_str(&link).map_err(Error::internal)?;
+        response.headers_mut().insert(LINK, link);
+    }
+    Ok(response)
 }
 
 impl Edge {

@@ -7,7 +7,8 @@ use probity_pki as pki;
 use probity_pki::keys::Signer;
 use probity_pki::tsp::{GenTime, PkiFailureInfo, TimeStampAuthority, TimeStampReq, refusal};
 use probity_pki::x509::Certificate;
-use probity_platform::{Error, Random, Result, keys};
+use probity_platform::keys::{self, Validity};
+use probity_platform::{Error, Random, Result};
 use probity_proto::v1::EvidenceRecord;
 
 use crate::{ClockLease, Config};
@@ -95,7 +96,7 @@ impl TimeStamper {
                 pki::Error::Malformed { .. }
                 | pki::Error::Unsupported { .. }
                 | pki::Error::TooLarge { .. } => Error::malformed(e),
-                _ => Error::internal(e),
+                _ => keys::unsigned(e),
             })?;
         Ok(EvidenceRecord {
             signature: signature.into(),
@@ -131,6 +132,29 @@ impl TimeStamper {
                 refused(failure, &e.to_string())
             }
         }
+    }
+
+    /// Whether there may be a token now; leaves no trace in the clock log.
+    ///
+    /// # Errors
+    /// `Unavailable`, saying why not.
+    pub fn holds(&self) -> Result<()> {
+        self.lease.holds()
+    }
+
+    /// What a token cannot do without, and how long each of it is good.
+    #[must_use]
+    pub fn validities(&self) -> Vec<Validity> {
+        let TimeStampAuthority {
+            certificate, chain, ..
+        } = &self.authority;
+        let mut validities = vec![Validity::of_certificate(
+            "time-stamping certificate",
+            certificate,
+        )];
+        let earliest = chain.iter().min_by_key(|c| c.not_after());
+        validities.extend(earliest.map(|c| Validity::of_certificate("time-stamping chain", c)));
+        validities
     }
 
     fn now(&self) -> Result<GenTime> {

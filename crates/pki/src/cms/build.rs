@@ -30,6 +30,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) certificates: Vec<&'a Certificate>,
     pub(crate) crls: &'a [Crl],
     pub(crate) ocsp: &'a [OcspResponse],
+    /// Whether lists and responses are bound by a signed attribute, [`oid::STATUS_DIGESTS`]: nothing else in
+    /// CMS signs them.
+    pub(crate) binds_status: bool,
     /// Signed attributes besides content-type, message-digest and signing-certificate-v2.
     pub(crate) attributes: Vec<Attribute>,
 }
@@ -42,7 +45,7 @@ pub(crate) fn build(parts: Parts<'_>, key: &dyn Signer) -> Result<Vec<u8>> {
     let hash = key.algorithm().hash();
     let content_digest = hash.digest(parts.content);
     let bad = |e: der::Error| Error::malformed(WHAT, e);
-    let attributes = signed_attributes(&parts, &content_digest).map_err(bad)?;
+    let attributes = signed_attributes(&parts, hash, &content_digest).map_err(bad)?;
     let context = AttributesContext {
         signed_as: if parts.is_detached {
             SignedAs::Cades
@@ -151,7 +154,11 @@ fn non_empty(values: Vec<Any>) -> der::Result<Option<SetOfVec<Any>>> {
     }
 }
 
-fn signed_attributes(parts: &Parts<'_>, content_digest: &[u8]) -> der::Result<SetOfVec<Attribute>> {
+fn signed_attributes(
+    parts: &Parts<'_>,
+    hash: HashAlgorithm,
+    content_digest: &[u8],
+) -> der::Result<SetOfVec<Attribute>> {
     let mut attributes = parts.attributes.clone();
     attributes.push(attribute(oid::CONTENT_TYPE, &parts.content_type)?);
     attributes.push(attribute(
@@ -162,7 +169,22 @@ fn signed_attributes(parts: &Parts<'_>, content_digest: &[u8]) -> der::Result<Se
         oid::AA_SIGNING_CERTIFICATE_V2,
         &ess(parts.signer)?,
     )?);
+    if parts.binds_status {
+        attributes.push(attribute(
+            oid::STATUS_DIGESTS,
+            &status_digests(parts, hash)?,
+        )?);
+    }
     SetOfVec::try_from(attributes)
+}
+
+fn status_digests(parts: &Parts<'_>, hash: HashAlgorithm) -> der::Result<Vec<OctetString>> {
+    let crls = parts.crls.iter().map(Crl::der);
+    let kept = crls.chain(parts.ocsp.iter().map(OcspResponse::der));
+    let mut digests: Vec<_> = kept.map(|der| hash.digest(der)).collect();
+    digests.sort();
+    digests.dedup();
+    digests.into_iter().map(OctetString::new).collect()
 }
 
 pub(super) fn attribute<T: Tagged + EncodeValue>(

@@ -35,11 +35,19 @@ pub(crate) enum Encoding {
     Foreign,
 }
 
+/// A decoded SignedData with one signer, its certificates and status left as they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Outline {
+    pub(crate) value: SignedDataValue,
+    pub(crate) signer: SignerInfo,
+    hash: HashAlgorithm,
+}
+
 /// A decoded SignedData.
 #[derive(Debug, Clone)]
 pub(crate) struct Parsed {
     what: &'static str,
-    pub(crate) value: SignedDataValue,
+    value: SignedDataValue,
     pub(crate) signer: SignerInfo,
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) crls: Vec<Crl>,
@@ -48,7 +56,7 @@ pub(crate) struct Parsed {
     attributes: SetOfVec<Attribute>,
 }
 
-impl Parsed {
+impl Outline {
     pub(crate) fn from_der(
         what: &'static str,
         der: &[u8],
@@ -82,6 +90,30 @@ impl Parsed {
         if encoding == Encoding::Strict {
             check_strict(what, &info, &value, &signer)?;
         }
+        Ok(Self {
+            value,
+            signer,
+            hash,
+        })
+    }
+
+    pub(crate) fn content_type(&self) -> ObjectIdentifier {
+        self.value.encapsulated.content_type
+    }
+}
+
+impl Parsed {
+    pub(crate) fn from_der(
+        what: &'static str,
+        der: &[u8],
+        bytes_max: usize,
+        encoding: Encoding,
+    ) -> Result<Self> {
+        let Outline {
+            value,
+            signer,
+            hash,
+        } = Outline::from_der(what, der, bytes_max, encoding)?;
         // RFC 5652 5.3: attributes are mandatory unless plain data is signed; CAdES always has them.
         let attributes = signer
             .signed_attributes

@@ -6,7 +6,7 @@ use probity_domain::Timestamp;
 use x509_cert::attr::Attribute;
 
 use super::build::{Parts, attribute, build, encode_content_info};
-use super::parsed::{Encoding, Parsed};
+use super::parsed::{Encoding, Outline, Parsed};
 use super::structures::CommitmentTypeIndication;
 use super::{CommitmentType, SignRequest, VerifiedSigner};
 use crate::asn1_time::{from_time, to_time};
@@ -40,6 +40,15 @@ pub fn sign_detached_with_status(
     ocsp: &[OcspResponse],
     key: &dyn Signer,
 ) -> Result<Vec<u8>> {
+    sign(request, ocsp, false, key)
+}
+
+fn sign(
+    request: &SignRequest<'_>,
+    ocsp: &[OcspResponse],
+    binds_status: bool,
+    key: &dyn Signer,
+) -> Result<Vec<u8>> {
     let mut certificates = vec![request.signer];
     certificates.extend(request.extra_certificates);
     let parts = Parts {
@@ -50,6 +59,7 @@ pub fn sign_detached_with_status(
         certificates,
         crls: request.crls,
         ocsp,
+        binds_status,
         attributes: cades_attributes(request)?,
     };
     let der = build(parts, key)?;
@@ -58,7 +68,8 @@ pub fn sign_detached_with_status(
     Ok(der)
 }
 
-/// [`sign_detached_with_status`] for an `ASiCManifest`, which is linted first.
+/// [`sign_detached_with_status`] for an `ASiCManifest`, which is linted first. The signature binds the lists and
+/// responses kept with it ([`SignedData::binds_status`]), so that nobody can put earlier ones in their place.
 ///
 /// # Errors
 /// [`Error::Lint`] naming the rules, else as [`sign_detached`].
@@ -68,7 +79,7 @@ pub fn sign_manifest(
     key: &dyn Signer,
 ) -> Result<Vec<u8>> {
     crate::lint::require(request.content, &crate::lint::Artifact::Manifest)?;
-    sign_detached_with_status(request, ocsp, key)
+    sign(request, ocsp, true, key)
 }
 
 fn cades_attributes(request: &SignRequest<'_>) -> Result<Vec<Attribute>> {
@@ -105,6 +116,7 @@ pub struct SignedData {
     signing_time: Option<Timestamp>,
     commitment: Option<CommitmentType>,
     instruction_digest: Option<[u8; 32]>,
+    status_digests: Option<Vec<Vec<u8>>>,
 }
 
 impl SignedData {
@@ -126,6 +138,9 @@ impl SignedData {
             .map(|digest| <[u8; 32]>::try_from(digest.as_bytes()))
             .transpose()
             .map_err(|_| Error::malformed(WHAT, "instruction digest is not 32 bytes"))?;
+        let status_digests = parsed
+            .decoded_attribute::<Vec<OctetString>>(oid::STATUS_DIGESTS)?
+            .map(|all| all.iter().map(|one| one.as_bytes().to_vec()).collect());
         let signing_time = parsed.signing_time()?.map(from_time);
         let der = der.to_vec();
         Ok(Self {
@@ -134,6 +149,7 @@ impl SignedData {
             signing_time,
             commitment,
             instruction_digest,
+            status_digests,
         })
     }
 
@@ -199,6 +215,50 @@ impl SignedData {
         self.instruction_digest
     }
 
+    /// Whether the signer said by a signed attribute which revocation data it kept, were it none. What was added
+    /// later is not among them; that none was taken away is part of verifying.
+    #[must_use]
+    pub fn binds_status(&self) -> bool {
+        self.status_digests.is_some()
+    }
+
+    /// The revocation lists that the signer bound.
+    #[must_use]
+    pub fn bound_crls(&self) -> Vec<&Crl> {
+        let crls = self.crls().iter();
+        crls.filter(|crl| self.is_bound(crl.der())).collect()
+    }
+
+    /// The OCSP responses that the signer bound.
+    #[must_use]
+    pub fn bound_ocsp_responses(&self) -> Vec<&OcspResponse> {
+        let responses = self.ocsp_responses().iter();
+        responses.filter(|r| self.is_bound(r.der())).collect()
+    }
+
+    fn is_bound(&self, der: &[u8]) -> bool {
+        let digest = self.digest_algorithm().digest(der);
+        let mut bound = self.status_digests.iter().flatten();
+        bound.any(|known| *known == digest)
+    }
+
+    /// Nothing is missing that the signer bound.
+    fn check_status(&self) -> Result<()> {
+        let Some(bound) = &self.status_digests else {
+            return Ok(());
+        };
+        let crls = self.crls().iter().map(Crl::der);
+        let there = crls.chain(self.ocsp_responses().iter().map(OcspResponse::der));
+        let there: Vec<_> = there
+            .map(|der| self.digest_algorithm().digest(der))
+            .collect();
+        if bound.iter().all(|digest| there.contains(digest)) {
+            return Ok(());
+        }
+        let reason = "a revocation list or OCSP response that it binds is missing";
+        Err(Error::not_verified(WHAT, reason))
+    }
+
     /// The signature time-stamp, if any (CAdES-T); not verified.
     ///
     /// # Errors
@@ -213,12 +273,13 @@ impl SignedData {
 }
 
 /// Verifies signature, message digest and ESS binding against the digest of the detached content, made
-/// with [`SignedData::digest_algorithm`]. The certificate's path is not validated.
+/// with [`SignedData::digest_algorithm`], and that the revocation data which the signer bound are there. The certificate's path is not validated.
 ///
 /// # Errors
 /// [`Error::NotVerified`].
 pub fn verify_detached(signed: &SignedData, content_digest: &[u8]) -> Result<VerifiedSigner> {
     let certificate = signed.parsed.verify(content_digest, &[])?.clone();
+    signed.check_status()?;
     Ok(VerifiedSigner {
         certificate,
         signing_time: signed.signing_time,
@@ -242,41 +303,63 @@ pub fn verify_detached_content(signed: &SignedData, content: &[u8]) -> Result<Ve
 /// [`Error::NotVerified`] if the token does not cover this signature, [`Error::Unsupported`] if there is
 /// one already.
 pub fn add_signature_time_stamp(cms_der: &[u8], token_der: &[u8]) -> Result<Vec<u8>> {
-    let signed = SignedData::from_der(cms_der)?;
+    let signature = Unstamped::from_der(cms_der)?;
     let token = TimeStampToken::from_der(token_der)?;
     let hash = token.tst_info().imprint.algorithm;
-    token.verify(hash, &hash.digest(signed.signature_value()))?;
-    attach_time_stamp(signed, token_der)
+    token.verify(hash, &hash.digest(signature.value()))?;
+    signature.attach(token_der)
 }
 
-/// [`add_signature_time_stamp`] for a token that is known to cover this signature.
-pub(crate) fn attach_time_stamp(signed: SignedData, token_der: &[u8]) -> Result<Vec<u8>> {
-    if signed
-        .parsed
-        .unsigned_attribute(oid::AA_TIME_STAMP_TOKEN)?
-        .is_some()
-    {
-        return Err(Error::unsupported(WHAT, "a second signature time-stamp"));
-    }
-    let mut value = signed.parsed.value;
-    let mut signer = signed.parsed.signer;
-    let mut encode = || {
-        let token = Any::from_der(token_der)?;
-        let values = SetOfVec::try_from(vec![token])?;
-        let mut attributes = signer
+/// A detached signature as time-stamping sees it: only its value matters, so that certificates and status inside are
+/// not decoded.
+pub(crate) struct Unstamped(Outline);
+
+impl Unstamped {
+    /// # Errors
+    /// As [`SignedData::from_der`]; [`Error::Unsupported`] if there is a signature time-stamp already.
+    pub(crate) fn from_der(der: &[u8]) -> Result<Self> {
+        let outline = Outline::from_der(WHAT, der, BYTES_MAX, Encoding::Strict)?;
+        if outline.content_type() != oid::DATA || outline.value.encapsulated.content.is_some() {
+            return Err(Error::unsupported(WHAT, "other than detached data"));
+        }
+        let mut unsigned = outline
+            .signer
             .unsigned_attributes
-            .take()
-            .map(SetOfVec::into_vec)
-            .unwrap_or_default();
-        attributes.push(Attribute {
-            oid: oid::AA_TIME_STAMP_TOKEN,
-            values,
-        });
-        signer.unsigned_attributes = Some(SetOfVec::try_from(attributes)?);
-        value.signer_infos = SetOfVec::try_from(vec![signer.clone()])?;
-        encode_content_info(&value)
-    };
-    let der = encode().map_err(|e: der::Error| Error::malformed(WHAT, e))?;
-    SignedData::from_der(&der)?;
-    Ok(der)
+            .iter()
+            .flat_map(SetOfVec::iter);
+        if unsigned.any(|attribute| attribute.oid == oid::AA_TIME_STAMP_TOKEN) {
+            return Err(Error::unsupported(WHAT, "a second signature time-stamp"));
+        }
+        Ok(Self(outline))
+    }
+
+    /// SignerInfo.signature.
+    pub(crate) fn value(&self) -> &[u8] {
+        self.0.signer.signature.as_bytes()
+    }
+
+    /// The signature with a token that is known to cover it; ContentInfo DER.
+    pub(crate) fn attach(self, token_der: &[u8]) -> Result<Vec<u8>> {
+        let Outline {
+            mut value,
+            mut signer,
+            ..
+        } = self.0;
+        let mut encode = || {
+            let token = Any::from_der(token_der)?;
+            let values = SetOfVec::try_from(vec![token])?;
+            let unsigned = signer.unsigned_attributes.take();
+            let mut attributes = unsigned.map(SetOfVec::into_vec).unwrap_or_default();
+            attributes.push(Attribute {
+                oid: oid::AA_TIME_STAMP_TOKEN,
+                values,
+            });
+            signer.unsigned_attributes = Some(SetOfVec::try_from(attributes)?);
+            value.signer_infos = SetOfVec::try_from(vec![signer.clone()])?;
+            encode_content_info(&value)
+        };
+        let der = encode().map_err(|e: der::Error| Error::malformed(WHAT, e))?;
+        Outline::from_der(WHAT, &der, BYTES_MAX, Encoding::Strict)?;
+        Ok(der)
+    }
 }

@@ -4,22 +4,29 @@ use der::asn1::{BitString, Null, OctetString};
 use der::{Any, Decode, Encode};
 use probity_domain::Timestamp;
 
-use super::CertStatus;
 use super::request::{OcspRequest, key_hash, nonce, nonce_extension};
 use super::structures::{
     BasicOcspResponse, CertStatusChoice, OcspResponseValue, ResponderId, ResponseBytes,
     ResponseData, ResponseStatus, RevokedInfo, SingleResponse,
 };
+use super::{CertStatus, responder};
+use crate::algorithm::hash_of;
 use crate::asn1_time::{from_generalized, to_generalized};
 use crate::canonical;
-use crate::crl::{RevocationReason, crl_reason, revocation_reason};
+use crate::crl::{
+    Crl, RevocationReason, counts_since, crl_reason, invalidity_date, refuse_unknown_critical,
+    revocation_reason,
+};
 use crate::keys::{Signer, verify_with_identifier};
 use crate::lint::{Artifact, OcspContext, ToBeSigned};
+use crate::path::ToldBy;
 use crate::x509::Certificate;
 use crate::{Error, Result, oid};
 
 const WHAT: &str = "OCSP response";
 const BYTES_MAX: usize = 64 * 1024;
+/// A responder and its authorities; more would only be verified in vain.
+const CERTIFICATES_MAX: usize = 4;
 /// How far the responder's clock may be ahead of the verifier's.
 const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 
@@ -103,7 +110,7 @@ impl Responder {
             .map_err(bad)?;
         // Read back: the bytes inside are the bytes that were linted, under the responder's signature.
         let read = OcspResponse::from_der(&der)?;
-        read.verify_signature(&self.issuer, times.produced_at)?;
+        read.signed_by(&self.issuer, &[])?;
         if read.basic.response_data.to_der().map_err(bad)? != data.as_bytes() {
             return Err(Error::not_verified(WHAT, "other bytes than were linted"));
         }
@@ -221,10 +228,15 @@ impl OcspResponse {
         if extensions.into_iter().any(|extension| extension.critical) {
             return Err(Error::unsupported(WHAT, "critical extension"));
         }
-        let certificates = basic
-            .certificates
+        let certificates = basic.certificates.as_deref().unwrap_or_default();
+        if certificates.len() > CERTIFICATES_MAX {
+            return Err(Error::TooLarge {
+                what: "certificates of an OCSP response",
+                limit: CERTIFICATES_MAX as u64,
+            });
+        }
+        let certificates = certificates
             .iter()
-            .flatten()
             .map(|any| Certificate::from_der(&any.to_der().map_err(bad)?))
             .collect::<Result<_>>()?;
         Ok(Self {
@@ -261,7 +273,8 @@ impl OcspResponse {
     }
 
     /// Verifies that `issuer`, or a responder it delegated, signed a status for `serial` that is current
-    /// at `at`, and that the nonce is the one asked with; returns the status.
+    /// at `at`, and that the nonce is the one asked with; returns the status. A revocation does not lapse: it is
+    /// returned however old or new the response, unless the certificate was only suspended.
     ///
     /// # Errors
     /// [`Error::NotVerified`].
@@ -273,42 +286,59 @@ impl OcspResponse {
         at: Timestamp,
     ) -> Result<CertStatus> {
         let fails = |reason| Error::not_verified(WHAT, reason);
-        self.verify_signature(issuer, at)?;
+        let told = self.status(issuer, serial, &[])?;
         if asked_nonce.is_some()
             && nonce(self.data.response_extensions.as_deref())?.as_deref() != asked_nonce
         {
             return Err(fails("nonce differs"));
         }
+        let hold = Some(RevocationReason::CertificateHold);
+        match told.status {
+            CertStatus::Revoked { reason, .. } if reason != hold => {}
+            _ if told.this_update > at.plus_ms(CLOCK_SKEW_MS) => {
+                return Err(fails("status of the future"));
+            }
+            _ if !told.is_current(at) => return Err(fails("status is out of date")),
+            _ => {}
+        }
+        Ok(told.status)
+    }
+
+    /// The status of `serial` and when it was current. `crls` are where a responder's own status is looked for.
+    pub(crate) fn status(&self, issuer: &Certificate, serial: &[u8], crls: &[Crl]) -> Result<Told> {
+        let told_by = self.signed_by(issuer, crls)?;
         let serial = crate::x509::magnitude(serial);
         let single = self
             .data
             .responses
             .iter()
             .find(|single| single.cert_id.serial() == serial && single.cert_id.is_of(issuer))
-            .ok_or_else(|| fails("no status of this certificate"))?;
-        if from_generalized(single.this_update) > at.plus_ms(CLOCK_SKEW_MS) {
-            return Err(fails("status of the future"));
-        }
-        if single
-            .next_update
-            .is_none_or(|next| from_generalized(next) < at)
-        {
-            return Err(fails("status is out of date"));
-        }
-        Ok(match &single.cert_status {
+            .ok_or_else(|| Error::not_verified(WHAT, "no status of this certificate"))?;
+        let extensions = single.single_extensions.as_deref().unwrap_or_default();
+        refuse_unknown_critical(extensions)?;
+        let status = match &single.cert_status {
             CertStatusChoice::Good(_) => CertStatus::Good,
             CertStatusChoice::Unknown(_) => CertStatus::Unknown,
-            CertStatusChoice::Revoked(info) => CertStatus::Revoked {
-                at: from_generalized(info.revocation_time),
-                reason: info
-                    .revocation_reason
-                    .map_or(RevocationReason::Unspecified, revocation_reason),
-            },
+            CertStatusChoice::Revoked(info) => {
+                let reason = info.revocation_reason.map(revocation_reason);
+                let revoked_at = from_generalized(info.revocation_time);
+                CertStatus::Revoked {
+                    at: counts_since(revoked_at, reason, invalidity_date(extensions)?),
+                    reason,
+                }
+            }
+        };
+        Ok(Told {
+            status,
+            this_update: from_generalized(single.this_update),
+            next_update: single.next_update.map(from_generalized),
+            told_by,
         })
     }
 
-    /// RFC 6960 4.2.2.2: the CA itself, or a certificate it issued with OCSPSigning.
-    fn verify_signature(&self, issuer: &Certificate, at: Timestamp) -> Result<()> {
+    /// RFC 6960 4.2.2.2: the CA itself, or a certificate it issued for this. Answers whose word it is, with the list
+    /// that a responder's own status rests on.
+    fn signed_by(&self, issuer: &Certificate, crls: &[Crl]) -> Result<Vec<ToldBy>> {
         let message = self
             .basic
             .response_data
@@ -319,19 +349,32 @@ impl OcspResponse {
             .signature
             .as_bytes()
             .ok_or_else(|| Error::malformed(WHAT, "signature with unused bits"))?;
+        let mut refused = Error::not_verified(WHAT, "no authorised responder");
         for signer in self.certificates.iter().chain([issuer]) {
-            if !self.is_signed_by(signer)? || !is_authorised(signer, issuer, at) {
+            if !self.is_signed_by(signer)? {
                 continue;
             }
-            return verify_with_identifier(
+            let list = match responder::authorise(signer, issuer, self.produced_at(), crls) {
+                Ok(list) => list,
+                Err(reason) => {
+                    refused = Error::not_verified(WHAT, reason);
+                    continue;
+                }
+            };
+            verify_with_identifier(
                 signer.spki_der(),
                 &self.basic.signature_algorithm,
                 None,
                 &message,
                 signature,
-            );
+            )?;
+            let word = ToldBy {
+                signer: signer.clone(),
+                hash: hash_of(&self.basic.signature_algorithm.oid)?,
+            };
+            return Ok([Some(word), list].into_iter().flatten().collect());
         }
-        Err(Error::not_verified(WHAT, "no authorised responder"))
+        Err(refused)
     }
 
     fn is_signed_by(&self, certificate: &Certificate) -> Result<bool> {
@@ -342,9 +385,28 @@ impl OcspResponse {
     }
 }
 
-fn is_authorised(signer: &Certificate, issuer: &Certificate, at: Timestamp) -> bool {
-    signer == issuer
-        || (signer.extended_key_usages().contains(&oid::KP_OCSP_SIGNING)
-            && signer.is_valid_at(at)
-            && signer.verify_issued_by(issuer).is_ok())
+/// What a response says of one certificate.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) status: CertStatus,
+    pub(crate) this_update: Timestamp,
+    /// `None` if it does not say: never current then.
+    pub(crate) next_update: Option<Timestamp>,
+    pub(crate) told_by: Vec<ToldBy>,
 }
+
+impl Told {
+    /// Whether a status was current at an instant.
+    pub(crate) fn is_current(&self, at: Timestamp) -> bool {
+        self.this_update <= at.plus_ms(CLOCK_SKEW_MS)
+            && self.next_update.is_some_and(|next| at <= next)
+    }
+}
+
+impl PartialEq for OcspResponse {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for OcspResponse {}

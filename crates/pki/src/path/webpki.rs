@@ -90,7 +90,10 @@ pub(super) fn build(
         .iter()
         .position(|anchor| core::ptr::eq(anchor, verified.anchor()));
     certificates.extend(anchor.and_then(|at| roots.get(at)).cloned());
-    Ok(Path { certificates })
+    Ok(Path {
+        certificates,
+        told_by: Vec::new(),
+    })
 }
 
 fn explain(

@@ -9,7 +9,7 @@ use super::structures::{Accuracy, MessageImprint, TstInfoValue};
 use super::token::TimeStampToken;
 use super::{ClockEvidence, GenTime, Imprint, TimeStampReq};
 use crate::asn1_time::PreciseTime;
-use crate::cms::{Parts, SignedData, attach_time_stamp, build};
+use crate::cms::{Parts, Unstamped, build};
 use crate::digest::HashAlgorithm;
 use crate::keys::Signer;
 use crate::lint::{self, Artifact, TokenContext};
@@ -101,6 +101,7 @@ impl TimeStampAuthority {
             certificates,
             crls: &[],
             ocsp: &[],
+            binds_status: false,
             attributes: vec![],
         };
         let der = build(parts, key)?;
@@ -121,11 +122,11 @@ impl TimeStampAuthority {
         gen_time: impl Into<GenTime>,
         serial: &[u8],
     ) -> Result<Vec<u8>> {
-        let signed = SignedData::from_der(cms_der)?;
-        let imprint = Imprint::of(HashAlgorithm::Sha384, signed.signature_value());
+        let signature = Unstamped::from_der(cms_der)?;
+        let imprint = Imprint::of(HashAlgorithm::Sha384, signature.value());
         let request = TimeStampReq::make(imprint, None, true, None)?;
         let token = self.token(&request, key, gen_time, serial)?;
-        attach_time_stamp(signed, &token)
+        signature.attach(&token)
     }
 
     fn tst_info(

@@ -168,6 +168,15 @@ impl Certificate {
         value.ok().flatten().map(String::from)
     }
 
+    /// serialNumber attribute of the subject, which tells persons of one name apart.
+    #[must_use]
+    pub fn subject_serial_number(&self) -> Option<String> {
+        let value = self
+            .subject_name()
+            .by_oid::<DirectoryString>(oid::SERIAL_NUMBER);
+        value.ok().flatten().map(String::from)
+    }
+
     /// First instant of validity.
     #[must_use]
     pub fn not_before(&self) -> Timestamp {
@@ -292,6 +301,18 @@ impl Certificate {
     #[must_use]
     pub fn instruction(&self) -> Option<&str> {
         self.0.extensions.instruction.as_deref()
+    }
+
+    /// Whether id-pkix-ocsp-nocheck is there: nobody need ask for a responder's own status (RFC 6960 4.2.2.2.1).
+    #[must_use]
+    pub fn is_ocsp_no_check(&self) -> bool {
+        self.0.extensions.no_check
+    }
+
+    /// Whether an extension that is not understood here is critical (RFC 5280 4.2).
+    #[must_use]
+    pub fn has_unknown_critical_extension(&self) -> bool {
+        self.0.extensions.unknown_critical
     }
 
     /// Verifies that `issuer`'s key signed this certificate and that the names chain. One link only: use

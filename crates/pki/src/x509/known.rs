@@ -22,7 +22,23 @@ pub(super) struct Known {
     pub(super) policies: Vec<ObjectIdentifier>,
     pub(super) uris: Vec<String>,
     pub(super) instruction: Option<String>,
+    pub(super) no_check: bool,
+    pub(super) unknown_critical: bool,
 }
+
+/// What may be critical and is still understood, in a certificate that certifies no others.
+const UNDERSTOOD: [ObjectIdentifier; 10] = [
+    oid::BASIC_CONSTRAINTS,
+    oid::KEY_USAGE,
+    oid::EXTENDED_KEY_USAGE,
+    oid::SUBJECT_KEY_IDENTIFIER,
+    oid::AUTHORITY_KEY_IDENTIFIER,
+    oid::CERTIFICATE_POLICIES,
+    oid::CRL_DISTRIBUTION_POINTS,
+    oid::AUTHORITY_INFO_ACCESS,
+    oid::SUBJECT_ALT_NAME,
+    oid::OCSP_NO_CHECK,
+];
 
 impl Known {
     pub(super) fn of(inner: &x509_cert::Certificate) -> Result<Self> {
@@ -66,6 +82,10 @@ impl Known {
                 .unwrap_or_default(),
             uris: names.map(|(_, names)| uris(&names)).unwrap_or_default(),
             instruction: instruction.map(|text| text.as_str().to_owned()),
+            no_check: seen.contains(&oid::OCSP_NO_CHECK),
+            unknown_critical: extensions
+                .iter()
+                .any(|e| e.critical && !UNDERSTOOD.contains(&e.extn_id)),
         })
     }
 }

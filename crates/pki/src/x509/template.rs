@@ -13,6 +13,7 @@ use x509_cert::time::Time;
 
 use super::{Certificate, extensions};
 use crate::asn1_time::to_time;
+use crate::digest::HashAlgorithm;
 use crate::keys::{SignatureAlgorithm, Signer};
 use crate::lint::{Artifact, CertificateContext, ToBeSigned};
 use crate::signed::Signed;
@@ -222,6 +223,20 @@ pub(crate) fn algorithm_of(spki_der: &[u8]) -> Result<SignatureAlgorithm> {
     SignatureAlgorithm::for_curve(&curve)
 }
 
+/// A party's name as a certificate carries it: whole if it fits (RFC 5280 appendix A.1); of a longer one the
+/// beginning and 128 bits of the SHA-256 of it all, so that no two look the same.
+#[must_use]
+pub fn certified_name(name: &str) -> String {
+    const DIGEST_BYTES: usize = 16;
+    if name.chars().count() <= NAME_CHARS_MAX {
+        return name.to_owned();
+    }
+    let beginning = name.chars().take(NAME_CHARS_MAX - 1 - 2 * DIGEST_BYTES);
+    let mut digest = HashAlgorithm::Sha256.digest(name.as_bytes());
+    digest.truncate(DIGEST_BYTES);
+    format!("{}…{}", beginning.collect::<String>(), hex::encode(digest))
+}
+
 impl Subject {
     /// A name of a common name alone.
     #[must_use]
@@ -281,4 +296,25 @@ fn attribute(kind: ObjectIdentifier, value: &str) -> Result<Rdn> {
         SetOfVec::try_from(vec![AttributeTypeAndValue { oid: kind, value }])
     };
     encode().map_err(|e| bad(format!("{value:?}: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_differ_however_late() {
+        let long = "名".repeat(80);
+        assert_eq!(certified_name("Acme 有限公司"), "Acme 有限公司");
+        let whole = "名".repeat(NAME_CHARS_MAX);
+        assert_eq!(certified_name(&whole), whole);
+        let cut = certified_name(&long);
+        assert_eq!(cut.chars().count(), NAME_CHARS_MAX);
+        assert!(cut.starts_with("名名") && cut.contains('…'));
+        assert_ne!(
+            certified_name(&format!("{long}甲")),
+            certified_name(&format!("{long}乙"))
+        );
+        Subject::new(cut).to_name().unwrap();
+    }
 }

@@ -47,7 +47,8 @@ impl World {
         let entry = RevokedEntry {
             serial: revoked.certificate.serial().to_vec(),
             at: pki.now.plus_ms(-HOUR_MS / 2),
-            reason: RevocationReason::KeyCompromise,
+            reason: Some(RevocationReason::KeyCompromise),
+            invalid_since: None,
         };
         pki.issuing_crl = crl(pki.now, &pki.issuing, &[entry]);
         let folder = Folder::new();
@@ -325,7 +326,7 @@ fn certificate_status(world: &World) {
     let status = |serial: &[u8]| match serial == revoked {
         true => CertStatus::Revoked {
             at,
-            reason: RevocationReason::KeyCompromise,
+            reason: Some(RevocationReason::KeyCompromise),
         },
         false => CertStatus::Good,
     };

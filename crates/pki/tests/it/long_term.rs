@@ -5,9 +5,9 @@ use std::process::Command;
 use probity_domain::Timestamp;
 use probity_pki::cms::{
     CommitmentType, SignRequest, SignedData, add_signature_time_stamp, sign_detached_with_status,
-    verify_detached_content,
+    sign_manifest, verify_detached_content,
 };
-use probity_pki::crl::{Crl, RevocationReason};
+use probity_pki::crl::{Crl, RevocationReason, build_crl};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::ocsp::{
     CertStatus, OcspRequest, OcspResponse, Responder, ResponseTimes, make_request,
@@ -108,7 +108,7 @@ fn a_status_is_needed_and_believed() {
     };
     let revoked = CertStatus::Revoked {
         at: pki.now.plus_ms(-1_000),
-        reason: RevocationReason::KeyCompromise,
+        reason: Some(RevocationReason::KeyCompromise),
     };
     // Revoked by the response although a list, made earlier, says nothing.
     let both = [pki.root_crl.clone(), pki.issuing_crl.clone()];
@@ -135,7 +135,7 @@ fn a_status_is_needed_and_believed() {
     // Not yet revoked at the time asked.
     let later = CertStatus::Revoked {
         at: pki.now,
-        reason: RevocationReason::Superseded,
+        reason: Some(RevocationReason::Superseded),
     };
     let before = pki.now.plus_ms(-1_000);
     judged(&pki, &signed(&pki, later, &root_list), before).unwrap();
@@ -163,6 +163,90 @@ fn another_responder_is_not_believed() {
     let token = pki.token(HashAlgorithm::Sha3_256, value.signature_value());
     let cms = add_signature_time_stamp(&cms, &token).unwrap();
     assert!(judged(&pki, &cms, pki.now).is_err());
+}
+
+/// A manifest's signature with this list and a response.
+fn bound(pki: &Pki, manifest: &[u8], crls: &[Crl]) -> Vec<u8> {
+    let chain = [
+        pki.issuing.certificate.clone(),
+        pki.root.certificate.clone(),
+    ];
+    let request = SignRequest {
+        content: manifest,
+        signer: &pki.event.certificate,
+        extra_certificates: &chain,
+        crls,
+        signing_time: pki.now,
+        commitment: CommitmentType::ProofOfDelivery,
+        instruction_digest: None,
+    };
+    sign_manifest(&request, &[status(pki, CertStatus::Good)], &pki.event.key).unwrap()
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let at = bytes.windows(from.len()).position(|found| found == from);
+    let mut bytes = bytes.to_vec();
+    bytes[at.unwrap()..][..from.len()].copy_from_slice(to);
+    bytes
+}
+
+/// A list of this length by this key: the time, not what was revoked, is what differs.
+fn list(pki: &Pki, length: usize, this: Timestamp) -> Crl {
+    loop {
+        let (root, key) = (&pki.root.certificate, &pki.root.key);
+        let der = build_crl(root, key, 300, this, pki.now.plus_ms(HOUR_MS), &[]).unwrap();
+        if der.len() == length {
+            return Crl::from_der(&der).unwrap();
+        }
+    }
+}
+
+/// Revocation data lie outside of what CMS signs (RFC 5652 5.4), so that anybody could put an earlier list in a later
+/// one's place.
+#[test]
+fn a_manifests_signature_binds_its_lists() {
+    let pki = Pki::new();
+    let member = probity_pki::package::SealedMember::of("a.txt", "text/plain", b"a");
+    let manifest = probity_pki::package::seal_manifest(&[member]).unwrap();
+    let later = list(&pki, pki.root_crl.der().len(), pki.now);
+    let cms = bound(&pki, &manifest, std::slice::from_ref(&later));
+    let read = |cms: &[u8]| SignedData::from_der(cms).unwrap();
+    let value = read(&cms);
+    verify_detached_content(&value, &manifest).unwrap();
+    assert!(value.binds_status());
+    assert_eq!(value.bound_crls(), [&later]);
+    assert_eq!(value.bound_ocsp_responses().len(), 1);
+    // Set members in the same place: both begin alike up to their times.
+    let earlier = list(&pki, later.der().len(), pki.now.plus_ms(-HOUR_MS));
+    let swapped = read(&replaced(&cms, later.der(), earlier.der()));
+    let refused = verify_detached_content(&swapped, &manifest).unwrap_err();
+    assert!(
+        refused.to_string().contains("it binds is missing"),
+        "{refused}"
+    );
+    // The token's and other signatures bind nothing.
+    let unbound = read(&signed(&pki, CertStatus::Good, &[later]));
+    assert!(!unbound.binds_status() && unbound.bound_crls().is_empty());
+    openssl_takes(&pki, &manifest, &cms);
+}
+
+fn openssl_takes(pki: &Pki, manifest: &[u8], cms: &[u8]) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = pki.root.certificate.to_pem().unwrap();
+    for (name, bytes) in [("m", manifest), ("s", cms), ("r", root.as_bytes())] {
+        std::fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    let line =
+        "cms -verify -cades -binary -inform DER -in s -content m -CAfile r -purpose any -out v";
+    let output = Command::new("openssl")
+        .args(line.split_whitespace())
+        .current_dir(dir.path())
+        .output();
+    match output {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(_) => println!("SKIPPED: no openssl program, so nobody judged this"),
+    }
 }
 
 /// RFC 5652 5.1: version 5, because a status in another format is among the lists.

@@ -130,7 +130,8 @@ fn a_revoked_certificate_is_refused() {
     let revoked = |certificate: &Certificate, reason| RevokedEntry {
         serial: certificate.serial().to_vec(),
         at: pki.now.plus_ms(-HOUR_MS / 2),
-        reason,
+        reason: Some(reason),
+        invalid_since: None,
     };
     let list = crl(
         pki.now,
@@ -298,7 +299,7 @@ fn ocsp_works_both_ways() {
     };
     let revoked = CertStatus::Revoked {
         at: pki.now.plus_ms(-1_000),
-        reason: RevocationReason::CertificateHold,
+        reason: Some(RevocationReason::CertificateHold),
     };
     let status = |serial: &[u8]| {
         if serial == pki.seal.certificate.serial() {
@@ -347,7 +348,7 @@ fn ocsp_works_both_ways() {
         panic!("not revoked")
     };
     assert_eq!(at, whole_second(pki.now.plus_ms(-1_000)));
-    assert_eq!(reason, RevocationReason::CertificateHold);
+    assert_eq!(reason, Some(RevocationReason::CertificateHold));
     assert!(verify(&[8; 16], pki.now).is_err());
     assert!(verify(&nonce, pki.now.plus_ms(2 * HOUR_MS)).is_err());
     let issuer = &pki.root.certificate;

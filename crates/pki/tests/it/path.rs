@@ -2,11 +2,11 @@
 
 use probity_domain::Timestamp;
 use probity_pki::Error;
-use probity_pki::crl::{Crl, RevocationReason, RevokedEntry};
-use probity_pki::path::{PathError, Purpose, Revocation, validate_path};
+use probity_pki::crl::{Crl, RevocationReason, RevokedEntry, build_crl};
+use probity_pki::path::{PathError, Purpose, Revocation, find_revocation, validate_path};
 use probity_pki::x509::{Certificate, Profile};
 
-use crate::fixture::{HOUR_MS, Pki, crl, issue};
+use crate::fixture::{HOUR_MS, Holder, Pki, crl, issue};
 
 fn check(
     pki: &Pki,
@@ -151,7 +151,8 @@ fn revocation_counts_from_its_date() {
     let entry = RevokedEntry {
         serial: leaf.serial().to_vec(),
         at: revoked_at,
-        reason: RevocationReason::CertificateHold,
+        reason: Some(RevocationReason::CertificateHold),
+        invalid_since: None,
     };
     let list = crl(pki.now, &pki.issuing, &[entry]);
     let lists = [pki.root_crl.clone(), list];
@@ -159,7 +160,7 @@ fn revocation_counts_from_its_date() {
     assert!(matches!(
         at(pki.now),
         Err(PathError::Revoked {
-            reason: RevocationReason::CertificateHold,
+            reason: Some(RevocationReason::CertificateHold),
             ..
         })
     ));
@@ -173,18 +174,20 @@ fn a_stolen_unit_key_undoes_its_tokens_of_before() {
     let revoked_at = pki.now.plus_ms(-HOUR_MS / 2);
     let before = revoked_at.plus_ms(-2_000);
     for (reason, undone) in [
-        (RevocationReason::KeyCompromise, true),
-        (RevocationReason::CaCompromise, true),
-        // As written: no reason at all.
-        (RevocationReason::Unspecified, true),
-        (RevocationReason::Superseded, false),
-        (RevocationReason::CessationOfOperation, false),
-        (RevocationReason::AffiliationChanged, false),
+        (Some(RevocationReason::KeyCompromise), true),
+        (Some(RevocationReason::CaCompromise), true),
+        (None, true),
+        // As written: no reason at all (RFC 5280 5.3.1).
+        (Some(RevocationReason::Unspecified), true),
+        (Some(RevocationReason::Superseded), false),
+        (Some(RevocationReason::CessationOfOperation), false),
+        (Some(RevocationReason::AffiliationChanged), false),
     ] {
         let entry = RevokedEntry {
             serial: pki.tsa.certificate.serial().to_vec(),
             at: revoked_at,
             reason,
+            invalid_since: None,
         };
         let lists = [crl(pki.now, &pki.root, &[entry])];
         let at = |at| {
@@ -232,4 +235,126 @@ fn without_a_current_list_nothing_is_known() {
         matches!(result, Err(PathError::RevocationUnknown { .. })),
         "{result:?}"
     );
+}
+
+/// A list that was made and is current between these times.
+fn list(issuer: &Holder, this: Timestamp, next: Timestamp, revoked: &[RevokedEntry]) -> Crl {
+    let der = build_crl(&issuer.certificate, &issuer.key, 9, this, next, revoked).unwrap();
+    Crl::from_der(&der).unwrap()
+}
+
+/// A list that was made before a certificate was issued does not know of it.
+#[test]
+fn a_list_older_than_the_certificate_says_nothing() {
+    let pki = Pki::new();
+    let leaf = &pki.event.certificate;
+    let judged = |this| {
+        let lists = [
+            pki.root_crl.clone(),
+            list(&pki.issuing, this, pki.now.plus_ms(HOUR_MS), &[]),
+        ];
+        check(&pki, leaf, &lists, pki.now, Purpose::EventSigning)
+    };
+    assert_eq!(judged(leaf.not_before()), Ok(3));
+    let older = judged(leaf.not_before().plus_ms(-1_000));
+    assert!(
+        matches!(older, Err(PathError::RevocationUnknown { .. })),
+        "{older:?}"
+    );
+}
+
+/// A revocation for good does not lapse with the list that told of it; a suspension may have ended.
+#[test]
+fn a_list_out_of_date_still_revokes() {
+    let pki = Pki::new();
+    let leaf = &pki.event.certificate;
+    let revoked_at = pki.now.plus_ms(-HOUR_MS / 2);
+    for (reason, is_final) in [
+        (Some(RevocationReason::KeyCompromise), true),
+        (None, true),
+        (Some(RevocationReason::CertificateHold), false),
+    ] {
+        let entry = RevokedEntry {
+            serial: leaf.serial().to_vec(),
+            at: revoked_at,
+            reason,
+            invalid_since: None,
+        };
+        let old = list(
+            &pki.issuing,
+            revoked_at,
+            revoked_at.plus_ms(60_000),
+            &[entry],
+        );
+        let lists = [&pki.crls()[..], &[old]].concat();
+        let found = check(&pki, leaf, &lists, pki.now, Purpose::EventSigning);
+        assert_eq!(found.is_err(), is_final, "{reason:?} {found:?}");
+    }
+}
+
+/// RFC 5280 5.3.2: a key that was stolen was so before anybody revoked it.
+#[test]
+fn a_compromise_counts_from_its_invalidity_date() {
+    let pki = Pki::new();
+    let leaf = &pki.event.certificate;
+    let (stolen, revoked_at) = (pki.now.plus_ms(-HOUR_MS / 2), pki.now.plus_ms(-60_000));
+    for (reason, counts) in [
+        (Some(RevocationReason::KeyCompromise), true),
+        (Some(RevocationReason::CaCompromise), true),
+        (None, true),
+        (Some(RevocationReason::Superseded), false),
+    ] {
+        let entry = RevokedEntry {
+            serial: leaf.serial().to_vec(),
+            at: revoked_at,
+            reason,
+            invalid_since: Some(stolen),
+        };
+        let revoked = crl(pki.now, &pki.issuing, std::slice::from_ref(&entry));
+        let found = revoked.find(leaf.serial()).unwrap();
+        assert_eq!(found.reason, reason);
+        assert_eq!(found.invalid_since.unwrap().unix_s(), stolen.unix_s());
+        let lists = [pki.root_crl.clone(), revoked];
+        let at = |at| check(&pki, leaf, &lists, at, Purpose::EventSigning);
+        assert_eq!(at(stolen).is_err(), counts, "{reason:?}");
+        assert_eq!(at(stolen.plus_ms(-2_000)), Ok(3), "{reason:?}");
+        assert!(at(pki.now).is_err(), "{reason:?}");
+    }
+}
+
+/// What is handed in later takes away and never gives.
+#[test]
+fn a_newer_list_only_adds_revocations() {
+    let pki = Pki::new();
+    let (leaf, purpose) = (&pki.event.certificate, Purpose::EventSigning);
+    let validated = |crls: &[Crl]| {
+        let revocation = Revocation::Crls {
+            crls,
+            tolerance_ms: 0,
+        };
+        let (others, roots) = (pki.intermediates(), pki.roots());
+        validate_path(leaf, &others, &roots, revocation, pki.now, purpose)
+    };
+    let path = validated(&pki.crls()).unwrap();
+    assert_eq!(path.told_by.len(), 2);
+    let newer = |reason, at| {
+        let entry = RevokedEntry {
+            serial: leaf.serial().to_vec(),
+            at,
+            reason: Some(reason),
+            invalid_since: None,
+        };
+        let (this, next) = (pki.now.plus_ms(HOUR_MS), pki.now.plus_ms(2 * HOUR_MS));
+        [list(&pki.issuing, this, next, &[entry])]
+    };
+    let superseded = RevocationReason::Superseded;
+    let before = newer(superseded, pki.now.plus_ms(-1_000));
+    let found = find_revocation(&path, &before, &[], pki.now, purpose);
+    assert!(matches!(found, Err(PathError::Revoked { .. })), "{found:?}");
+    let after = newer(superseded, pki.now.plus_ms(1_000));
+    find_revocation(&path, &after, &[], pki.now, purpose).unwrap();
+    // Nobody else's list.
+    let other = Pki::new();
+    let foreign = [list(&other.issuing, pki.now, pki.now.plus_ms(HOUR_MS), &[])];
+    find_revocation(&path, &foreign, &[], pki.now, purpose).unwrap();
 }

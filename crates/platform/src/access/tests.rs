@@ -35,7 +35,7 @@ fn vendor() -> CallerRole {
 #[tokio::test]
 async fn issued_credentials_open_and_nothing_else_does() {
     let s = setup();
-    let (id, secret) = s.access.issue(vendor(), "role:test", "").await.unwrap();
+    let (id, secret) = s.access.issue(vendor(), "role:test", "test").await.unwrap();
     let token = secret.expose();
     assert!(token.starts_with(&format!("pk_{id}_")));
     assert_eq!(token.len(), 3 + 36 + 1 + 43);
@@ -48,7 +48,7 @@ async fn issued_credentials_open_and_nothing_else_does() {
     );
     assert!(caller.require_officer().is_err() && caller.require_operator().is_err());
 
-    let (_, other) = s.access.issue(vendor(), "role:test", "").await.unwrap();
+    let (_, other) = s.access.issue(vendor(), "role:test", "test").await.unwrap();
     let mixed = format!("{}{}", &token[..40], &other.expose()[40..]);
     let unknown = CredentialId::new(s.clock.now(), [9; 10]);
     let foreign = format!("pk_{unknown}_{}", &token[40..]);
@@ -75,7 +75,7 @@ async fn no_secret_is_stored() {
     let s = setup();
     let (id, secret) = s
         .access
-        .issue(CallerRole::Officer, "role:test", "")
+        .issue(CallerRole::Officer, "role:test", "test")
         .await
         .unwrap();
     let key = format!("ledger/credential/{id}/00000000");
@@ -88,14 +88,20 @@ async fn no_secret_is_stored() {
 #[tokio::test]
 async fn revoked_here_at_once_and_elsewhere_in_five_seconds() {
     let s = setup();
-    let (id, secret) = s.access.issue(vendor(), "role:test", "").await.unwrap();
+    let (id, secret) = s.access.issue(vendor(), "role:test", "test").await.unwrap();
     s.access.authenticate_bearer(secret.expose()).await.unwrap();
     s.elsewhere
         .authenticate_bearer(secret.expose())
         .await
         .unwrap();
-    s.access.revoke(id, "role:test", "", "lost").await.unwrap();
-    s.access.revoke(id, "role:test", "", "again").await.unwrap();
+    s.access
+        .revoke(id, "role:test", "test", "lost")
+        .await
+        .unwrap();
+    s.access
+        .revoke(id, "role:test", "test", "again")
+        .await
+        .unwrap();
     assert!(s.access.authenticate_bearer(secret.expose()).await.is_err());
     s.clock.advance_ms(5_000);
     assert!(
@@ -107,7 +113,7 @@ async fn revoked_here_at_once_and_elsewhere_in_five_seconds() {
     let never = CredentialId::new(s.clock.now(), [1; 10]);
     let error = s
         .access
-        .revoke(never, "role:test", "", "x")
+        .revoke(never, "role:test", "test", "x")
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
@@ -116,7 +122,7 @@ async fn revoked_here_at_once_and_elsewhere_in_five_seconds() {
 #[tokio::test]
 async fn known_and_unknown_ids_cost_the_same_reads_once() {
     let s = setup();
-    let (_, secret) = s.access.issue(vendor(), "role:test", "").await.unwrap();
+    let (_, secret) = s.access.issue(vendor(), "role:test", "test").await.unwrap();
     let reads = Arc::new(AtomicUsize::new(0));
     let counted = reads.clone();
     s.truth.set_faults(move |verb, _| {
@@ -140,7 +146,7 @@ async fn known_and_unknown_ids_cost_the_same_reads_once() {
 #[tokio::test]
 async fn a_silent_ledger_is_unavailable_and_not_remembered() {
     let s = setup();
-    let (_, secret) = s.access.issue(vendor(), "role:test", "").await.unwrap();
+    let (_, secret) = s.access.issue(vendor(), "role:test", "test").await.unwrap();
     s.truth.set_faults(|_, _| Some(Fault::Refuse));
     let error = s
         .access
@@ -157,7 +163,7 @@ async fn headers_are_read_strictly() {
     let s = setup();
     let (_, secret) = s
         .access
-        .issue(CallerRole::Operator, "role:test", "")
+        .issue(CallerRole::Operator, "role:test", "test")
         .await
         .unwrap();
     let headers = |values: &[String]| {
@@ -228,7 +234,7 @@ async fn the_extractor_lets_nobody_in_unasked() {
     let s = setup();
     let (id, secret) = s
         .access
-        .issue(CallerRole::Auditor, "role:test", "")
+        .issue(CallerRole::Auditor, "role:test", "test")
         .await
         .unwrap();
     let handler = async |Authenticated(caller): Authenticated| caller.actor();

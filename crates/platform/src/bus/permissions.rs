@@ -1,6 +1,6 @@
 //! What each role may say and hear on the bus: the table of subjects as users and permissions of nats-server.
 //!
-//! Deny by default. A role may publish its own hints and questions, answer those that may ask it, work its own consumers
+//! Deny by default. A role may publish its own hints and questions, see how full the streams of its hints are, answer those that may ask it, work its own consumers
 //! and make them and their streams when they are missing; it hears its own questions and its own inbox. Nothing else:
 //! no other role's subject, inbox, stream or consumer, no listing, no reading or deleting of what a stream holds.
 //!
@@ -35,6 +35,8 @@ impl Permissions {
             if hint.publishers.contains(&role) {
                 publish.push(hint.subject.to_owned());
                 publish.push(format!("$JS.API.STREAM.CREATE.{}", hint.stream));
+                // How full it is.
+                publish.push(format!("$JS.API.STREAM.INFO.{}", hint.stream));
             }
             if hint.consumer == role {
                 publish.extend(consuming(&hint));
@@ -196,6 +198,7 @@ mod tests {
                 "$JS.API.CONSUMER.MSG.NEXT.EVIDENCE_SIGNED.timestamping",
                 "$JS.API.STREAM.CREATE.EVIDENCE_SIGNED",
                 "$JS.API.STREAM.CREATE.EVIDENCE_STAMPED",
+                "$JS.API.STREAM.INFO.EVIDENCE_STAMPED",
                 "$JS.API.STREAM.UPDATE.EVIDENCE_SIGNED",
                 "_INBOX_delivery.>",
                 "evidence.stamped",

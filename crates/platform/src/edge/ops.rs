@@ -63,15 +63,17 @@ impl Readiness {
         }
     }
 
+    /// What is missing, and why.
+    #[must_use]
+    pub fn missing(&self) -> BTreeMap<&'static str, String> {
+        let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.clone()
+    }
+
     /// Nothing is missing and nobody asked to stop.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.shutdown.is_requested()
-            && self
-                .missing
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_empty()
+        !self.shutdown.is_requested() && self.missing().is_empty()
     }
 }
 
@@ -112,16 +114,10 @@ pub(crate) fn router(ctx: Context) -> Router {
 }
 
 async fn readyz(State(ctx): State<Context>) -> Response {
-    let missing = ctx
-        .readiness
-        .missing
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
     let document = ReadyDocument {
         ready: ctx.readiness.is_ready(),
         draining: ctx.shutdown.is_requested(),
-        missing,
+        missing: ctx.readiness.missing(),
         nats_connected: ctx.bus.is_connected(),
     };
     let status = if document.ready {

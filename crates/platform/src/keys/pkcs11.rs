@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error as TokenError, RvError};
@@ -19,8 +19,12 @@ use probity_pki::keys::{SignatureAlgorithm, Signer, ecdsa_sig_value, verify_sign
 use probity_pki::x509::Certificate;
 use serde::Deserialize;
 
+use super::pool::{Lent, Pool};
 use crate::config::SecretFile;
 use crate::{Error, Result};
+
+/// How long a signature waits for a session: a token that stands still must not keep everybody who wants one.
+const SESSION_WAIT: Duration = Duration::from_secs(5);
 
 /// What is signed when a key is opened, to see whose it is. No certificate, token or CMS attribute begins like that.
 const PROBE: &[u8] = b"probity: is this the key of the certificate?";
@@ -47,30 +51,36 @@ const fn sessions_max() -> usize {
     8
 }
 
+/// More sessions than any token has.
+const SESSIONS_MAX: usize = 256;
+
+impl Pkcs11Config {
+    /// # Errors
+    /// `Malformed` for a number of sessions outside its bounds.
+    pub fn check(&self) -> Result<()> {
+        if (1..=SESSIONS_MAX).contains(&self.sessions_max) {
+            return Ok(());
+        }
+        Err(Error::malformed(format!(
+            "token {:?}: sessions_max is 1 to {SESSIONS_MAX}",
+            self.token
+        )))
+    }
+}
+
 /// A key in a token. The PIN is read again for each login and not kept.
 pub struct Pkcs11Key {
     config: Pkcs11Config,
     module: Pkcs11,
     algorithm: SignatureAlgorithm,
     public_key_der: Vec<u8>,
-    pool: Mutex<Pool>,
-    returned: Condvar,
-}
-
-#[derive(Default)]
-struct Pool {
-    idle: Vec<LoggedIn>,
-    /// Idle ones and those at work.
-    open: usize,
-    /// Counts losses of the token: sessions from before the last one are not put back.
-    epoch: u64,
+    pool: Pool<LoggedIn>,
 }
 
 /// A session that has found the key.
 struct LoggedIn {
     session: Session,
     key: ObjectHandle,
-    epoch: u64,
 }
 
 impl Pkcs11Key {
@@ -80,24 +90,19 @@ impl Pkcs11Key {
     /// `Malformed`, naming the module, token or key that is not there, the PIN that does not fit, or the certificate
     /// that is of another key.
     pub fn open(config: &Pkcs11Config, certificate: &Certificate) -> Result<Self> {
+        config.check()?;
         let public_key_der = certificate.spki_der().to_vec();
         let module = Pkcs11::new(&config.module)
             .map_err(|e| Error::malformed(format!("{}: {e}", config.module.display())))?;
         let key = Self {
             algorithm: SignatureAlgorithm::of_public_key(&public_key_der)
                 .map_err(Error::malformed)?,
+            pool: Pool::new(config.sessions_max, SESSION_WAIT),
             config: config.clone(),
             module,
             public_key_der,
-            pool: Mutex::default(),
-            returned: Condvar::new(),
         };
-        let logged_in = key.connect(0)?;
-        {
-            let mut pool = key.pool();
-            pool.open = 1;
-            pool.idle.push(logged_in);
-        }
+        key.pool.give_back(key.take()?);
         #[expect(
             clippy::disallowed_methods,
             reason = "a probe of the key, and nothing that anybody could take for a statement"
@@ -112,12 +117,17 @@ impl Pkcs11Key {
         Error::malformed(format!("token {:?}: {reason}", self.config.token))
     }
 
-    fn pool(&self) -> MutexGuard<'_, Pool> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A session: idle, new, or given back in time.
+    fn take(&self) -> Result<Lent<LoggedIn>> {
+        let busy = || {
+            let (token, waited_s) = (&self.config.token, SESSION_WAIT.as_secs());
+            Error::unavailable(format!("token {token:?}: no session free for {waited_s} s"))
+        };
+        self.pool.take(|| self.connect(), busy)
     }
 
     /// A new session, logged in.
-    fn connect(&self, epoch: u64) -> Result<LoggedIn> {
+    fn connect(&self) -> Result<LoggedIn> {
         let bad = |what: &str, e: TokenError| self.bad(&format_args!("{what}: {e}"));
         // One initialisation holds for the whole process, whoever made it.
         match self
@@ -139,11 +149,7 @@ impl Pkcs11Key {
             Err(e) => return Err(bad("login refused", e)),
         }
         let key = self.find(&session)?;
-        Ok(LoggedIn {
-            session,
-            key,
-            epoch,
-        })
+        Ok(LoggedIn { session, key })
     }
 
     /// Slots are numbered anew when a token comes back; its label stays.
@@ -179,57 +185,6 @@ impl Pkcs11Key {
             _ => Err(self.bad(&"several private keys match: name key_label and key_id")),
         }
     }
-
-    /// An idle session, a new one, or the first that is given back.
-    fn take(&self) -> Result<LoggedIn> {
-        let mut pool = self.pool();
-        loop {
-            if let Some(idle) = pool.idle.pop() {
-                return Ok(idle);
-            }
-            if pool.open < self.config.sessions_max.max(1) {
-                pool.open += 1;
-                let epoch = pool.epoch;
-                drop(pool);
-                return self.connect(epoch).inspect_err(|_| self.close_one());
-            }
-            pool = self
-                .returned
-                .wait(pool)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn give_back(&self, session: LoggedIn) {
-        let mut pool = self.pool();
-        if session.epoch == pool.epoch {
-            pool.idle.push(session);
-        } else {
-            pool.open = pool.open.saturating_sub(1);
-        }
-        drop(pool);
-        self.returned.notify_one();
-    }
-
-    fn close_one(&self) {
-        let mut pool = self.pool();
-        pool.open = pool.open.saturating_sub(1);
-        drop(pool);
-        self.returned.notify_one();
-    }
-
-    /// The token went away: no session from before is of use.
-    fn forget(&self, lost: &LoggedIn) {
-        let mut pool = self.pool();
-        let mut stale = Vec::new();
-        if lost.epoch == pool.epoch {
-            pool.epoch += 1;
-            stale = std::mem::take(&mut pool.idle);
-        }
-        pool.open = pool.open.saturating_sub(stale.len() + 1);
-        drop(pool);
-        self.returned.notify_all();
-    }
 }
 
 impl Signer for Pkcs11Key {
@@ -242,24 +197,24 @@ impl Signer for Pkcs11Key {
         let digest = self.algorithm.hash().digest(message);
         let mut is_second = false;
         loop {
-            let open = self.take().map_err(|e| failed(&e))?;
-            match open.session.sign(&Mechanism::Ecdsa, open.key, &digest) {
+            let lent = self.take().map_err(|e| failed(&e.detail))?;
+            let LoggedIn { session, key } = &lent.session;
+            match session.sign(&Mechanism::Ecdsa, *key, &digest) {
                 Ok(signature) => {
-                    self.give_back(open);
+                    self.pool.give_back(lent);
                     return ecdsa_sig_value(self.algorithm, &signature);
                 }
                 Err(e) if is_lost(&e) => {
-                    self.forget(&open);
+                    self.pool.forget(lent);
                     if is_second {
-                        return Err(failed(&self.bad(&e)));
+                        return Err(failed(&self.bad(&e).detail));
                     }
                     is_second = true;
                 }
                 Err(e) => {
                     // What state the session is in, nobody knows.
-                    drop(open);
-                    self.close_one();
-                    return Err(failed(&self.bad(&e)));
+                    self.pool.close(lent);
+                    return Err(failed(&self.bad(&e).detail));
                 }
             }
         }

@@ -4,8 +4,10 @@
 //! outcomes, and the fourth, *unknown*, is resolved by reading back inside the adapter wherever the answer can be
 //! known (trap 7), so that callers meet [`crate::ErrorKind::UnknownOutcome`] only when the store stays silent.
 
+mod keeping;
 mod memory;
 mod probe;
+mod report;
 mod s3;
 
 use std::pin::Pin;
@@ -15,9 +17,11 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 
+pub use keeping::{Keeping, KeyVersion, LockConfig, LockMode, VersionMark, VersionPage};
 pub use memory::{Fault, MemoryObjects, Verb};
-pub use probe::{ProbeReport, probe, proved};
-pub use s3::{S3Config, S3Objects};
+pub use probe::{ProbeReport, ProbeSize, probe, proved};
+pub use report::{StoreReport, Verdict, examine_store};
+pub use s3::{ReplicaConfig, S3Config, S3Objects};
 
 use crate::{Error, Result};
 
@@ -104,6 +108,22 @@ pub trait Objects: Send + Sync + 'static {
 
     /// Removes an object. Only for bucket `work`.
     async fn remove(&self, key: &str) -> Result<()>;
+
+    /// How the bucket keeps what is written.
+    async fn keeping(&self) -> Result<Keeping> {
+        Ok(Keeping::default())
+    }
+
+    /// Up to `limit` (≤ 1,000) versions of the objects under `prefix`, delete markers among them, going on at `from`;
+    /// `None` where the store keeps no versions.
+    async fn list_versions(
+        &self,
+        _prefix: &str,
+        _from: Option<&VersionMark>,
+        _limit: u16,
+    ) -> Result<Option<VersionPage>> {
+        Ok(None)
+    }
 }
 
 /// The two buckets.

@@ -2,15 +2,19 @@
 //!
 //! The SDK's own retries and checksums are off: its retries would hide whether a write may have been sent twice, its
 //! checksum trailers break several stores (traps 9 to 12). Instead every request is tried a bounded number of times
-//! with full jitter, and the SHA-256 of a body is sent as a header on a plain body.
+//! with full jitter, out of a budget of the process ([`retry`]), and the SHA-256 of a body is sent as a header on a plain
+//! body.
 
 mod config;
+mod kept;
 mod multipart;
 mod outcome;
+mod retry;
 mod write;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,16 +23,16 @@ use aws_sdk_s3::error::SdkError;
 use bytes::{Bytes, BytesMut};
 use futures::stream;
 
-pub use config::S3Config;
+pub use config::{ReplicaConfig, S3Config};
 
-use super::{ByteStream, Created, Listed, Object, Objects, Swapped, Version, check_key};
+use super::{
+    ByteStream, Created, Keeping, Listed, LockConfig, Object, Objects, Swapped, Version,
+    VersionMark, VersionPage, check_key,
+};
 use crate::{Error, Random, Result};
-use outcome::{Failure, classify};
+use outcome::{Failure, Said, classify};
+use retry::RetryBudget;
 
-/// Tries of one request, the first included.
-const TRIES_MAX: u32 = 5;
-const BACKOFF_FIRST_MS: u64 = 50;
-const BACKOFF_MAX_MS: u64 = 2_000;
 /// Added to the time one try may take, for every MiB it carries.
 const MS_PER_MIB: u64 = 1_000;
 /// A body may pause this long between two pieces.
@@ -37,14 +41,45 @@ const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// One bucket on S3. Connections are shared by all buckets of one [`S3Config`].
 #[derive(Clone)]
 pub struct S3Objects {
-    client: Client,
+    doors: Arc<Doors>,
     bucket: String,
     send_checksums: bool,
     attempt_timeout: Duration,
     random: Arc<dyn Random>,
+    budget: Arc<RetryBudget>,
+    lock: LockConfig,
+}
+
+/// The store's endpoints, each with its client; one of them is used until it does not answer.
+struct Doors {
+    clients: Vec<Client>,
+    first: Client,
+    used: AtomicUsize,
+}
+
+impl Doors {
+    fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn client(&self) -> &Client {
+        self.clients.get(self.used()).unwrap_or(&self.first)
+    }
+
+    /// Moves on from a door that did not answer, unless somebody has already.
+    fn leave(&self, silent: usize) {
+        let next = (silent + 1) % self.clients.len().max(1);
+        self.used
+            .compare_exchange(silent, next, Ordering::Relaxed, Ordering::Relaxed)
+            .ok();
+    }
 }
 
 impl S3Objects {
+    fn client(&self) -> &Client {
+        self.doors.client()
+    }
+
     /// Sends one request, in bounded time; `body_bytes` is what goes either way.
     fn send<T, E, F>(
         &self,
@@ -59,12 +94,20 @@ impl S3Objects {
         let limit = self.attempt_timeout + Duration::from_millis(mib * MS_PER_MIB);
         // The SDK's futures are some 20 KB: too much to carry in every future above them.
         let request = Box::pin(request);
+        let door = self.doors.used();
         async move {
-            match tokio::time::timeout(limit, request).await {
-                Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(error)) => Err(classify(&error)),
-                Err(_) => Err(Failure::Lost("no answer in time".to_owned())),
+            let failure = match tokio::time::timeout(limit, request).await {
+                Ok(Ok(answer)) => {
+                    self.budget.earn();
+                    return Ok(answer);
+                }
+                Ok(Err(error)) => classify(&error),
+                Err(_) => Failure::Lost(Said::by_us("no answer in time")),
+            };
+            if failure.is_silence() {
+                self.doors.leave(door);
             }
+            Err(failure)
         }
     }
 
@@ -80,18 +123,10 @@ impl S3Objects {
                 Err(failure) => failure,
             };
             tries += 1;
-            if tries >= TRIES_MAX || !failure.is_transient() {
+            if !failure.is_transient() || !self.again(tries, &failure).await {
                 return Err(failure.into_error(&self.bucket, what));
             }
-            self.back_off(tries).await;
         }
-    }
-
-    /// Full jitter: anything between nothing and an exponentially growing bound.
-    async fn back_off(&self, tries: u32) {
-        let bound = (BACKOFF_FIRST_MS << tries.min(16)).min(BACKOFF_MAX_MS);
-        let drawn = u64::from_le_bytes(self.random.bytes()) % (bound + 1);
-        tokio::time::sleep(Duration::from_millis(drawn)).await;
     }
 
     /// One try at reading a whole object.
@@ -101,7 +136,7 @@ impl S3Objects {
         bytes_max: u64,
     ) -> core::result::Result<Option<Object>, Failure> {
         let request = self
-            .client
+            .client()
             .get_object()
             .bucket(&self.bucket)
             .key(key)
@@ -121,20 +156,24 @@ impl S3Objects {
         let version = Version(answer.e_tag().unwrap_or_default().to_owned());
         let mut body = answer.body;
         let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
-        while let Some(piece) = next_piece(&mut body).await.map_err(Failure::Lost)? {
+        while let Some(piece) = next_piece(&mut body).await.map_err(lost)? {
             bytes.extend_from_slice(&piece);
             if bytes.len() as u64 > bytes_max {
                 return Err(Failure::TooLarge(bytes_max));
             }
         }
         if bytes.len() as u64 != announced {
-            return Err(Failure::Lost("the body ended early".to_owned()));
+            return Err(lost("the body ended early"));
         }
         Ok(Some(Object {
             bytes: bytes.freeze(),
             version,
         }))
     }
+}
+
+fn lost(reason: impl Into<String>) -> Failure {
+    Failure::Lost(Said::by_us(reason))
 }
 
 async fn next_piece(
@@ -202,7 +241,7 @@ impl Objects for S3Objects {
         let range = (offset > 0).then(|| format!("bytes={offset}-"));
         let answer = self
             .repeat(&what, || {
-                let request = self.client.get_object().bucket(&self.bucket).key(key);
+                let request = self.client().get_object().bucket(&self.bucket).key(key);
                 self.send(0, request.set_range(range.clone()).send())
             })
             .await?;
@@ -226,7 +265,7 @@ impl Objects for S3Objects {
         let found = self
             .repeat(&format!("head {key}"), || async {
                 let request = self
-                    .client
+                    .client()
                     .head_object()
                     .bucket(&self.bucket)
                     .key(key)
@@ -249,7 +288,7 @@ impl Objects for S3Objects {
         let answer = self
             .repeat(&format!("list {prefix}"), || {
                 let request = self
-                    .client
+                    .client()
                     .list_objects_v2()
                     .bucket(&self.bucket)
                     .prefix(prefix);
@@ -275,7 +314,7 @@ impl Objects for S3Objects {
         let what = format!("remove {key}");
         let removed = self.repeat(&what, || async {
             let request = self
-                .client
+                .client()
                 .delete_object()
                 .bucket(&self.bucket)
                 .key(key)
@@ -286,5 +325,18 @@ impl Objects for S3Objects {
             }
         });
         removed.await
+    }
+
+    async fn keeping(&self) -> Result<Keeping> {
+        self.ask_keeping().await
+    }
+
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        from: Option<&VersionMark>,
+        limit: u16,
+    ) -> Result<Option<VersionPage>> {
+        self.version_page(prefix, from, limit).await
     }
 }

@@ -14,10 +14,15 @@ use probity_proto::subjects::Hint;
 
 use super::pull::{hand_back, settle};
 use super::{DELIVERIES_MAX, DELIVERIES_TOGETHER_MAX, DRAIN, Outcome, StageConfig};
+use crate::Error;
 use crate::metrics::{StageLabel, StageMetrics};
 use crate::startup::Context;
 use crate::telemetry::{TRACEPARENT, link_trace};
-use crate::{Error, Result};
+
+/// Pause before held work is tried again.
+const HOLD: Duration = Duration::from_millis(500);
+
+const NO_OUTCOME: &str = "the stage gave no outcome";
 
 /// A stage's function and what the runner needs around it.
 pub(super) struct Work<M, F> {
@@ -28,11 +33,32 @@ pub(super) struct Work<M, F> {
     message: PhantomData<fn(M)>,
 }
 
-/// A message of this batch with its place on the bus.
-struct Job<M> {
-    delivery: Delivery,
+/// A message with its place on the bus.
+pub(super) struct Job<M> {
+    pub delivery: Delivery,
+    pub message: M,
     delivered: i64,
-    message: M,
+}
+
+/// How a call ended.
+enum Ended {
+    Outcomes(Vec<Outcome>),
+    Panicked,
+    Failed(Error),
+}
+
+impl Ended {
+    /// The outcome of a call with one message.
+    fn of_one(self) -> Outcome {
+        match self {
+            Self::Outcomes(outcomes) => {
+                let first = outcomes.into_iter().next();
+                first.unwrap_or_else(|| Outcome::Retry(Error::internal(NO_OUTCOME)))
+            }
+            Self::Panicked => Outcome::Retry(Error::internal("the stage panicked")),
+            Self::Failed(e) => Outcome::Retry(e),
+        }
+    }
 }
 
 impl<M, F, Fut> Work<M, F>
@@ -51,13 +77,17 @@ where
         }
     }
 
-    /// Works on what was pulled: together, but for messages that have failed before, which go one
-    /// by one.
+    /// Works on what was pulled.
     pub(super) async fn batch(&self, deliveries: Vec<Delivery>) {
         let mut jobs = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             jobs.extend(self.admit(delivery).await);
         }
+        self.jobs(jobs).await;
+    }
+
+    /// Works on these: together, but for messages that have failed before, which go one by one.
+    pub(super) async fn jobs(&self, jobs: Vec<Job<M>>) {
         let (together, alone): (Vec<_>, Vec<_>) = jobs
             .into_iter()
             .partition(|job| job.delivered <= DELIVERIES_TOGETHER_MAX);
@@ -78,7 +108,7 @@ where
     }
 
     /// Decodes one delivery; settles at once what cannot be worked on.
-    async fn admit(&self, delivery: Delivery) -> Option<Job<M>> {
+    pub(super) async fn admit(&self, delivery: Delivery) -> Option<Job<M>> {
         self.count(|m| &m.received);
         let delivered = delivery.info().map_or(1, |i| i.delivered);
         if delivered > DELIVERIES_MAX {
@@ -125,40 +155,81 @@ where
                 .and_then(|h| h.get(TRACEPARENT));
             link_trace(&span, header.map(|v| v.as_str()));
         }
-        let since = Instant::now();
-        let messages: Vec<M> = jobs.iter().map(|job| job.message.clone()).collect();
-        let all = jobs.iter().chain(waiting.iter().flatten());
-        let outcomes = self.call(messages, all).instrument(span.clone()).await;
-        let label = StageLabel {
-            subject: self.hint.subject,
-        };
-        self.ctx
-            .metrics
-            .stage
-            .batch_seconds
-            .get_or_create(&label)
-            .observe(since.elapsed().as_secs_f64());
-        async {
-            match outcomes {
-                Ok(outcomes) => {
-                    let missing = || Outcome::Retry(Error::internal("the stage gave no outcome"));
-                    let outcomes = outcomes
-                        .into_iter()
-                        .map(Some)
-                        .chain(std::iter::repeat(None));
-                    for (job, outcome) in jobs.iter().zip(outcomes) {
-                        self.settle(job, outcome.unwrap_or_else(missing)).await;
+        self.until_settled(jobs, waiting).instrument(span).await;
+    }
+
+    /// Works on the jobs, and again on those that are held, until each is settled. A held one is not handed back: NATS
+    /// would count that as a delivery, and ten of them park it.
+    async fn until_settled(&self, mut jobs: Vec<Job<M>>, waiting: &[Vec<Job<M>>]) {
+        let mut was_held = false;
+        while !jobs.is_empty() {
+            let since = Instant::now();
+            let outcomes = self.outcomes(&jobs, waiting).await;
+            let label = StageLabel {
+                subject: self.hint.subject,
+            };
+            self.ctx
+                .metrics
+                .stage
+                .batch_seconds
+                .get_or_create(&label)
+                .observe(since.elapsed().as_secs_f64());
+            let mut held = Vec::new();
+            for (job, outcome) in jobs.into_iter().zip(outcomes) {
+                match outcome {
+                    Outcome::Hold(error) => {
+                        self.count(|m| &m.held);
+                        if !was_held {
+                            tracing::warn!(subject = self.hint.subject, %error, "held back");
+                            was_held = true;
+                        }
+                        held.push(job);
                     }
+                    outcome => self.settle(&job, outcome).await,
                 }
-                Err(e) => {
+            }
+            jobs = held;
+            if !jobs.is_empty() {
+                let all = jobs.iter().chain(waiting.iter().flatten());
+                self.alive(all, self.pause()).await;
+                if self.ctx.shutdown.is_requested() {
                     for job in &jobs {
-                        self.settle(job, Outcome::Retry(e.clone())).await;
+                        hand_back(&job.delivery).await;
                     }
+                    return;
                 }
             }
         }
-        .instrument(span)
-        .await;
+    }
+
+    async fn pause(&self) {
+        tokio::select! {
+            () = self.ctx.shutdown.requested() => {}
+            () = tokio::time::sleep(HOLD) => {}
+        }
+    }
+
+    /// One outcome for each job. Of several that panicked together, each is tried alone: what one of them brings about
+    /// is no failed try of the others.
+    async fn outcomes(&self, jobs: &[Job<M>], waiting: &[Vec<Job<M>>]) -> Vec<Outcome> {
+        let all = jobs.iter().chain(waiting.iter().flatten());
+        let messages = jobs.iter().map(|job| job.message.clone()).collect();
+        let outcomes = match self.call(messages, all.clone()).await {
+            Ended::Outcomes(outcomes) => outcomes,
+            Ended::Failed(e) => vec![Outcome::Retry(e); jobs.len()],
+            Ended::Panicked if jobs.len() > 1 => {
+                let mut outcomes = Vec::with_capacity(jobs.len());
+                for job in jobs {
+                    let alone = self.call(vec![job.message.clone()], all.clone()).await;
+                    outcomes.push(alone.of_one());
+                }
+                outcomes
+            }
+            Ended::Panicked => vec![Ended::Panicked.of_one()],
+        };
+        let missing = || Some(Outcome::Retry(Error::internal(NO_OUTCOME)));
+        let padded = outcomes.into_iter().chain(std::iter::from_fn(missing));
+        padded.take(jobs.len()).collect()
     }
 
     /// Calls the function in a task of its own, so that a panic ends there, and reports progress
@@ -167,38 +238,56 @@ where
         &self,
         messages: Vec<M>,
         jobs: impl Iterator<Item = &'a Job<M>> + Clone,
-    ) -> Result<Vec<Outcome>> {
-        let panicked = || {
-            self.count(|m| &m.panicked);
-            Error::internal("the stage panicked")
-        };
+    ) -> Ended {
         // A function may panic before it gives its future as well.
-        let called =
-            catch_unwind(AssertUnwindSafe(|| (self.handler)(messages))).map_err(|_| panicked())?;
+        let Ok(called) = catch_unwind(AssertUnwindSafe(|| (self.handler)(messages))) else {
+            self.count(|m| &m.panicked);
+            return Ended::Panicked;
+        };
         let mut task = tokio::spawn(called.in_current_span());
-        let mut progress = tokio::time::interval(self.config.ack_wait / 3);
-        progress.tick().await;
-        let time_max = tokio::time::sleep(self.config.batch_time_max);
         let drained = async {
             self.ctx.shutdown.requested().await;
             tokio::time::sleep(DRAIN).await;
         };
-        tokio::pin!(time_max, drained);
+        let ended = async {
+            tokio::select! {
+                ended = &mut task => match ended {
+                    Ok(outcomes) => Ended::Outcomes(outcomes),
+                    Err(_) => {
+                        self.count(|m| &m.panicked);
+                        Ended::Panicked
+                    }
+                },
+                () = tokio::time::sleep(self.config.batch_time_max) => {
+                    task.abort();
+                    let limit = self.config.batch_time_max;
+                    Ended::Failed(Error::timeout(format!("batch took over {limit:?}")))
+                }
+                () = drained => {
+                    task.abort();
+                    Ended::Failed(Error::unavailable("handed back at shutdown"))
+                }
+            }
+        };
+        self.alive(jobs, ended).await
+    }
+
+    /// Reports progress on the jobs while something else goes on, so that NATS gives them to nobody else.
+    async fn alive<'a, T>(
+        &self,
+        jobs: impl Iterator<Item = &'a Job<M>> + Clone,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut progress = tokio::time::interval(self.config.ack_wait / 3);
+        progress.tick().await;
+        tokio::pin!(work);
         loop {
             tokio::select! {
-                ended = &mut task => return ended.map_err(|_| panicked()),
+                done = &mut work => return done,
                 _ = progress.tick() => {
                     for job in jobs.clone() {
                         settle(&job.delivery, AckKind::Progress).await;
                     }
-                }
-                () = &mut time_max => {
-                    task.abort();
-                    return Err(Error::timeout(format!("batch took over {:?}", self.config.batch_time_max)));
-                }
-                () = &mut drained => {
-                    task.abort();
-                    return Err(Error::unavailable("handed back at shutdown"));
                 }
             }
         }
@@ -211,6 +300,8 @@ where
                 self.count(|m| &m.done);
                 settle(&job.delivery, AckKind::Ack).await;
             }
+            // Never comes here: held jobs are not settled.
+            Outcome::Hold(_) => {}
             Outcome::Retry(error) if job.delivered < DELIVERIES_MAX => {
                 self.count(|m| &m.retried);
                 tracing::warn!(subject, delivered = job.delivered, %error, "will be tried again");

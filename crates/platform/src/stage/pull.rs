@@ -56,9 +56,9 @@ impl Puller {
         }
     }
 
-    /// Up to `batch_max` messages. Any error makes stream and consumer be made sure of before the
+    /// Up to `max` messages. Any error makes stream and consumer be made sure of before the
     /// next pull: after NATS was emptied there is no other sign than failing pulls.
-    pub(super) async fn pull(&mut self) -> Result<Pulled> {
+    pub(super) async fn pull(&mut self, max: usize) -> Result<Pulled> {
         if !self.bus.is_connected() {
             self.consumer = None;
             return Err(Error::unavailable("NATS is not connected"));
@@ -69,7 +69,7 @@ impl Puller {
             self.consumer = Some(ensured);
             return Ok(Pulled::Ensured);
         };
-        let pulled = pull_from(consumer, self.config.batch_max).await;
+        let pulled = pull_from(consumer, max).await;
         if pulled.is_err() {
             self.consumer = None;
         }

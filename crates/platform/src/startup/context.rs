@@ -78,6 +78,7 @@ impl Context {
         let ledger = Ledger::new(buckets.truth.clone(), clock.clone(), random.clone());
         let access = Access::new(ledger.clone(), clock.clone(), random.clone());
         let bus = bus.counting_into(&metrics);
+        let cache = cache.counting_into(&metrics);
         let readiness = Readiness::new(shutdown.clone());
         Self {
             buckets,

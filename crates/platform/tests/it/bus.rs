@@ -22,6 +22,7 @@ fn hint(id: &str) -> Submitted {
         first_item: 0,
         last_item: 0,
         round: 0,
+        tenant: "t".to_owned(),
     }
 }
 
@@ -60,6 +61,7 @@ async fn refuses_what_is_too_long_and_what_cannot_stand_in_a_header() {
     };
     let message = Signed {
         submission_id: "x".to_owned(),
+        round: 0,
         records: vec![record],
     };
     let told = bus.tell(&SIGNED, "long", &message).await.unwrap_err();
@@ -75,6 +77,7 @@ async fn refuses_what_is_too_long_and_what_cannot_stand_in_a_header() {
     };
     let message = Signed {
         submission_id: "x".to_owned(),
+        round: 0,
         records: vec![longest],
     };
     bus.tell(&SIGNED, "longest", &message).await.unwrap();

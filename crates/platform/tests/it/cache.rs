@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use probity_domain::{EvidenceId, SubmissionId, Timestamp};
 use probity_platform::ErrorKind;
 use probity_platform::cache::{Cache, RedisConfig};
+use probity_platform::metrics::Metrics;
 use probity_testkit::{World, unique_prefix, wait_until};
 
 fn cache_on(world: &World) -> Cache {
@@ -103,4 +104,28 @@ async fn comes_back_by_itself_and_never_blocks() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_and_that_is_said() {
+    let world = World::builder().redis().start().await;
+    let metrics = Metrics::new();
+    let cache = cache_on(&world).counting_into(&metrics);
+    cache.set("before", b"1", None).await.unwrap();
+    world.limit_redis(1).await;
+    let refused = cache.set("after", b"1", Some(1_000)).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unavailable);
+    assert!(refused.detail.contains("redis is full"), "{refused}");
+    let many: Vec<_> = (0..3).map(|n| (format!("m{n}"), vec![1])).collect();
+    let refused = cache.mset(&many).await.unwrap_err();
+    assert!(refused.detail.contains("redis is full"), "{refused}");
+    let text = metrics.encode().unwrap();
+    assert!(
+        text.contains("probity_cache_failed_total{reason=\"full\"} 2"),
+        "{text}"
+    );
+    // Nothing is evicted, reading goes on, and so does writing once there is room.
+    assert_eq!(cache.get("before").await.unwrap().unwrap(), b"1");
+    world.limit_redis(0).await;
+    cache.mset(&many).await.unwrap();
 }

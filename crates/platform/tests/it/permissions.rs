@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
-use probity_platform::bus::{Bus, BusConfig, BusUser, Reply, authorization};
+use probity_platform::bus::{Bus, BusConfig, BusUser, Queue, Reply, authorization};
 use probity_platform::cache::Cache;
 use probity_platform::config::SecretFile;
 use probity_platform::objects::{Buckets, MemoryObjects};
@@ -101,6 +101,13 @@ async fn a_hint_goes_its_way(guarded: &Guarded, hint: Hint) {
         bus.tell(&hint, publisher, &Submitted::default())
             .await
             .unwrap_or_else(|e| panic!("{publisher} cannot tell {}: {e}", hint.subject));
+        let queue = Queue::new(bus, hint, 1);
+        queue.measure().await;
+        assert!(
+            queue.measured().is_some(),
+            "{publisher} does not see {}",
+            hint.stream
+        );
     }
     let ctx = guarded.context(hint.consumer).await;
     let stage = tokio::spawn({
@@ -289,8 +296,9 @@ fn publications(role: &str) -> Vec<(String, bool)> {
         let publishes = hint.publishers.contains(&role);
         tried.push((hint.subject.to_owned(), publishes));
         tried.extend(calls(&hint).into_iter().map(|(call, may)| {
-            let makes = publishes && call.starts_with("$JS.API.STREAM.CREATE.");
-            (call, (hint.consumer == role && may) || makes)
+            let fills = ["$JS.API.STREAM.CREATE.", "$JS.API.STREAM.INFO."];
+            let fills = publishes && fills.iter().any(|api| call.starts_with(api));
+            (call, (hint.consumer == role && may) || fills)
         }));
     }
     for ask in ASKS {

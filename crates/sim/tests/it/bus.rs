@@ -223,6 +223,7 @@ impl Bus {
     fn settle(&self, who: &str, hint: &Hint, delivery: &Delivery, outcome: &Outcome) {
         let (word, again) = match outcome {
             Outcome::Done => ("done".to_owned(), false),
+            Outcome::Hold(e) => (format!("hold: {e}"), true),
             Outcome::Retry(e) => (format!("retry: {e}"), delivery.deliveries < DELIVERIES_MAX),
             Outcome::Park(e) => (format!("park: {e}"), false),
         };

@@ -105,7 +105,7 @@ fn yesterdays_store_reads_and_goes_on() {
         assert!(first >= submissions.len() as u64, "behind what stood there");
         assert_whole(&store).await;
         let (truth, work) = (store.truth.clone(), store.work.clone());
-        let mut reconciler = Reconciler::new(truth, work, log, clock, 30);
+        let mut reconciler = Reconciler::new(truth, work, ledger, log, clock, 30);
         assert_eq!(reconciler.round().await.unwrap(), []);
     });
 }
@@ -149,7 +149,9 @@ fn an_unreadable_low_water_mark_costs_a_walk_and_nothing_else() {
         let round = async || {
             let (truth, work) = (store.truth.clone(), store.work.clone());
             let clock = Arc::new(ManualClock::at(later));
-            let mut reconciler = Reconciler::new(truth, work, log.clone(), clock, 30);
+            let random = Arc::new(Chance::new(SEED, "ledger"));
+            let ledger = Ledger::new(truth.clone(), clock.clone(), random);
+            let mut reconciler = Reconciler::new(truth, work, ledger, log.clone(), clock, 30);
             reconciler.round().await.unwrap()
         };
         assert_eq!(round().await, []);

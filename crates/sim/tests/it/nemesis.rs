@@ -127,6 +127,7 @@ impl Nemesis {
                 Signed {
                     submission_id,
                     records,
+                    round: 0,
                 }
                 .encode_to_vec(),
             ),
@@ -135,6 +136,7 @@ impl Nemesis {
                 Stamped {
                     submission_id,
                     records,
+                    round: 0,
                 }
                 .encode_to_vec(),
             ),
@@ -152,5 +154,6 @@ fn unknown_submission(id: SubmissionId) -> Submitted {
         first_item: 0,
         last_item: 9,
         round: 0,
+        tenant: String::new(),
     }
 }

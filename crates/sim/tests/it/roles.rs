@@ -196,6 +196,7 @@ impl Role {
         let stamped = Stamped {
             submission_id: message.submission_id,
             records,
+            round: message.round,
         };
         self.bus.tell(self.who, &STAMPED, &id, &stamped).await
     }

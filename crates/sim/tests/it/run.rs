@@ -23,7 +23,7 @@ pub static PKI: LazyLock<Arc<Pki>> = LazyLock::new(|| Arc::new(Pki::new()));
 const VENDORS: [&str; 2] = ["vendor-1", "vendor-2"];
 const STORAGES: [&str; 2] = ["storage-1", "storage-2"];
 /// How long things go wrong, in seconds.
-const FAULTS_S: (u64, u64) = (200, 800);
+const FAULTS_S: (u64, u64) = (150, 600);
 /// Peace comes in pieces, until everything accepted is in the log, up to this many: the reconciler's patience with a
 /// submission that has often failed is an hour.
 const PEACE: Duration = Duration::from_secs(120);

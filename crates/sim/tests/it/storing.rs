@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use probity_domain::{EvidenceId, Record, SubmissionId};
+use probity_platform::ledger::Ledger;
 use probity_platform::stage::Outcome;
 use probity_platform::startup::Shutdown;
 use probity_platform::{Random, Result};
@@ -154,7 +155,7 @@ impl Role {
     /// While things go wrong, both processes bring entries, often the same: races need somebody to race.
     async fn append_fillers(&self, appender: &Appender) {
         while self.sim.doses() != Doses::default() {
-            self.pause(3, 30).await;
+            self.pause(5, 40).await;
             let first = self.random.below(FILLERS.into()) as u32;
             let items = first..first + self.random.between(1, 5) as u32;
             join_all(items.map(|item| appender.append(filler(item)))).await;
@@ -165,7 +166,8 @@ impl Role {
         let buckets = self.store.reached_by(&self.sim, self.who);
         let (truth, work) = (buckets.truth, buckets.work);
         let clock = self.clock.clone();
-        let mut reconciler = Reconciler::new(truth, work, log, clock, RECONCILE_AFTER_S);
+        let ledger = Ledger::new(truth.clone(), clock.clone(), self.random.clone());
+        let mut reconciler = Reconciler::new(truth, work, ledger, log, clock, RECONCILE_AFTER_S);
         loop {
             sleep(RECONCILE).await;
             if self.sim.has(Mutation::NoReconciler) {

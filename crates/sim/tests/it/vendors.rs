@@ -278,6 +278,10 @@ struct Told {
 
 #[async_trait]
 impl Neighbours for Told {
+    fn keep_up(&self, _: &TenantId) -> Result<()> {
+        Ok(())
+    }
+
     async fn submitted(&self, hint: &Submitted) -> Result<()> {
         let id = format!(
             "submitted:{}:{}:{}",

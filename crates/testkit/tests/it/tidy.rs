@@ -29,13 +29,13 @@ const MAY_LINK: [(&str, &[&str]); 12] = [
     ("testkit", &[]),
     // Tests alone: there the roles meet in one executable.
     ("sim", &[]),
-    // The executables: a table of roles, a person's command line, an offline tool, a load generator.
+    // The executables: a table of roles, a person's command line, an offline tool, a load generator and fault laboratory.
     ("probityd", &["domain", "pki", "proto", "platform", ROLE]),
     ("probity", &["domain", "pki", "proto", "client", "verify"]),
     ("ceremony", &["domain", "pki"]),
     (
         "load-tests",
-        &["domain", "pki", "proto", "platform", "client"],
+        &["domain", "pki", "proto", "platform", "client", "testkit"],
     ),
 ];
 const ROLE: &str = "(any role)";

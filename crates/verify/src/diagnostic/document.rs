@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use probity_pki::crl::Crl;
 use probity_pki::digest::HashAlgorithm;
+use probity_pki::ocsp::OcspResponse;
 use probity_pki::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Container, Diagnostic, Document, Member, SignedReceipt, WholeFile, parsed};
+use crate::examine::DOCUMENTS;
 use crate::text::Text;
+use crate::trust::Lists;
 use crate::verdict::Source;
 
 /// The only accepted value of `format`.
@@ -28,6 +32,8 @@ struct DiagnosticDocument {
     members: Vec<MemberDocument>,
     documents: Vec<BytesDocument>,
     receipt: Option<ReceiptDocument>,
+    #[serde(default)]
+    handed_in: HandedInDocument,
     /// For people and other programs: what the documents say, taken apart.
     parsed: Value,
 }
@@ -83,6 +89,14 @@ struct ReceiptDocument {
     signature: String,
 }
 
+/// Base64 of DER.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HandedInDocument {
+    revocation_lists: Vec<String>,
+    ocsp_responses: Vec<String>,
+}
+
 impl Diagnostic {
     /// The document.
     #[must_use]
@@ -122,6 +136,7 @@ impl Diagnostic {
                 document: STANDARD.encode(&receipt.document),
                 signature: STANDARD.encode(&receipt.signature),
             }),
+            handed_in: self.handed_in.document(),
             parsed: parsed::view(self),
         };
         // Strings, numbers and lists only: cannot fail.
@@ -177,6 +192,7 @@ impl Diagnostic {
                 })
                 .collect::<Result<_>>()?,
             receipt: document.receipt.as_ref().map(receipt).transpose()?,
+            handed_in: Lists::read(&document.handed_in)?,
         };
         diagnostic.check()?;
         if parsed::view(&diagnostic) != document.parsed {
@@ -187,17 +203,20 @@ impl Diagnostic {
         Ok(diagnostic)
     }
 
-    /// Every member once, every document the member it is said to be.
+    /// Every member once; every document one that judgement reads, once, and the member it is said to be.
     fn check(&self) -> Result<()> {
-        let mut names = BTreeSet::new();
+        let mut members = BTreeMap::new();
         for member in &self.members {
-            if !names.insert(&member.name) {
+            if members.insert(&member.name, member).is_some() {
                 return Err(bad(format!("member {:?} stands twice", member.name)));
             }
         }
         let mut names = BTreeSet::new();
         for Document { name, bytes } in &self.documents {
-            let measured = self.member(name).map(|member| {
+            if !DOCUMENTS.contains(&name.as_str()) {
+                return Err(bad(format!("{name:?} is none of the documents")));
+            }
+            let measured = members.get(name).map(|member| {
                 let stated = [HashAlgorithm::Sha3_256, HashAlgorithm::Sha256];
                 member.size_bytes == bytes.len() as u64
                     && stated.iter().all(|with| member.digest(*with).is_some())
@@ -211,6 +230,34 @@ impl Diagnostic {
             }
         }
         Ok(())
+    }
+}
+
+impl Lists {
+    fn document(&self) -> HandedInDocument {
+        let crls = self.crls.iter().map(|crl| STANDARD.encode(crl.der()));
+        let ocsp = self.ocsp.iter().map(|one| STANDARD.encode(one.der()));
+        HandedInDocument {
+            revocation_lists: crls.collect(),
+            ocsp_responses: ocsp.collect(),
+        }
+    }
+
+    fn read(document: &HandedInDocument) -> Result<Self> {
+        let crl = |text: &String| Crl::from_der(&decoded(text)?);
+        let ocsp = |text: &String| OcspResponse::from_der(&decoded(text)?);
+        Ok(Self {
+            crls: document
+                .revocation_lists
+                .iter()
+                .map(crl)
+                .collect::<Result<_>>()?,
+            ocsp: document
+                .ocsp_responses
+                .iter()
+                .map(ocsp)
+                .collect::<Result<_>>()?,
+        })
     }
 }
 

@@ -78,6 +78,7 @@ fn signed(signed: &Signed) -> Value {
         "certificates": certificates(data.certificates()),
         "revocation_lists": lists(data.crls()),
         "ocsp_responses": responses(data.ocsp_responses()),
+        "revocation_data_bound": data.binds_status(),
         "time_stamp": signed.stamp.as_ref().map(stamp),
     })
 }

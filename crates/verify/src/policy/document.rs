@@ -35,9 +35,14 @@ struct Document {
     #[serde(default)]
     roots: Vec<String>,
     #[serde(default)]
+    tsa_roots: Vec<String>,
+    #[serde(default)]
     submitter_roots: Vec<String>,
     #[serde(default)]
     recipient_roots: Vec<String>,
+    /// PEM blocks by the recipient's identifier.
+    #[serde(default)]
+    recipients: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     log_keys: Vec<String>,
     algorithms: Vec<AcceptedDocument>,
@@ -94,8 +99,14 @@ impl Policy {
             name: document.name,
             version: document.version,
             roots: certificates(&document.roots)?,
+            tsa_roots: certificates(&document.tsa_roots)?,
             submitter_roots: certificates(&document.submitter_roots)?,
             recipient_roots: certificates(&document.recipient_roots)?,
+            recipients: document
+                .recipients
+                .iter()
+                .map(|(recipient, pem)| Ok((recipient.clone(), certificates(pem)?)))
+                .collect::<Result<_>>()?,
             log_verifier_keys: document.log_keys,
             algorithms: accepted(document.algorithms)?,
             required: required(&document.required)?,
@@ -134,8 +145,14 @@ impl Policy {
             name: self.name.clone(),
             version: self.version.clone(),
             roots: pem(&self.roots),
+            tsa_roots: pem(&self.tsa_roots),
             submitter_roots: pem(&self.submitter_roots),
             recipient_roots: pem(&self.recipient_roots),
+            recipients: self
+                .recipients
+                .iter()
+                .map(|(recipient, certificates)| (recipient.clone(), pem(certificates)))
+                .collect(),
             log_keys: self.log_verifier_keys.clone(),
             algorithms: self
                 .algorithms

@@ -30,6 +30,9 @@ impl Verdict {
                 policy.name, policy.version, policy.sha256, self.verified_at
             ),
         );
+        if let Some(words) = words::handed_in(self.handed_in, lang) {
+            put(&mut out, &words);
+        }
         for check in &self.checks {
             let (result, name) = (check.result.as_str(), check.name.as_str());
             let (reason, clause) = (check.reason.get(lang), check.name.clause());

@@ -27,6 +27,7 @@ struct Document<'v> {
     accuracy_us: Option<u64>,
     what: Vec<WhatDocument<'v>>,
     log: Option<LogDocument<'v>>,
+    handed_in: HandedInDocument,
     checks: Vec<CheckDocument<'v>>,
     missing: Vec<MissingDocument<'v>>,
     not_proved: Vec<TextDocument<'v>>,
@@ -72,6 +73,12 @@ struct LogDocument<'v> {
     origin: &'v str,
     leaf_index: u64,
     tree_size: u64,
+}
+
+#[derive(Serialize)]
+struct HandedInDocument {
+    revocation_lists: usize,
+    ocsp_responses: usize,
 }
 
 #[derive(Serialize)]
@@ -129,6 +136,10 @@ impl Verdict {
                 leaf_index: log.leaf_index,
                 tree_size: log.tree_size,
             }),
+            handed_in: HandedInDocument {
+                revocation_lists: self.handed_in.revocation_lists,
+                ocsp_responses: self.handed_in.ocsp_responses,
+            },
             checks: self.checks.iter().map(CheckDocument::of).collect(),
             missing: self
                 .missing

@@ -26,6 +26,9 @@ impl Verdict {
         if self.overall == Overall::Invalid {
             put(&mut page, words::not_to_be_relied_on(lang));
         }
+        if let Some(words) = words::handed_in(self.handed_in, lang) {
+            put(&mut page, &words);
+        }
         put(&mut page, "");
         self.put_facts(&mut page, lang);
         self.put_files(&mut page, lang);

@@ -31,7 +31,8 @@ fn left_for_the_judges() {
     revoked.revoked.push(RevokedEntry {
         serial: EVENT_SERIAL.to_vec(),
         at: NOW.plus_ms(-HOUR_MS / 2),
-        reason: RevocationReason::KeyCompromise,
+        reason: Some(RevocationReason::KeyCompromise),
+        invalid_since: None,
     });
     let impostor = World::new();
     for (verdict, name, members) in [

@@ -1,13 +1,16 @@
 //! What stands beside the evidence: the submitter's own signature and the court's receipt.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use probity_domain::{Sha3_256, Sha256, Timestamp};
 use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
+use probity_pki::crl::{Crl, RevocationReason, RevokedEntry};
 use probity_pki::digest::HashAlgorithm;
+use probity_pki::keys::{MemoryKey, SignatureAlgorithm};
 use probity_pki::package;
 use probity_pki::statement::SubmitterSignature;
-use probity_pki::x509::{Profile, Subject};
+use probity_pki::x509::{Certificate, Profile, Subject};
 use probity_verify::{
     CheckName, CheckResult, Diagnostic, Limits, Overall, Policy, SignedReceipt, Verdict, examine,
     judge, measure_file, verify_package,
@@ -21,14 +24,23 @@ use crate::fixture::{
 struct Other {
     world: World,
     signing: Holder,
+    lists: Vec<Crl>,
 }
 
 impl Other {
     fn new(name: &str) -> Self {
-        let world = World::new();
+        Self::of(name, World::new())
+    }
+
+    fn of(name: &str, world: World) -> Self {
         let (subject, issuer) = (Subject::new(name), Some(&world.issuing));
         let signing = certified(Profile::CourtSigning, subject, &[0x51; 16], issuer, None);
-        Self { world, signing }
+        let lists = world.crls(&world.scenario());
+        Self {
+            world,
+            signing,
+            lists,
+        }
     }
 
     fn sign(&self, content: &[u8], signing_time: Timestamp) -> Vec<u8> {
@@ -36,7 +48,7 @@ impl Other {
             content,
             signer: &self.signing.certificate,
             extra_certificates: std::slice::from_ref(&self.world.issuing.certificate),
-            crls: &self.world.crls(&self.world.scenario()),
+            crls: &self.lists,
             signing_time,
             commitment: CommitmentType::ProofOfOrigin,
             instruction_digest: None,
@@ -44,7 +56,7 @@ impl Other {
         sign_detached(&request, &self.signing.key).unwrap()
     }
 
-    fn roots(&self) -> Vec<probity_pki::x509::Certificate> {
+    fn roots(&self) -> Vec<Certificate> {
         vec![self.world.root.certificate.clone()]
     }
 }
@@ -220,6 +232,14 @@ fn signed(court: &Other, receipt: &serde_json::Value) -> Option<SignedReceipt> {
     })
 }
 
+fn pinned(court: &Other) -> BTreeMap<String, Vec<Certificate>> {
+    [(
+        "hangzhou".to_owned(),
+        vec![court.signing.certificate.clone()],
+    )]
+    .into()
+}
+
 #[test]
 fn a_courts_receipt_is_for_this_very_package() {
     let (world, court) = (World::new(), Other::new("Court"));
@@ -232,6 +252,7 @@ fn a_courts_receipt_is_for_this_very_package() {
         CheckResult::Indeterminate
     );
     policy.recipient_roots = court.roots();
+    policy.recipients = pinned(&court);
     let verdict = judged(&bytes, signed(&court, &good), &policy);
     let found = check(&verdict, CheckName::Receipt);
     assert_eq!(found.result, CheckResult::Passed, "{found:?}");
@@ -282,4 +303,108 @@ fn a_receipt_for_something_else_fails() {
         result(&verdict, CheckName::Receipt),
         CheckResult::Indeterminate
     );
+}
+
+/// Whose receipt it is, whether its certificate held, and when: each must be known.
+#[test]
+fn a_receipt_without_certainty_is_undecided() {
+    let (world, mut court) = (World::new(), Other::new("Court"));
+    let bytes = container(&world.members(&world.scenario()));
+    let good = receipt(&world, &bytes);
+    let mut policy = world.policy();
+    policy.recipient_roots = court.roots();
+    let undecided = |court: &Other, policy: &Policy, said: &str| {
+        let verdict = judged(&bytes, signed(court, &good), policy);
+        let found = check(&verdict, CheckName::Receipt);
+        assert_eq!(found.result, CheckResult::Indeterminate, "{found:?}");
+        assert!(found.reason.en.contains(said), "{found:?}");
+    };
+    undecided(&court, &policy, "none of its certificates is pinned");
+    policy.recipients = pinned(&court);
+    // The certificate of somebody else under the same root.
+    let (subject, issuer) = (Subject::new("Court"), Some(&court.world.issuing));
+    let other = certified(Profile::CourtSigning, subject, &[0x52; 16], issuer, None);
+    let own = std::mem::replace(&mut court.signing, other);
+    let verdict = judged(&bytes, signed(&court, &good), &policy);
+    assert_eq!(failed(&verdict), [CheckName::Receipt]);
+    court.signing = own;
+    court.lists.clear();
+    undecided(&court, &policy, "no revocation list");
+    // Revoked before it signed.
+    let mut revoked = court.world.scenario();
+    revoked.revoked = vec![RevokedEntry {
+        serial: court.signing.certificate.serial().to_vec(),
+        at: NOW,
+        reason: Some(RevocationReason::Superseded),
+        invalid_since: None,
+    }];
+    court.lists = court.world.crls(&revoked);
+    let verdict = judged(&bytes, signed(&court, &good), &policy);
+    assert_eq!(failed(&verdict), [CheckName::Receipt]);
+}
+
+#[test]
+fn a_receipts_times_are_in_order() {
+    let (world, court) = (World::new(), Other::new("Court"));
+    let bytes = container(&world.members(&world.scenario()));
+    let mut policy = world.policy();
+    policy.recipient_roots = court.roots();
+    policy.recipients = pinned(&court);
+    let received = |at: Timestamp, stamped_by: Option<(&World, Timestamp)>| {
+        let mut document = receipt(&world, &bytes);
+        document["received_at"] = at.to_rfc3339().into();
+        let mut signed = signed(&court, &document).unwrap();
+        if let Some((unit, gen_time)) = stamped_by {
+            signed.signature = unit.stamped(&signed.signature, gen_time);
+        }
+        let verdict = judged(&bytes, Some(signed), &policy);
+        let found = check(&verdict, CheckName::Receipt).clone();
+        (found.result, found.reason.en)
+    };
+    let signed_at = NOW.plus_ms(HOUR_MS / 2);
+    let (passed, failed) = (CheckResult::Passed, CheckResult::Failed);
+    assert_eq!(received(signed_at, None).0, passed);
+    // Sealed ten minutes after the evidence.
+    let (result, said) = received(NOW.plus_ms(60_000), None);
+    assert_eq!(result, failed);
+    assert!(said.contains("before the package was made"), "{said}");
+    let (result, said) = received(signed_at.plus_ms(120_000), None);
+    assert_eq!(result, failed);
+    assert!(said.contains("after the receipt was signed"), "{said}");
+    // A time-stamp counts if its unit is trusted: the platform's, or one of the court's own authority.
+    for unit in [&world, &court.world] {
+        let stamped = received(signed_at, Some((unit, signed_at)));
+        assert_eq!(stamped.0, passed, "{}", stamped.1);
+        let early = received(signed_at, Some((unit, signed_at.plus_ms(-120_000))));
+        assert_eq!(early.0, failed, "{}", early.1);
+    }
+    let stranger = World::new();
+    let (result, said) = received(signed_at, Some((&stranger, signed_at)));
+    assert_eq!(result, failed, "{said}");
+}
+
+#[test]
+fn algorithms_beside_the_evidence_must_be_accepted() {
+    let weaker = || MemoryKey::generate_for(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let world = World::new();
+    let other = Other::of("Vendor", World::with_keys(&mut { weaker }));
+    let mut policy = world.policy();
+    policy.submitter_roots = other.roots();
+    policy
+        .algorithms
+        .retain(|accepted| accepted.name != "P-256");
+    let bytes = with_submitter_signature(&world, |m| other.sign(m, NOW), |_, _| {});
+    let verdict = verify_package(Cursor::new(&bytes), &policy);
+    assert_eq!(failed(&verdict), [CheckName::Algorithms]);
+    let reason = &check(&verdict, CheckName::Algorithms).reason.en;
+    assert!(reason.contains("P-256 (submitter's signature)"), "{reason}");
+    assert!(reason.contains("P-256 (revocation data)"), "{reason}");
+
+    let bytes = container(&world.members(&world.scenario()));
+    policy.recipient_roots = other.roots();
+    policy.recipients = pinned(&other);
+    let verdict = judged(&bytes, signed(&other, &receipt(&world, &bytes)), &policy);
+    assert_eq!(failed(&verdict), [CheckName::Algorithms]);
+    let reason = &check(&verdict, CheckName::Algorithms).reason.en;
+    assert!(reason.contains("P-256 (receipt)"), "{reason}");
 }

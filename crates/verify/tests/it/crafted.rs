@@ -57,6 +57,7 @@ fn refused(verdict: &Verdict, expected: &[CheckName], said: &str) {
 fn event(world: &World) -> Holder {
     let subject = Subject {
         organization: Some(NAME.to_owned()),
+        organization_identifier: Some("NTRCN-91110000600037341L".to_owned()),
         ..Subject::new(NAME)
     };
     let (issuing, submission) = (Some(&world.issuing), world.submission.to_string());
@@ -93,7 +94,7 @@ fn signed_by(
 }
 
 /// Signs a certificate again after its to-be-signed part was changed.
-fn recertified(
+pub fn recertified(
     certificate: &Certificate,
     issuer: &MemoryKey,
     edit: impl FnOnce(&mut Node),
@@ -105,13 +106,13 @@ fn recertified(
     Certificate::from_der(&asn1::signed(to_be_signed, &algorithm, issuer)).unwrap()
 }
 
-fn extensions(to_be_signed: &mut Node) -> &mut Vec<Node> {
+pub fn extensions(to_be_signed: &mut Node) -> &mut Vec<Node> {
     let last = to_be_signed.inside().last_mut().unwrap();
     assert!(matches!(last, Node::Constructed(EXTENSIONS, _)));
     last.at(&[0]).inside()
 }
 
-fn extension(oid: &[u8], critical: bool, value: &Node) -> Node {
+pub fn extension(oid: &[u8], critical: bool, value: &Node) -> Node {
     let mut parts = vec![Node::Primitive(OID, oid.to_vec())];
     if critical {
         parts.push(Node::Primitive(BOOLEAN, vec![0xff]));
@@ -125,7 +126,7 @@ fn usages(purposes: &[[u8; 8]]) -> Node {
     Node::Constructed(SEQUENCE, purposes.collect())
 }
 
-fn is_extension(node: &Node, oid: &[u8]) -> bool {
+pub fn is_extension(node: &Node, oid: &[u8]) -> bool {
     matches!(node, Node::Constructed(_, parts)
         if matches!(&parts[0], Node::Primitive(_, found) if found == oid))
 }
@@ -280,6 +281,41 @@ fn a_certificate_for_another_purpose_signs_no_evidence() {
         let beside = std::slice::from_ref(&world.issuing.certificate);
         let verdict = judged(&world, |s, m| signed_by(&world, s, m, &holder, beside));
         refused(&verdict, &[CheckName::KeyUsage, CheckName::Statement], said);
+    }
+}
+
+/// RFC 5280 6.1.3 d: an authority certifies under the policies that it was given.
+#[test]
+fn an_authority_without_the_policy_certifies_no_evidence() {
+    const POLICIES: [u8; 3] = [0x55, 0x1d, 0x20];
+    let world = World::new();
+    let issuing = |policy: &[u8]| {
+        recertified(&world.issuing.certificate, &world.root.key, |tbs| {
+            let one = Node::Constructed(SEQUENCE, vec![Node::Primitive(OID, policy.to_vec())]);
+            let list = extensions(tbs);
+            list.retain(|node| !is_extension(node, &POLICIES));
+            list.push(extension(
+                &POLICIES,
+                false,
+                &Node::Constructed(SEQUENCE, vec![one]),
+            ));
+        })
+    };
+    let judged_under = |policy: &[u8]| {
+        let (holder, beside) = (event(&world), [issuing(policy)]);
+        judged(&world, |s, m| signed_by(&world, s, m, &holder, &beside))
+    };
+    // 1.3.6.1.4.1.32473.20.3.1, the policy of event certificates.
+    let own = [0x2b, 6, 1, 4, 1, 0x81, 0xfd, 0x59, 20, 3, 1];
+    let good = judged_under(&own);
+    assert_eq!(good.overall, Overall::Valid, "{:?}", failed(&good));
+    for other in [
+        &[0x2b, 6, 1, 4, 1, 0x81, 0xfd, 0x59, 20, 3, 2][..],
+        &[0x2a, 3],
+    ] {
+        let verdict = judged_under(other);
+        let said = "the authority may not certify under this policy";
+        refused(&verdict, &[CheckName::KeyUsage], said);
     }
 }
 
@@ -517,7 +553,8 @@ fn a_revoked_time_stamping_unit_does_not_count() {
     let entry = RevokedEntry {
         serial: world.tsa.certificate.serial().to_vec(),
         at: NOW.plus_ms(-60_000),
-        reason: RevocationReason::KeyCompromise,
+        reason: Some(RevocationReason::KeyCompromise),
+        invalid_since: None,
     };
     let (this, next) = (NOW.plus_ms(-30_000), NOW.plus_ms(HOUR_MS));
     let root = &world.root;
@@ -527,7 +564,9 @@ fn a_revoked_time_stamping_unit_does_not_count() {
         let lists = Node::Constructed(0xa1, vec![Node::parse(&list)]);
         token.at(&[1, 0]).inside().insert(4, lists);
     });
-    refused(&verdict, &[CheckName::TimeStampStatus], "was revoked at");
+    // The seal's token is of the same unit.
+    let expected = [CheckName::TimeStampStatus, CheckName::SealTimeStamp];
+    refused(&verdict, &expected, "was revoked at");
 }
 
 /// T2: what the token says about its clock is shown.

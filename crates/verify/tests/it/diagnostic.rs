@@ -149,6 +149,15 @@ fn altered_data_are_refused_or_lose() {
         &|j| j["documents"][0] = j["documents"][1].clone(),
         "are not the member's",
     );
+    // A member, and its very bytes, but none that judgement reads: such data could grow without end.
+    refused(
+        &|j| {
+            let base64 = "PGh0bWw+Y2VydGlmaWNhdGU8L2h0bWw+";
+            let page = serde_json::json!({ "name": "certificate.html", "base64": base64 });
+            j["documents"].as_array_mut().unwrap().push(page);
+        },
+        "is none of the documents",
+    );
     refused(
         &|j| j["members"][1]["digests"]["SHA-256"] = "00".into(),
         "is no SHA-256",

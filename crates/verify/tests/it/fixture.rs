@@ -8,7 +8,7 @@ use probity_domain::{
 };
 use probity_pki::asic::{ContainerWriter, Packing};
 use probity_pki::cms::{
-    CommitmentType, SignRequest, SignedData, add_signature_time_stamp, sign_detached,
+    CommitmentType, SignRequest, SignedData, add_signature_time_stamp, sign_manifest,
 };
 use probity_pki::crl::{Crl, RevokedEntry, build_crl};
 use probity_pki::digest::HashAlgorithm;
@@ -54,6 +54,8 @@ pub struct Scenario {
     pub artifacts: Members,
     /// Subject of the event certificate.
     pub certified_name: String,
+    /// Of a person; else an organization is certified.
+    pub certified_party: Option<String>,
     pub certified_instruction: String,
     pub event_profile: Profile,
     pub signed_instruction: [u8; 32],
@@ -65,6 +67,8 @@ pub struct Scenario {
     pub crl_next_update: Timestamp,
     pub sealed: bool,
     pub sealed_at: Timestamp,
+    /// Whether the seal has a time-stamp, of that time.
+    pub seal_stamped: bool,
     pub logged: bool,
 }
 
@@ -148,6 +152,7 @@ impl World {
             statement: statement(self.submission, &artifacts),
             artifacts,
             certified_name: NAME.to_owned(),
+            certified_party: None,
             certified_instruction: self.submission.to_string(),
             event_profile: Profile::Event,
             signed_instruction: [4; 32],
@@ -157,6 +162,7 @@ impl World {
             crl_next_update: NOW.plus_ms(HOUR_MS),
             sealed: true,
             sealed_at: NOW.plus_ms(600_000),
+            seal_stamped: true,
             logged: true,
         }
     }
@@ -192,11 +198,16 @@ impl World {
 
     /// CAdES-T over a manifest by a fresh event key.
     pub fn event_signature(&self, scenario: &Scenario, manifest: &[u8]) -> Vec<u8> {
+        let name = &scenario.certified_name;
+        let party = scenario.certified_party.clone();
+        let is_organization = party.is_none();
+        let identifier = "NTRCN-91110000600037341L".to_owned();
         let subject = Subject {
-            organization: Some(scenario.certified_name.clone()),
-            organization_identifier: Some("NTRCN-91110000600037341L".to_owned()),
+            organization: is_organization.then(|| name.clone()),
+            organization_identifier: is_organization.then_some(identifier),
             country: Some("CN".to_owned()),
-            ..Subject::new(scenario.certified_name.clone())
+            serial_number: party,
+            ..Subject::new(name.clone())
         };
         let instruction = Some(scenario.certified_instruction.clone());
         let instruction = instruction.filter(|_| scenario.event_profile == Profile::Event);
@@ -217,12 +228,17 @@ impl World {
             commitment: CommitmentType::ProofOfApproval,
             instruction_digest: Some(scenario.signed_instruction),
         };
-        let cms = sign_detached(&request, &event.key).unwrap();
-        let Some(gen_time) = scenario.gen_time else {
-            return cms;
-        };
-        let signed = SignedData::from_der(&cms).unwrap();
-        add_signature_time_stamp(&cms, &self.token(signed.signature_value(), gen_time)).unwrap()
+        let cms = sign_manifest(&request, &[], &event.key).unwrap();
+        match scenario.gen_time {
+            Some(gen_time) => self.stamped(&cms, gen_time),
+            None => cms,
+        }
+    }
+
+    /// CAdES-B becomes CAdES-T.
+    pub fn stamped(&self, cms: &[u8], gen_time: Timestamp) -> Vec<u8> {
+        let signed = SignedData::from_der(cms).unwrap();
+        add_signature_time_stamp(cms, &self.token(signed.signature_value(), gen_time)).unwrap()
     }
 
     /// All members but the media type, in order.
@@ -314,7 +330,10 @@ impl World {
             commitment: CommitmentType::ProofOfDelivery,
             instruction_digest: None,
         };
-        let signature = sign_detached(&request, &self.seal.key).unwrap();
+        let mut signature = sign_manifest(&request, &[], &self.seal.key).unwrap();
+        if scenario.seal_stamped {
+            signature = self.stamped(&signature, scenario.sealed_at);
+        }
         members.push((package::SEAL_MANIFEST.to_owned(), manifest));
         members.push((package::SEAL_SIGNATURE.to_owned(), signature));
     }

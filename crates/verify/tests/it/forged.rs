@@ -6,8 +6,9 @@ use probity_pki::crl::{RevocationReason, RevokedEntry};
 use probity_pki::package::{
     self, CHECKPOINT, EVENT_MANIFEST, EVENT_SIGNATURE, INCLUSION, STATEMENT,
 };
+use probity_pki::statement::PartyKind;
 use probity_pki::tlog::LogKey;
-use probity_pki::x509::Profile;
+use probity_pki::x509::{Profile, certified_name};
 use probity_verify::{CheckName, CheckResult, Overall, Policy, verify_package};
 
 use crate::fixture::{
@@ -31,8 +32,31 @@ fn another_world_is_not_trusted() {
         CheckName::SigningCertificate,
         CheckName::TimeStampAuthority,
         CheckName::DeliverySeal,
+        CheckName::SealTimeStamp,
     ];
     assert_eq!(failed(&verdict), expected);
+}
+
+/// Whom a verifier trusts for time it need not trust for anything else, nor the other way round.
+#[test]
+fn time_stamps_have_roots_of_their_own() {
+    let (world, other) = (World::new(), World::new());
+    let bytes = container(&world.members(&world.scenario()));
+    let judged = |roots: &World, tsa_roots: &World| {
+        let policy = Policy {
+            roots: vec![roots.root.certificate.clone()],
+            tsa_roots: vec![tsa_roots.root.certificate.clone()],
+            ..world.policy()
+        };
+        let again = Policy::parse(policy.to_json().as_bytes(), policy.at).unwrap();
+        assert_eq!(again.tsa_roots, policy.tsa_roots);
+        failed(&verify_package(Cursor::new(&bytes), &policy))
+    };
+    assert_eq!(judged(&world, &world), []);
+    let time_stamps = [CheckName::TimeStampAuthority, CheckName::SealTimeStamp];
+    assert_eq!(judged(&world, &other), time_stamps);
+    let others = [CheckName::SigningCertificate, CheckName::DeliverySeal];
+    assert_eq!(judged(&other, &world), others);
 }
 
 #[test]
@@ -123,7 +147,8 @@ fn times_that_cannot_be() {
     let sealed_early = |s: &mut Scenario| s.sealed_at = NOW.plus_ms(-HOUR_MS / 2);
     assert_eq!(altered(&world, sealed_early), [CheckName::DeliverySeal]);
     let sealed_late = |s: &mut Scenario| s.sealed_at = future;
-    assert_eq!(altered(&world, sealed_late), [CheckName::DeliverySeal]);
+    let late = [CheckName::DeliverySeal, CheckName::SealTimeStamp];
+    assert_eq!(altered(&world, sealed_late), late);
 }
 
 #[test]
@@ -134,7 +159,8 @@ fn a_certificate_revoked_before_does_not_count() {
         vec![RevokedEntry {
             serial,
             at,
-            reason: RevocationReason::KeyCompromise,
+            reason: Some(RevocationReason::KeyCompromise),
+            invalid_since: None,
         }]
     };
     let event = altered(&world, |s| s.revoked = revoke(&EVENT_SERIAL));
@@ -160,6 +186,50 @@ fn a_certificate_of_another_party_or_instruction_does_not_count() {
     assert_eq!(submission, [CheckName::Statement]);
     let instruction = altered(&world, |s| s.signed_instruction = [5; 32]);
     assert_eq!(instruction, [CheckName::Statement]);
+}
+
+/// No part of a name or number stands for the whole, and what one side leaves out differs.
+#[test]
+fn an_identity_that_differs_in_part_does_not_count() {
+    let world = World::new();
+    let identified = |identifier: Option<&str>| {
+        let identifier = identifier.map(str::to_owned);
+        altered(&world, |s| s.statement.submitter.identifier = identifier)
+    };
+    // The certificate says NTRCN-91110000600037341L.
+    for other in [
+        Some("600037341L"),
+        Some("NTRCN-91110000600037341L"),
+        Some(""),
+        None,
+    ] {
+        assert_eq!(identified(other), [CheckName::Statement], "{other:?}");
+    }
+    // Beyond what a certificate has room for.
+    let long = |end: &str| format!("{}{end}", "名".repeat(64));
+    let certified = |name: String| {
+        let mut scenario = world.scenario();
+        scenario.statement.submitter.name = long("甲");
+        scenario.certified_name = name;
+        world.verify_scenario(&scenario)
+    };
+    let good = certified(certified_name(&long("甲")));
+    assert_eq!(good.overall, Overall::Valid, "{:?}", failed(&good));
+    for other in [long(""), certified_name(&long("乙"))] {
+        assert_eq!(failed(&certified(other)), [CheckName::Statement]);
+    }
+    // A person's certificate names no organization, and tells persons of one name apart.
+    let person = |party: &str| {
+        let mut scenario = world.scenario();
+        scenario.statement.submitter.kind = PartyKind::Person;
+        scenario.certified_party = Some(party.to_owned());
+        world.verify_scenario(&scenario)
+    };
+    let good = person("acme-ltd");
+    assert_eq!(good.overall, Overall::Valid, "{:?}", failed(&good));
+    assert_eq!(failed(&person("acme-lt")), [CheckName::Statement]);
+    let organization = altered(&world, |s| s.statement.submitter.kind = PartyKind::Person);
+    assert_eq!(organization, [CheckName::Statement]);
 }
 
 /// I2: a code for instruction A confirms nothing about B.

@@ -105,7 +105,8 @@ impl Known {
         let revoked = RevokedEntry {
             serial: EVENT_SERIAL.to_vec(),
             at: NOW,
-            reason: RevocationReason::KeyCompromise,
+            reason: Some(RevocationReason::KeyCompromise),
+            invalid_since: None,
         };
         let issuing = &self.world.issuing;
         let next = NOW.plus_ms(HOUR_MS);

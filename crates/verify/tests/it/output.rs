@@ -46,6 +46,7 @@ fn json_keeps_its_schema() {
         "statement",
         "log_inclusion",
         "delivery_seal",
+        "seal_time_stamp",
         "algorithms",
         "identity",
         "agreement",

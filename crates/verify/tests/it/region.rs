@@ -1,8 +1,6 @@
 //! Which part of a signature an element belongs to, and which checks answer for it.
 
-use probity_verify::CheckName::{
-    self, CertificateStatus, Signature, SigningCertificate, TimeStamp,
-};
+use probity_verify::CheckName::{self, Signature, SigningCertificate, TimeStamp};
 
 use crate::tlv::Element;
 
@@ -16,9 +14,9 @@ pub const ALL: [(&str, &[CheckName]); 27] = [
     ("certificates", &[Signature, SigningCertificate]),
     ("certificate", &[Signature, SigningCertificate]),
     ("inside a certificate", &[Signature, SigningCertificate]),
-    ("revocation lists", &[Signature, CertificateStatus]),
-    ("revocation list", &[Signature, CertificateStatus]),
-    ("inside a revocation list", &[Signature, CertificateStatus]),
+    ("revocation lists", &[Signature]),
+    ("revocation list", &[Signature]),
+    ("inside a revocation list", &[Signature]),
     ("signer info", &[Signature]),
     ("signer version", &[Signature]),
     ("signer identifier", &[Signature]),

@@ -50,7 +50,8 @@ fn revocation_after_the_time_stamp_changes_nothing() {
     scenario.revoked = vec![RevokedEntry {
         serial: EVENT_SERIAL.to_vec(),
         at: NOW.plus_ms(600_000),
-        reason: RevocationReason::KeyCompromise,
+        reason: Some(RevocationReason::KeyCompromise),
+        invalid_since: None,
     }];
     assert_eq!(world.verify_scenario(&scenario).overall, Overall::Valid);
 }
@@ -135,6 +136,7 @@ fn what_is_missing_is_undecided_and_not_valid() {
         assert_eq!(failed(&verdict), []);
     };
     missing(&|s| s.sealed = false, CheckName::DeliverySeal);
+    missing(&|s| s.seal_stamped = false, CheckName::SealTimeStamp);
     missing(&|s| s.logged = false, CheckName::LogInclusion);
     missing(&|s| s.gen_time = None, CheckName::TimeStamp);
     missing(

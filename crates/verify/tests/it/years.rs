@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use probity_domain::Timestamp;
 use probity_pki::crl::{RevocationReason, RevokedEntry};
+use probity_pki::keys::{MemoryKey, SignatureAlgorithm};
 use probity_verify::{CheckName, CheckResult, Overall, Policy, Verdict, verify_package};
 
 use crate::fixture::{
@@ -60,6 +61,7 @@ fn without_lists_of_that_time_it_says_what_is_missing() {
         CheckName::CertificateStatus,
         CheckName::TimeStampStatus,
         CheckName::DeliverySeal,
+        CheckName::SealTimeStamp,
     ];
     assert_eq!(missing, expected);
     for missing in &verdict.missing {
@@ -78,7 +80,8 @@ fn a_revocation_of_that_time_still_counts() {
     scenario.revoked = vec![RevokedEntry {
         serial: EVENT_SERIAL.to_vec(),
         at: NOW.plus_ms(-60_000),
-        reason: RevocationReason::KeyCompromise,
+        reason: Some(RevocationReason::KeyCompromise),
+        invalid_since: None,
     }];
     let verdict = verified_later(&world, &scenario);
     assert_eq!(failed(&verdict), [CheckName::CertificateStatus]);
@@ -98,6 +101,35 @@ fn an_expired_certificate_without_time_stamp_is_undecided() {
     );
     let reason = &check(&verdict, CheckName::SigningCertificate).reason;
     assert!(reason.en.contains("expired"), "{reason:?}");
+}
+
+/// Whatever is relied on: authorities above a seal, whoever signs lists, and what stands beside the evidence.
+#[test]
+fn every_algorithm_that_is_relied_on_must_be_accepted() {
+    let mut number = 0;
+    // Of the root alone; then of none.
+    let world = World::with_keys(&mut || {
+        number += 1;
+        MemoryKey::generate_for(match number {
+            1 => SignatureAlgorithm::EcdsaP256Sha256,
+            _ => SignatureAlgorithm::EcdsaP384Sha384,
+        })
+        .unwrap()
+    });
+    let bytes = container(&world.members(&world.scenario()));
+    let mut policy = world.policy();
+    let verdict = verify_package(Cursor::new(&bytes), &policy);
+    assert_eq!(verdict.overall, Overall::Valid, "{:?}", failed(&verdict));
+    policy
+        .algorithms
+        .retain(|accepted| accepted.name != "P-256");
+    let verdict = verify_package(Cursor::new(&bytes), &policy);
+    assert_eq!(failed(&verdict), [CheckName::Algorithms]);
+    let reason = &check(&verdict, CheckName::Algorithms).reason.en;
+    for place in ["seal", "time-stamp", "revocation data", "signature"] {
+        let said = format!("P-256 ({place}) is not accepted");
+        assert!(reason.contains(&said), "{said}: {reason}");
+    }
 }
 
 /// An algorithm may end; what nothing newer covers must still be strong.

@@ -95,6 +95,15 @@ impl Ceremony {
             .arg(self.folder.path().join("root"));
     }
 
+    pub(crate) fn renew_ocsp(&self, more: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_probity-ceremony"));
+        command.arg("ocsp").arg("--dir").arg(self.path(""));
+        command
+            .arg("--passphrase-file")
+            .arg(self.folder.path().join("passphrase"));
+        command.args(more).output().unwrap()
+    }
+
     pub(crate) fn next_crl(&self, more: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_probity-ceremony"));
         command.arg("crl").arg("--dir").arg(self.path(""));
@@ -295,4 +304,44 @@ fn a_short_passphrase_leaves_nothing_behind() {
     assert!(!made.status.success());
     assert!(text(&made).contains("at least 12 bytes"), "{}", text(&made));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_ocsp_certificate_is_renewed_with_the_same_key_or_a_new_one() {
+    let ceremony = Ceremony::new();
+    let file = |name: &str| fs::read(ceremony.path(name)).unwrap();
+    let (first, key) = (file("public/ocsp.crt.pem"), file("issuance/ocsp.key.pem"));
+    let renewed = ceremony.renew_ocsp(&[]);
+    assert!(renewed.status.success(), "{}", text(&renewed));
+    assert!(text(&renewed).contains("key kept"), "{}", text(&renewed));
+    let second = file("public/ocsp.crt.pem");
+    assert!(second != first && file("issuance/ocsp.key.pem") == key);
+    let kept: Vec<_> = fs::read_dir(ceremony.path("public"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| fs::read(path).unwrap() == first)
+        .collect();
+    assert_eq!(kept.len(), 1, "the one before it is kept: {kept:?}");
+    let verified = ceremony.verify();
+    assert!(verified.status.success(), "{}", text(&verified));
+
+    let renewed = ceremony.renew_ocsp(&["--new-key"]);
+    assert!(text(&renewed).contains("key new"), "{}", text(&renewed));
+    assert_ne!(file("issuance/ocsp.key.pem"), key);
+    assert_eq!(mode(&ceremony.path("issuance/ocsp.key.pem")), 0o600);
+    let verified = ceremony.verify();
+    assert!(verified.status.success(), "{}", text(&verified));
+
+    // What somebody else issued is no renewal.
+    fs::copy(
+        ceremony.path("public/tsa.crt.pem"),
+        ceremony.path("public/ocsp.crt.pem"),
+    )
+    .unwrap();
+    let verified = ceremony.verify();
+    assert!(
+        text(&verified).contains("FAILED  public/ocsp.crt.pem is the one recorded"),
+        "{}",
+        text(&verified)
+    );
 }

@@ -91,3 +91,39 @@ fn every_key_opens_with_its_passphrase_alone() {
         assert!(!open("wrong horse battery").status.success(), "{file}");
     }
 }
+
+/// A key made elsewhere, as in a token, comes as a certification request.
+#[test]
+fn a_renewed_ocsp_certificate_is_the_requests_and_chains() {
+    let ceremony = Ceremony::new();
+    let config = "[req]\ndistinguished_name = name\nprompt = no\n[name]\nCN = token\n";
+    std::fs::write(ceremony.path("public/req.cnf"), config).unwrap();
+    accepts(
+        &ceremony,
+        "req -new -config public/req.cnf -newkey ec -pkeyopt ec_paramgen_curve:secp384r1 -sha384 -nodes \
+         -keyout public/token.key -out public/token.csr",
+    );
+    let request = ceremony.path("public/token.csr");
+    let renewed = ceremony.renew_ocsp(&["--request", request.to_str().unwrap()]);
+    assert!(renewed.status.success(), "{renewed:?}");
+    let issuing = "-untrusted public/issuing-ca.crt.pem";
+    let root = "-x509_strict -CAfile public/root-ca.crt.pem";
+    accepts(
+        &ceremony,
+        &format!("verify {root} {issuing} -purpose ocsphelper public/ocsp.crt.pem"),
+    );
+    let public_key = |arguments: &str| openssl(&ceremony, arguments).stdout;
+    let certified = public_key("x509 -in public/ocsp.crt.pem -noout -pubkey");
+    assert_eq!(
+        certified,
+        public_key("req -in public/token.csr -noout -pubkey")
+    );
+    // Of a request that was changed nobody has proved anything.
+    let pem = std::fs::read_to_string(&request).unwrap();
+    let at = pem.len() - 60;
+    let other = if &pem[at..=at] == "A" { "B" } else { "A" };
+    let changed = [&pem[..at], other, &pem[at + 1..]].concat();
+    std::fs::write(&request, changed).unwrap();
+    let refused = ceremony.renew_ocsp(&["--request", request.to_str().unwrap()]);
+    assert!(!refused.status.success(), "{refused:?}");
+}

@@ -13,7 +13,7 @@ use probity_platform::bus::{Bus, BusConfig};
 use probity_platform::cache::Cache;
 use probity_platform::config::SecretFile;
 use probity_platform::edge::{self, Limits};
-use probity_platform::objects::{Buckets, S3Config};
+use probity_platform::objects::{Buckets, LockConfig, S3Config};
 use probity_platform::startup::Context;
 use probity_proto::http::SignedReceiptDocument;
 use probity_proto::ledger::DeliveryEvent;
@@ -57,6 +57,9 @@ async fn buckets() -> Buckets {
         secret_key_file: file("secret", &access.secret_key),
         send_checksums: true,
         attempt_timeout_ms: 30_000,
+        endpoints: Vec::new(),
+        versions_demanded: true,
+        lock: LockConfig::default(),
     };
     config.ensure_buckets(Arc::new(SystemRandom)).await.unwrap();
     config.open(Arc::new(SystemRandom)).unwrap()

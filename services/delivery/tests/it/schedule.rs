@@ -107,6 +107,39 @@ async fn without_a_bus_deliveries_go_on_and_a_court_that_hangs_holds_up_nobody()
 }
 
 #[tokio::test]
+async fn a_delivery_that_panics_gives_its_place_back() {
+    let platform = Platform::new().await;
+    platform
+        .outside
+        .panics
+        .lock()
+        .unwrap()
+        .push("beijing".into());
+    platform.court_answers(|_, _| Answer::Response {
+        status: 202,
+        retry_after_ms: None,
+        body: Bytes::new(),
+    });
+    let shutdown = Shutdown::new();
+    let (courier, stop) = (platform.courier.clone(), shutdown.clone());
+    let working = tokio::spawn(async move { courier.work(&stop).await });
+    let id = platform.request(&platform.beijing).await.id;
+    platform.courier.take(id).await.unwrap();
+    until("it is prepared, and its push has panicked", async || {
+        state(&platform, id).await == "prepared" && platform.courier.is_idle()
+    })
+    .await;
+    platform.outside.panics.lock().unwrap().clear();
+    platform.courier.take(id).await.unwrap();
+    until("it arrives", async || {
+        state(&platform, id).await == "entered"
+    })
+    .await;
+    shutdown.request();
+    working.await.unwrap();
+}
+
+#[tokio::test]
 async fn hints_and_deposits_wake_what_waits() {
     let platform = Platform::new().await;
     platform.court_answers(|_, _| Answer::Response {

@@ -12,6 +12,7 @@ use probity_pki::keys::MemoryKey;
 use probity_pki::oid;
 use probity_pki::package::{STATEMENT, SealedMember, seal_manifest};
 use probity_pki::tsp::{PkiFailureInfo, TimeStampAuthority, TimeStampReq, refusal};
+use probity_platform::keys::StallingKey;
 use probity_platform::objects::MemoryObjects;
 use probity_platform::{ErrorKind, Result};
 
@@ -89,4 +90,28 @@ async fn is_stamped_or_not_made() {
     *unit.answers.lock().unwrap() = Answers::With(answer);
     let wrong = seal.sign(&manifest, at).await.unwrap_err();
     assert_eq!(wrong.kind, ErrorKind::Internal);
+}
+
+/// On one thread: were it blocked, nobody would ever let the key go.
+#[tokio::test]
+async fn a_key_that_stands_still_holds_up_nobody_else() {
+    let world = World::new();
+    let key = Arc::new(StallingKey::new(copy(&world.seal.key)));
+    let certificate = world.seal.certificate.clone();
+    let truth = Arc::new(MemoryObjects::new());
+    let seal = Seal::new(Box::new(key.clone()), certificate, vec![], vec![], truth);
+    let members = [SealedMember::of(STATEMENT, "application/json", b"{}")];
+    let manifest = seal_manifest(&members).unwrap();
+    key.stall(true);
+    let at = NOW.plus_ms(600_000);
+    let sealing = tokio::spawn(async move { seal.sign(&manifest, at).await });
+    for _ in 0..400 {
+        if key.waiting() == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    assert_eq!(key.waiting(), 1);
+    key.stall(false);
+    sealing.await.unwrap().unwrap();
 }

@@ -60,6 +60,8 @@ pub struct Outside {
     pub pushed: Mutex<Vec<Vec<u8>>>,
     /// Recipients that never answer.
     pub hangs: Mutex<Vec<String>>,
+    /// Recipients whose push panics.
+    pub panics: Mutex<Vec<String>>,
 }
 
 #[async_trait]
@@ -83,6 +85,8 @@ impl Hints for Outside {
 #[async_trait]
 impl Push for Outside {
     async fn push(&self, _: &Endpoint, _: Option<&str>, mut parcel: Parcel) -> Answer {
+        let panics = self.panics.lock().unwrap().contains(&parcel.recipient);
+        assert!(!panics, "as asked");
         if self.hangs.lock().unwrap().contains(&parcel.recipient) {
             std::future::pending::<()>().await;
         }

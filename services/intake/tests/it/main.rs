@@ -7,6 +7,7 @@
 )]
 
 mod grpc;
+mod pressure;
 mod reading;
 mod submitter;
 mod submitting;

@@ -30,10 +30,19 @@ pub struct FakeNeighbours {
     pub hints: Mutex<Vec<Submitted>>,
     pub deposited: Mutex<HashMap<EvidenceId, u64>>,
     pub down: AtomicBool,
+    /// Signing is behind.
+    pub behind: AtomicBool,
 }
 
 #[async_trait::async_trait]
 impl Neighbours for FakeNeighbours {
+    fn keep_up(&self, _: &TenantId) -> Result<()> {
+        match self.behind.load(Ordering::SeqCst) {
+            true => Err(Error::unavailable("signing is behind")),
+            false => Ok(()),
+        }
+    }
+
     async fn submitted(&self, hint: &Submitted) -> Result<()> {
         self.up()?;
         self.hints.lock().unwrap().push(hint.clone());
@@ -77,7 +86,19 @@ impl World {
         Self::start_with(json!({"blob_bytes_max": 20_000_000})).await
     }
 
-    pub async fn start_with(mut settings: Value) -> Self {
+    pub async fn start_with(settings: Value) -> Self {
+        let neighbours = Arc::new(FakeNeighbours::default());
+        let mut world = Self::start_among(settings, Cache::disabled(), neighbours.clone()).await;
+        world.neighbours = neighbours;
+        world
+    }
+
+    /// With a Redis and neighbours of the test's own.
+    pub async fn start_among(
+        mut settings: Value,
+        cache: Cache,
+        neighbours: Arc<dyn Neighbours>,
+    ) -> Self {
         settings["listen"] = json!("127.0.0.1:0");
         let config: Config = serde_json::from_value(settings).unwrap();
         let truth = Arc::new(MemoryObjects::new());
@@ -85,15 +106,14 @@ impl World {
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let ledger = Ledger::new(truth.clone(), clock.clone(), random.clone());
         let access = Access::new(ledger.clone(), clock.clone(), random.clone());
-        let neighbours = Arc::new(FakeNeighbours::default());
-        let intake = intake(&config, &truth, &ledger, &access, &clock, &neighbours);
+        let intake = intake(&config, &truth, &ledger, &access, &clock, cache, neighbours);
         let router = router(intake.clone());
         let mut world = Self {
             truth,
             clock,
             ledger,
             access,
-            neighbours,
+            neighbours: Arc::default(),
             intake,
             vendor: String::new(),
             router,
@@ -112,7 +132,8 @@ impl World {
             &self.ledger,
             &self.access,
             &self.clock,
-            &self.neighbours,
+            Cache::disabled(),
+            self.neighbours.clone(),
         );
         self.router = router(self.intake.clone());
     }
@@ -313,17 +334,18 @@ fn intake(
     ledger: &Ledger,
     access: &Access,
     clock: &Arc<ManualClock>,
-    neighbours: &Arc<FakeNeighbours>,
+    cache: Cache,
+    neighbours: Arc<dyn Neighbours>,
 ) -> Intake {
     let parts = Parts::new(
         config,
         truth.clone(),
         ledger.clone(),
-        Cache::disabled(),
+        cache,
         access.clone(),
         clock.clone(),
         Arc::new(SystemRandom),
-        neighbours.clone(),
+        neighbours,
     );
     Arc::new(parts.unwrap())
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod ocsp;
+mod stalls;
 
 use std::sync::Arc;
 
@@ -14,12 +15,13 @@ use probity_domain::{
 };
 use probity_issuance::{Authority, CertificateState, CrlPublisher, Issuer, Settings, revoke};
 use probity_pki::crl::{Crl, RevocationReason, build_crl};
-use probity_pki::keys::{MemoryKey, Signer as _};
+use probity_pki::keys::{MemoryKey, Signer};
 use probity_pki::ocsp::{CertStatus, OcspResponse};
 use probity_pki::x509::{
     Certificate, CertificateTemplate, Profile, Subject, make_csr, sign_certificate,
 };
 use probity_platform::clock::ManualClock;
+use probity_platform::keys::StallingKey;
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::{Fault, MemoryObjects, Objects as _, Verb};
 use probity_platform::{ErrorKind, SystemRandom};
@@ -36,6 +38,8 @@ struct World {
     clock: Arc<ManualClock>,
     ledger: Ledger,
     issuer: Arc<Issuer>,
+    /// The CA's.
+    key: Arc<StallingKey>,
     /// The responder's and the seal's, as the ceremony makes them.
     responder: (Certificate, MemoryKey),
     seal: Certificate,
@@ -45,7 +49,7 @@ struct World {
 fn made(
     now: Timestamp,
     profile: Profile,
-    issuer: Option<(&Certificate, &MemoryKey)>,
+    issuer: Option<(&Certificate, &dyn Signer)>,
 ) -> (Certificate, MemoryKey) {
     let key = MemoryKey::generate().unwrap();
     let template = CertificateTemplate {
@@ -62,7 +66,7 @@ fn made(
         reliance_limit: None,
         instruction: None,
     };
-    let signer = issuer.map_or(&key, |(_, key)| key);
+    let signer = issuer.map_or(&key as &dyn Signer, |(_, key)| key);
     let certificate = sign_certificate(&template.to_be_signed().unwrap(), signer).unwrap();
     (certificate, key)
 }
@@ -92,8 +96,14 @@ impl World {
             crl_validity_ms: 24 * HOUR_MS,
             crl_period_ms: HOUR_MS,
         };
-        let authority =
-            Authority::new(Box::new(key), certificate, root.clone(), root_crl, settings);
+        let key = Arc::new(StallingKey::new(key));
+        let authority = Authority::new(
+            Box::new(key.clone()),
+            certificate,
+            root.clone(),
+            root_crl,
+            settings,
+        );
         let ceremony = vec![responder.0.clone(), seal.clone()];
         let authority = authority.unwrap().with_ceremony_certificates(ceremony);
         let authority = Arc::new(authority.unwrap());
@@ -115,6 +125,7 @@ impl World {
             clock,
             ledger,
             issuer,
+            key,
             responder,
             seal,
             root,
@@ -361,7 +372,10 @@ async fn revocation_is_decided_once_and_published() {
         .unwrap();
     assert_eq!(again, first, "the first decision stays");
     let crl = world.issuer.crls.current(NOW).unwrap();
-    assert_eq!(crl.find(certificate.serial()).unwrap().reason, compromise);
+    assert_eq!(
+        crl.find(certificate.serial()).unwrap().reason,
+        Some(compromise)
+    );
     assert_eq!(
         crl.number(),
         Some(2),

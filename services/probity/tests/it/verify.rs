@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
+use probity_pki::crl::{Crl, RevocationReason, RevokedEntry, build_crl};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::x509::{Profile, Subject};
 use serde_json::Value;
 
-use crate::fixture::{HOUR_MS, NOW, Scenario, World, certified, change, container};
+use crate::fixture::{EVENT_SERIAL, HOUR_MS, NOW, Scenario, World, certified, change, container};
 use crate::probity;
 
 const PINS: [&str; 4] = ["--roots", "root.pem", "--log-key", "log.vkey"];
@@ -153,6 +154,48 @@ fn a_policy_with_its_pins_needs_no_flags() {
     assert_eq!(verify(folder.path(), &["p.asice"]).0, 3);
 }
 
+/// A list that was published since, in either form; and a root for time-stamps alone.
+#[test]
+fn newer_lists_and_other_roots_are_handed_in() {
+    let (world, other) = (World::new(), World::new());
+    let folder = folder(&world, |_| {});
+    let path = |name: &str| folder.path().join(name);
+    let entry = RevokedEntry {
+        serial: EVENT_SERIAL.to_vec(),
+        at: NOW.plus_ms(-60_000),
+        reason: Some(RevocationReason::KeyCompromise),
+        invalid_since: None,
+    };
+    let (this, next) = (NOW.plus_ms(HOUR_MS), NOW.plus_ms(2 * HOUR_MS));
+    let (issuer, key) = (&world.issuing.certificate, &world.issuing.key);
+    let der = build_crl(issuer, key, 9, this, next, &[entry]).unwrap();
+    std::fs::write(path("new.crl"), &der).unwrap();
+    let pem = Crl::from_der(&der).unwrap().to_pem().unwrap();
+    std::fs::write(path("new.pem"), pem).unwrap();
+    std::fs::write(path("tsa.pem"), other.root.certificate.to_pem().unwrap()).unwrap();
+    let run = |flags: &[&str]| {
+        let arguments = [&["p.asice", "--json"], flags, &PINS[..]].concat();
+        let (code, text) = verify(folder.path(), &arguments);
+        (code, json(&text))
+    };
+    assert_eq!(run(&[]).0, 0);
+    for list in ["new.crl", "new.pem"] {
+        let (code, verdict) = run(&["--crl", list]);
+        assert_eq!(code, 1);
+        assert_eq!(verdict["handed_in"]["revocation_lists"], 1);
+    }
+    let (code, verdict) = run(&["--tsa-roots", "tsa.pem"]);
+    assert_eq!((code, &verdict["overall"]), (1, &"invalid".into()));
+    for flags in [
+        ["--crl", "p.asice"],
+        ["--ocsp", "new.crl"],
+        ["--recipient", "x"],
+    ] {
+        let (code, verdict) = run(&flags);
+        assert_eq!((code, &verdict["format"]), (3, &"probity.error/1".into()));
+    }
+}
+
 /// The receipt of `probity court` over this very package.
 #[test]
 fn a_receipt_is_checked_beside_the_package() {
@@ -170,24 +213,19 @@ fn a_receipt_is_checked_beside_the_package() {
         package_sha256: "ab".repeat(32),
         content_sha3_256: Some(hex),
         scope: "technical_conformity_confirmed".to_owned(),
-        received_at: NOW.to_rfc3339(),
+        received_at: NOW.plus_ms(HOUR_MS / 2).to_rfc3339(),
         place: "Hangzhou".to_owned(),
     };
     let document = serde_json::to_vec(&receipt).unwrap();
     let subject = Subject::new("Court");
-    let signing = certified(
-        Profile::CourtSigning,
-        subject,
-        &[9; 16],
-        Some(&court.root),
-        None,
-    );
+    let issuer = Some(&court.issuing);
+    let signing = certified(Profile::CourtSigning, subject, &[9; 16], issuer, None);
     let request = SignRequest {
         content: &document,
         signer: &signing.certificate,
-        extra_certificates: &[],
-        crls: &[],
-        signing_time: NOW,
+        extra_certificates: std::slice::from_ref(&court.issuing.certificate),
+        crls: &court.crls(&court.scenario()),
+        signing_time: NOW.plus_ms(HOUR_MS / 2),
         commitment: CommitmentType::ProofOfReceipt,
         instruction_digest: None,
     };
@@ -198,7 +236,8 @@ fn a_receipt_is_checked_beside_the_package() {
     )
     .unwrap();
     std::fs::write(path("court.pem"), court.root.certificate.to_pem().unwrap()).unwrap();
-    let flags = [
+    std::fs::write(path("signing.pem"), signing.certificate.to_pem().unwrap()).unwrap();
+    let mut flags = vec![
         "p.asice",
         "--json",
         "--receipt",
@@ -208,16 +247,19 @@ fn a_receipt_is_checked_beside_the_package() {
         "--recipient-roots",
         "court.pem",
     ];
-    let checked = || {
-        let (_, text) = verify(folder.path(), &[&flags[..], &PINS].concat());
+    let checked = |flags: &[&str]| {
+        let (_, text) = verify(folder.path(), &[flags, &PINS].concat());
         let verdict = json(&text);
         let mut checks = verdict["checks"].as_array().unwrap().iter();
         checks.find(|c| c["name"] == "receipt").unwrap()["result"].clone()
     };
-    assert_eq!(checked(), "passed");
+    // Of one of the courts under that root, but of which?
+    assert_eq!(checked(&flags), "indeterminate");
+    flags.extend(["--recipient", "hangzhou=signing.pem"]);
+    assert_eq!(checked(&flags), "passed");
     // The same evidence in another package: other bytes, so not what was acknowledged.
     let mut members = world.members(&world.scenario());
     change(&mut members, "certificate.html", |bytes| bytes.push(b' '));
     std::fs::write(path("p.asice"), container(&members)).unwrap();
-    assert_eq!(checked(), "failed");
+    assert_eq!(checked(&flags), "failed");
 }

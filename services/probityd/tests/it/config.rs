@@ -73,6 +73,37 @@ fn what_is_shipped_parses() {
     }
 }
 
+#[test]
+fn numbers_out_of_bounds_are_refused_by_name() {
+    let common = filled(&shipped().join("common.toml.in"));
+    for (role, setting, value) in [
+        ("intake", "inflight_bytes_max", "1"),
+        ("intake", "backlog_max", "0"),
+        ("identity", "attempts_max", "0"),
+        ("issuance", "event_validity_hours", "0"),
+        ("issuance", "crl_validity_hours", "9000"),
+        ("signing", "concurrency", "0"),
+        ("signing", "items_max", "0"),
+        ("timestamping", "concurrency", "65"),
+        ("storage", "concurrency", "65"),
+        ("storage", "append_max", "0"),
+        ("storage", "lease_ms", "1"),
+        ("delivery", "push_timeout_s", "601"),
+    ] {
+        let section = filled(&shipped().join(format!("{role}.toml.in")));
+        let header = format!("[{role}]\n");
+        let kept: Vec<_> = section
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with(&format!("{setting} ")))
+            .collect();
+        let set = format!("{header}{setting} = {value}\n");
+        let section = kept.concat().replacen(&header, &set, 1);
+        assert!(section.contains(&set), "{role}: {section}");
+        let (ok, said) = check(&format!("{common}\n{section}"));
+        assert!(!ok && said.contains(setting), "{role} {setting}: {said:?}");
+    }
+}
+
 /// The containers' set-up, run here.
 fn set_up(out: &Path) -> String {
     let programs = Path::new(env!("CARGO_BIN_EXE_probityd")).parent().unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use probity_testkit::wait_until;
 
+use crate::config::probityd;
 use crate::platform::{Platform, ROLES};
 
 /// Writes `count` small captures of different content.
@@ -76,6 +77,28 @@ async fn audit(platform: &Platform, count: usize) {
         .map(|e| e["leaf_index"].as_u64().unwrap())
         .collect();
     assert_eq!(leaves, (0..count as u64).collect());
+    from_the_store_alone(platform, count);
+}
+
+/// The same by `probityd audit`, which asks no role: what callers were given, against everything in the buckets.
+fn from_the_store_alone(platform: &Platform, count: usize) {
+    let (config, report) = (platform.config("storage"), platform.path("audit.json"));
+    let audited = probityd(&[
+        "audit",
+        "--config",
+        config.to_str().unwrap(),
+        "--receipts",
+        &platform.path("numbers.jsonl"),
+        "--report",
+        &report,
+    ]);
+    let text = String::from_utf8_lossy(&audited.stdout);
+    assert_eq!(audited.status.code(), Some(0), "{text}");
+    let report: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    for checked in ["receipts", "records", "items", "blobs"] {
+        assert_eq!(report["checked"][checked], count, "{checked}: {report}");
+    }
 }
 
 async fn log_reaches(platform: &Platform, size: u64) {

@@ -14,4 +14,5 @@ mod grpc;
 mod large;
 mod platform;
 mod process;
+mod quarantine;
 mod traces;

@@ -12,7 +12,7 @@ use super::tree::{Entry, Tree};
 
 /// 256 entries of 65,535 bytes and their lengths.
 const BUNDLE_BYTES_MAX: u64 = 256 * (65_535 + 2);
-const TILE_BYTES_MAX: u64 = 256 * 32;
+pub(crate) const TILE_BYTES_MAX: u64 = 256 * 32;
 
 /// Entries `256 * bundle ..` of the log, up to `size`; fewer than 256 in the last bundle.
 ///

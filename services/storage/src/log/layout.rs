@@ -6,6 +6,8 @@ pub(crate) const HEAD: &str = "log/head";
 pub(crate) const LEASE: &str = "log/lease";
 /// Where the reconciler begins.
 pub(crate) const LOW_WATER: &str = "log/low-water";
+/// Submissions of which an item was released from quarantine, for the reconciler to look at.
+pub(crate) const RETRIES: &str = "log/retries/";
 pub(crate) const CHECKPOINTS: &str = "log/checkpoints/";
 pub(crate) const SEGMENTS: &str = "log/segments/";
 

@@ -88,7 +88,8 @@ impl Log {
             // The size before was published before this head was written.
             Some((head, _)) => {
                 let there = self.truth.head(&checkpoint_key(head.size)).await?.is_some();
-                Some(if there { head.size } else { head.previous_size })
+                let size = if there { head.size } else { head.previous_size };
+                self.not_behind(size).await?
             }
             None => self.newest_size().await?,
         };
@@ -100,6 +101,16 @@ impl Log {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The size that a head names, unless it is an old copy of the head. Who has seen a newer checkpoint before does
+    /// not go back; who has not looks whether there is one.
+    async fn not_behind(&self, size: u64) -> Result<Option<u64>> {
+        if self.latest().is_ok() || self.checkpoint_after(Some(size)).await?.is_none() {
+            return Ok(Some(size));
+        }
+        tracing::warn!(size, "the log's head is behind its checkpoints");
+        self.newest_size().await
     }
 
     /// The published checkpoint of a size, its signature verified.

@@ -109,7 +109,17 @@ impl Writer {
         .map_err(Error::internal)?;
         let nonce = hex::encode(self.random.bytes::<16>());
         let staged = staged_key(size, &nonce);
-        self.log.work.put(&staged, encode_staged(new)?).await?;
+        let (put, went_on) = tokio::join!(
+            self.log.work.put(&staged, encode_staged(new)?),
+            self.log.checkpoint_after(Some(tree.size)),
+        );
+        put?;
+        // An old copy of the head, put back, would let a writer that slept since then win the swap: its tiles would
+        // stand where those of the published log belong.
+        if went_on?.is_some() {
+            self.log.work.remove(&staged).await.ok();
+            return Err(Error::conflict("the log was published beyond this head"));
+        }
         let text = String::from_utf8(note.clone()).map_err(Error::internal)?;
         let next = Head::new(size, text, tree.size, staged.clone(), nonce);
         match self.log.work.swap(HEAD, head, next.to_bytes()?).await? {
@@ -188,6 +198,16 @@ impl Writer {
                 head: version,
                 staged: head.staged,
             });
+        }
+        // Nothing is published between the two sizes of a head; if something is, an old copy of it was built upon.
+        if self
+            .log
+            .checkpoint_after(Some(head.previous_size))
+            .await?
+            .is_some()
+        {
+            tracing::error!(size = head.size, "the log was published beside its head");
+            return self.recover_without_head(Some(&version)).await;
         }
         let Some(new) = read_staged(&*self.log.work, &head.staged).await? else {
             tracing::error!(

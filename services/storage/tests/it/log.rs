@@ -75,7 +75,7 @@ impl Store {
         writes
     }
 
-    fn revive(&self) {
+    pub fn revive(&self) {
         self.truth.clear_faults();
         self.work.clear_faults();
     }
@@ -105,11 +105,11 @@ impl Store {
     }
 }
 
-fn key() -> LogKey {
+pub fn key() -> LogKey {
     LogKey::generate(ORIGIN, &[7; 32]).unwrap()
 }
 
-fn entries(submission: u8, items: core::ops::Range<u32>) -> Vec<Entry> {
+pub fn entries(submission: u8, items: core::ops::Range<u32>) -> Vec<Entry> {
     let submission =
         SubmissionId::new(Timestamp::from_unix_ms(1_795_000_000_000), [submission; 10]);
     let entry = |item| {
@@ -147,7 +147,7 @@ async fn a_batch_committed_twice_stands_once() {
 }
 
 /// Three shapes of commit: inside a bundle, filling one, and over several.
-const SHAPES: [(u32, u32); 4] = [(0, 3), (10, 20), (200, 256), (250, 800)];
+pub const SHAPES: [(u32, u32); 4] = [(0, 3), (10, 20), (200, 256), (250, 800)];
 
 #[tokio::test]
 async fn death_at_any_write_leaves_one_log() {

@@ -20,11 +20,11 @@ use crate::log::Store;
 use crate::pki::{NOW, Pki};
 use crate::world::{World, number};
 
-struct Pipeline {
-    world: World,
-    store: Store,
-    pki: Pki,
-    deposit: Deposit,
+pub struct Pipeline {
+    pub world: World,
+    pub store: Store,
+    pub pki: Pki,
+    pub deposit: Deposit,
     stop: Shutdown,
 }
 
@@ -35,7 +35,7 @@ impl Drop for Pipeline {
 }
 
 impl Pipeline {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let world = World::new().await;
         let store = Store {
             truth: world.truth.clone(),
@@ -88,7 +88,7 @@ impl Pipeline {
         (instruction.await.unwrap(), key.certified(&issued).unwrap())
     }
 
-    async fn sign(&self, submission: &Submission) -> Vec<EvidenceRecord> {
+    pub async fn sign(&self, submission: &Submission) -> Vec<EvidenceRecord> {
         let (instruction, key) = self.key(submission).await;
         let places: Vec<u32> = (0..submission.items.len() as u32).collect();
         sign(&instruction, &places, &key, NOW)
@@ -97,18 +97,19 @@ impl Pipeline {
             .collect()
     }
 
-    fn stamp(&self, records: &[EvidenceRecord]) -> Vec<EvidenceRecord> {
+    pub fn stamp(&self, records: &[EvidenceRecord]) -> Vec<EvidenceRecord> {
         records
             .iter()
             .map(|record| self.pki.stamper.stamp(record).unwrap())
             .collect()
     }
 
-    async fn deposit(&self, records: Vec<EvidenceRecord>) -> Vec<Deposited> {
+    pub async fn deposit(&self, records: Vec<EvidenceRecord>) -> Vec<Deposited> {
         self.deposit
             .deposit(&Stamped {
                 submission_id: String::new(),
                 records,
+                round: 0,
             })
             .await
     }
@@ -223,6 +224,25 @@ async fn another_root_another_submission_or_a_later_clock_is_refused() {
     assert_eq!(leaves(&p.deposit(stamped).await), [0]);
 }
 
+/// Paths that are alike are validated together; a record stamped when its path no longer held falls alone.
+#[tokio::test]
+async fn a_path_that_ended_meanwhile_fails_its_own_record_only() {
+    let p = Pipeline::new().await;
+    let signed = p.sign(&p.world.submit(9, 6).await).await;
+    let (late, timely) = signed.split_last().unwrap();
+    let mut records = p.stamp(timely);
+    assert!(records.len() > 3, "{}", records.len());
+    p.world.clock.advance_ms(25 * 3_600_000);
+    p.pki.lease.renew();
+    records.insert(1, p.stamp(std::slice::from_ref(late)).remove(0));
+    let deposited = p.deposit(records).await;
+    let refused = deposited[1].leaf.as_ref().unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Malformed);
+    assert!(refused.detail.contains("has expired"), "{refused}");
+    let others = deposited.iter().filter(|d| d.leaf.is_ok()).count();
+    assert_eq!(others, deposited.len() - 1);
+}
+
 #[tokio::test]
 async fn nothing_is_stamped_when_the_clock_has_jumped() {
     let p = Pipeline::new().await;
@@ -262,7 +282,8 @@ async fn the_reconciler_hints_what_is_missing_and_rests_when_all_is_there() {
     let clock: Arc<ManualClock> = p.world.clock.clone();
     let reconciler = || {
         let (truth, work) = (p.store.truth.clone(), p.store.work.clone());
-        Reconciler::new(truth, work, p.deposit.log.clone(), clock.clone(), 30)
+        let (ledger, log) = (p.world.ledger.clone(), p.deposit.log.clone());
+        Reconciler::new(truth, work, ledger, log, clock.clone(), 30)
     };
     let mut first = reconciler();
     assert_eq!(first.round().await.unwrap(), [], "too young");
@@ -319,6 +340,7 @@ async fn a_hopeless_submission_does_not_hold_up_its_hour() {
     let mut reconciler = Reconciler::new(
         truth,
         work,
+        p.world.ledger.clone(),
         p.deposit.log.clone(),
         p.world.clock.clone(),
         30,

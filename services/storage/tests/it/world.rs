@@ -13,7 +13,8 @@ use probity_platform::objects::{MemoryObjects, Objects as _};
 use probity_platform::{Clock as _, SystemRandom};
 use probity_proto::http::PartyApplicationDocument;
 use probity_proto::ledger::{IntentEvent, LedgerEvent, PartyEvent};
-use probity_proto::stored::{submission_key, write_submission};
+use probity_proto::stored::{blob_key, submission_key, write_submission};
+use sha2::Digest as _;
 
 use crate::pki::NOW;
 
@@ -107,6 +108,13 @@ impl World {
             items: (0..items).map(line).collect(),
         })
         .unwrap();
+        for (_, item) in submission.accepted() {
+            for artifact in item.artifacts() {
+                let key = blob_key(&submission.tenant, &artifact.digests.sha3_256);
+                let bytes = content(artifact.role, item.title());
+                self.truth.create(&key, bytes.into()).await.unwrap();
+            }
+        }
         let bytes = write_submission(&submission);
         self.truth
             .create(&submission_key(submission.id), bytes.into())
@@ -131,30 +139,32 @@ pub fn application() -> PartyApplicationDocument {
     }
 }
 
+/// The bytes of an artifact.
+fn content(role: ArtifactRole, title: &str) -> String {
+    format!("{role:?} of {title}")
+}
+
 fn item(place: u32) -> Item {
-    let artifact = |name: &str, role| Artifact {
-        name: ArtifactName::parse(name).unwrap(),
-        media_type: MediaType::parse("text/html").unwrap(),
-        role,
-        size_bytes: 5,
-        digests: Digests {
-            sha3_256: Sha3_256([place as u8; 32]),
-            sha256: Sha256([2; 32]),
-        },
+    let title = format!("Shop page {place}");
+    let artifact = |name: &str, role| {
+        let bytes = content(role, &title);
+        Artifact {
+            name: ArtifactName::parse(name).unwrap(),
+            media_type: MediaType::parse("text/html").unwrap(),
+            role,
+            size_bytes: bytes.len() as u64,
+            digests: Digests {
+                sha3_256: Sha3_256(sha3::Sha3_256::digest(&bytes).into()),
+                sha256: Sha256(sha2::Sha256::digest(&bytes).into()),
+            },
+        }
     };
     let artifacts = vec![
         artifact("截图 1.html", ArtifactRole::Content),
         artifact("log.jsonl", ArtifactRole::ProcessLog),
     ];
     let url = Some("https://example.com/?a=<b>&c".to_owned());
-    Item::new(
-        format!("Shop page {place}"),
-        Purpose::Infringement,
-        url,
-        Some(NOW),
-        artifacts,
-    )
-    .unwrap()
+    Item::new(title, Purpose::Infringement, url, Some(NOW), artifacts).unwrap()
 }
 
 pub fn number(submission: &Submission, item: u32) -> EvidenceId {

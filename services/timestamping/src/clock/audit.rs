@@ -17,8 +17,9 @@ use super::log::{RECORD_BYTES_MAX, sha256, unit_name};
 
 /// Records of other runs that may stand between two of one.
 const PAGE: u16 = 200;
-/// A record a minute, and one for each change.
-const RECORDS_PER_HOUR_MAX: u16 = 1_000;
+/// Records of one answer about an hour. A quiet hour has sixty; while a clock flaps there is one a second, for each
+/// process of the unit.
+const HOUR_PAGE: u16 = 500;
 /// Records after the token's until its own time is covered: more than one only when the store was slow.
 const STEPS_MAX: usize = 10;
 /// The wall clock may be adjusted by less than a jump between a record and a token.
@@ -97,11 +98,25 @@ pub async fn audit_token(
     Ok(audit)
 }
 
-/// Audits the records of one hour (`2026112611`) of a unit, each with its reasons for doubt.
+/// Some records of an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HourAudit {
+    pub records: Vec<RecordAudit>,
+    /// Where the next page begins, when there is one.
+    pub next: Option<String>,
+}
+
+/// Audits the records of one hour (`2026112611`) of a unit, each with its reasons for doubt: the first ones, or those
+/// after the one that the page before called its `next`.
 ///
 /// # Errors
-/// `Malformed` for another hour or name, `TooMany` when the hour has too many records; the store's.
-pub async fn audit_hour(truth: &dyn Objects, unit: &str, hour: &str) -> Result<Vec<RecordAudit>> {
+/// `Malformed` for another hour or name; the store's.
+pub async fn audit_hour(
+    truth: &dyn Objects,
+    unit: &str,
+    hour: &str,
+    after: Option<&str>,
+) -> Result<HourAudit> {
     let plain = |text: &str, chars| {
         text.len() == chars
             && text
@@ -113,17 +128,26 @@ pub async fn audit_hour(truth: &dyn Objects, unit: &str, hour: &str) -> Result<V
             "a unit has 16 hexadecimal digits, an hour 10 digits",
         ));
     }
-    let prefix = format!("{CLOCK_LOG_PREFIX}{unit}/{hour}/");
-    let listed = truth.list(&prefix, None, RECORDS_PER_HOUR_MAX).await?;
-    if listed.len() == usize::from(RECORDS_PER_HOUR_MAX) {
-        return Err(Error::too_many(format!("{prefix} has too many records")));
+    let named = |after: &str| {
+        let parts = after.split_once('-');
+        parts.is_some_and(|(seq, run)| plain(seq, 12) && plain(run, 8))
+    };
+    if after.is_some_and(|after| !named(after)) {
+        return Err(Error::malformed("after: not the name of a record"));
     }
-    let mut audits = Vec::with_capacity(listed.len());
+    let prefix = format!("{CLOCK_LOG_PREFIX}{unit}/{hour}/");
+    let after = after.map(|after| format!("{prefix}{after}"));
+    let listed = truth.list(&prefix, after.as_deref(), HOUR_PAGE).await?;
+    let last = listed
+        .last()
+        .filter(|_| listed.len() == usize::from(HOUR_PAGE));
+    let next = last.and_then(|last| last.key.strip_prefix(&prefix).map(str::to_owned));
+    let mut records = Vec::with_capacity(listed.len());
     for object in listed {
         let Some(kept) = Kept::read(truth, &object.key).await? else {
             continue;
         };
-        audits.push(RecordAudit {
+        records.push(RecordAudit {
             digest: hex::encode(kept.digest),
             doubts: doubts(&kept.document),
             previous: kept.document.previous,
@@ -133,7 +157,7 @@ pub async fn audit_hour(truth: &dyn Objects, unit: &str, hour: &str) -> Result<V
             record: kept.key,
         });
     }
-    Ok(audits)
+    Ok(HourAudit { records, next })
 }
 
 /// A record as it stands in the store.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::doubt::Doubt;
 use super::interval::{Interval, agree};
-use super::leap::LeapSecond;
+use super::leap::{LeapIndicator, LeapSecond};
 use super::period::Period;
 use super::reading::{ClockReader, Reading};
 use super::sample::Sample;
@@ -123,7 +123,7 @@ impl ClockLease {
             error_us: 1_000,
             delay_us: 0,
             stratum: 1,
-            leap: super::leap::LeapIndicator::None,
+            leap: LeapIndicator::None,
             measurement: None,
         };
         lease.hear(0, Heard::Sample(sample), Duration::MAX);
@@ -359,18 +359,30 @@ impl ClockLease {
         reading.monotonic_us < state.held_until_us
     }
 
-    /// Believes an announcement of any source that agrees with the others: at worst a second or two of silence at the
-    /// end of a month.
+    /// Believes an announcement of a quorum of the sources that agree about the time: by it all of them are counted
+    /// over midnight. One flag alone proves nothing; were it right, the sources would part with the wall clock at
+    /// midnight, and nothing would be stamped until they agree again.
     fn follow_leap_seconds(&self, state: &mut State, reading: &Reading) {
         let offsets = self.offsets(state, reading);
         let Some(agreed) = agree(&present(&offsets), self.rules.quorum) else {
             return;
         };
-        let announced = state.said.iter().zip(&offsets).find_map(|(said, offset)| {
-            let agrees = offset.is_some_and(|offset| offset.overlaps(&agreed));
-            let leap = said.as_ref().filter(|_| agrees)?.sample.leap;
-            LeapSecond::announced(leap, reading.wall)
-        });
+        let agreeing = state
+            .said
+            .iter()
+            .zip(&offsets)
+            .filter_map(|(said, offset)| {
+                let agrees = offset.is_some_and(|offset| offset.overlaps(&agreed));
+                Some(said.as_ref().filter(|_| agrees)?.sample.leap)
+            });
+        let flags: Vec<LeapIndicator> = agreeing.collect();
+        let has_quorum = |leap: &LeapIndicator| {
+            flags.iter().filter(|flag| *flag == leap).count() >= self.rules.quorum
+        };
+        let announced = [LeapIndicator::Insert, LeapIndicator::Delete]
+            .into_iter()
+            .find(has_quorum)
+            .and_then(|leap| LeapSecond::announced(leap, reading.wall));
         let is_over = |leap: &LeapSecond| reading.wall.ms_since(leap.midnight) > LEAP_KEPT_MS;
         match (state.leap, announced) {
             (Some(known), _) if known.silences(reading.wall) => {}

@@ -25,7 +25,7 @@ pub enum NotATime {
     /// Not an answer to this question; somebody else's, old or forged. Waiting on is right.
     #[error("not an answer to what was asked")]
     Stray,
-    /// Kiss-o'-death DENY or RSTR: never ask this server again (RFC 5905 7.4).
+    /// Kiss-o'-death DENY or RSTR: stop asking this server (RFC 5905 7.4).
     #[error("the server refuses to serve us ({0})")]
     Denied(String),
     /// Kiss-o'-death RATE: ask less often.

@@ -23,6 +23,11 @@ const DATAGRAM_BYTES_MAX: usize = 1_024;
 const LOCAL_PERIOD: Duration = Duration::from_millis(400);
 /// A server that asks for fewer questions gets them at twice the interval, up to this.
 const PERIOD_MAX: Duration = Duration::from_secs(4_096);
+/// After so many answers in a row the interval is halved again, down to the configured one.
+const ANSWERS_TO_RECOVER: u32 = 8;
+/// RFC 5905 7.4 has clients give up a server that refuses. This long after it, its name is looked up again and it is
+/// asked once more, as after a restart: a server that is configured back must not need one.
+const DENIED_PERIOD: Duration = Duration::from_secs(6 * 3_600);
 
 /// What came of asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,47 +43,45 @@ pub enum Heard {
 pub struct Source {
     name: String,
     kind: Kind,
+    /// As configured.
+    poll: Duration,
     period: Duration,
+    /// Since the interval last changed.
+    answers: u32,
 }
 
 enum Kind {
-    System {
-        error_us: i64,
-    },
+    System { error_us: i64 },
     Chrony(Chrony),
-    Ntp {
-        server: String,
-    },
-    /// Said never to ask again.
-    Gone {
-        reason: String,
-    },
+    Ntp { server: String },
 }
 
 impl Source {
     pub fn new(config: &SourceConfig) -> Self {
-        match config {
-            SourceConfig::System { error_ms } => Self {
-                name: "system".to_owned(),
-                kind: Kind::System {
-                    error_us: i64::from(*error_ms) * 1_000,
-                },
-                period: LOCAL_PERIOD,
-            },
-            SourceConfig::Chrony { command } => Self {
-                name: "chrony".to_owned(),
-                kind: Kind::Chrony(Chrony {
-                    command: command.clone(),
-                }),
-                period: LOCAL_PERIOD,
-            },
-            SourceConfig::Ntp { server, poll_s } => Self {
-                name: format!("ntp {server}"),
-                kind: Kind::Ntp {
+        let (name, kind, poll) = match config {
+            SourceConfig::System { error_ms } => {
+                let error_us = i64::from(*error_ms) * 1_000;
+                ("system".to_owned(), Kind::System { error_us }, LOCAL_PERIOD)
+            }
+            SourceConfig::Chrony { command } => {
+                let command = command.clone();
+                let kind = Kind::Chrony(Chrony { command });
+                ("chrony".to_owned(), kind, LOCAL_PERIOD)
+            }
+            SourceConfig::Ntp { server, poll_s } => {
+                let poll = Duration::from_secs(u64::from(*poll_s));
+                let kind = Kind::Ntp {
                     server: server.clone(),
-                },
-                period: Duration::from_secs(u64::from(*poll_s)),
-            },
+                };
+                (format!("ntp {server}"), kind, poll)
+            }
+        };
+        Self {
+            name,
+            kind,
+            poll,
+            period: poll,
+            answers: 0,
         }
     }
 
@@ -107,26 +110,43 @@ impl Source {
                 })
             }
             Kind::Chrony(chrony) => chrony.ask(reader).await,
-            Kind::Gone { reason } => Heard::Unfit(reason.clone()),
             Kind::Ntp { server } => match exchange(server, reader, random).await {
                 Err(e) => Heard::Silent(e.detail),
-                Ok(Ok(sample)) => Heard::Sample(sample),
+                Ok(Ok(sample)) => {
+                    self.answered();
+                    Heard::Sample(sample)
+                }
                 Ok(Err(no)) => self.refused(&no),
             },
         }
+    }
+
+    fn answered(&mut self) {
+        if self.period == DENIED_PERIOD {
+            self.ask_every(self.poll);
+            return;
+        }
+        self.answers += 1;
+        if self.answers >= ANSWERS_TO_RECOVER {
+            self.ask_every((self.period / 2).max(self.poll));
+        }
+    }
+
+    const fn ask_every(&mut self, period: Duration) {
+        self.period = period;
+        self.answers = 0;
     }
 
     fn refused(&mut self, no: &NotATime) -> Heard {
         let reason = no.to_string();
         match no {
             NotATime::Denied(_) => {
-                self.kind = Kind::Gone {
-                    reason: reason.clone(),
-                };
+                tracing::error!(source = self.name, reason, "asked again in some hours");
+                self.ask_every(DENIED_PERIOD);
                 Heard::Unfit(reason)
             }
             NotATime::Rate => {
-                self.period = (self.period * 2).min(PERIOD_MAX.max(self.period));
+                self.ask_every((self.period * 2).min(PERIOD_MAX.max(self.period)));
                 Heard::Silent(reason)
             }
             NotATime::Unfit(_) => Heard::Unfit(reason),

@@ -21,7 +21,8 @@ const TICK: Duration = Duration::from_millis(200);
 const REACH: u32 = 8;
 /// A record at each change, and at least this often.
 const RECORD_PERIOD: Duration = Duration::from_secs(60);
-/// Records are this far apart at least: whoever makes the clock flap must not fill the store.
+/// Records are this far apart at least: whoever makes the clock flap must not fill the store. Not
+/// further, because trust that was lost and found again needs a new durable record before the next token.
 const RECORD_PAUSE: Duration = Duration::from_secs(1);
 /// The last record is waited for this long at shutdown.
 const LAST_RECORD: Duration = Duration::from_secs(5);

@@ -151,8 +151,8 @@ async fn turned(turned_us: i64) {
     assert_eq!(logged.audit(&after).await.standing, Standing::Sound);
 
     let unit = unit_name(&logged.unit.certificate);
-    let hour = audit_hour(&*logged.unit.truth, &unit, "2026112212").await;
-    let hour = hour.unwrap();
+    let hour = audit_hour(&*logged.unit.truth, &unit, "2026112212", None).await;
+    let hour = hour.unwrap().records;
     let doubted: Vec<bool> = hour.iter().map(|r| !r.doubts.is_empty()).collect();
     assert_eq!(doubted, [false, false, true, true, false, false]);
     for pair in hour.windows(2) {
@@ -164,10 +164,48 @@ async fn turned(turned_us: i64) {
         .map(|r| r.count)
         .sum();
     assert_eq!(refused, 1);
-    for (unit, hour) in [("../../log", "2026112212"), (unit.as_str(), "2026")] {
-        let refused = audit_hour(&*logged.unit.truth, unit, hour).await;
+    for (unit, hour, after) in [
+        ("../../log", "2026112212", None),
+        (unit.as_str(), "2026", None),
+        (
+            unit.as_str(),
+            "2026112212",
+            Some("../000000000000-00000000"),
+        ),
+    ] {
+        let refused = audit_hour(&*logged.unit.truth, unit, hour, after).await;
         assert_eq!(refused.unwrap_err().kind, ErrorKind::Malformed);
     }
+}
+
+/// A clock that flaps for twenty minutes leaves more than a thousand records.
+#[tokio::test]
+async fn an_hour_of_many_records_is_audited_in_pages() {
+    let mut logged = Logged::start().await;
+    logged.minute().await;
+    let truth = &logged.unit.truth;
+    let listed = truth.list("clock/", None, 1).await.unwrap();
+    let record = truth.get(&listed[0].key, 1 << 20).await.unwrap().unwrap();
+    let unit = unit_name(&logged.unit.certificate);
+    let mut expected = Vec::new();
+    for seq in 0..1_300 {
+        let key = format!("clock/{unit}/2026112213/{seq:012}-0123abcd");
+        truth.create(&key, record.bytes.clone()).await.unwrap();
+        expected.push(key);
+    }
+    let (mut found, mut after, mut pages) = (Vec::new(), None::<String>, 0);
+    loop {
+        let page = audit_hour(&**truth, &unit, "2026112213", after.as_deref()).await;
+        let page = page.unwrap();
+        found.extend(page.records.into_iter().map(|r| r.record));
+        pages += 1;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, expected);
+    assert_eq!(pages, 3);
 }
 
 #[tokio::test]

@@ -10,8 +10,11 @@ use crate::fixture::{Moved, RULES};
 
 const STEP_MS: i64 = 50;
 
-/// Lives through the last and the first minutes; sources are asked every 16 s. Yields the wall times at which tokens were possible.
-fn live_through(leap: LeapIndicator, announced: bool, wall_takes_it: bool) -> Vec<Timestamp> {
+const ALL: usize = 3;
+
+/// Lives through the last and the first minutes; sources are asked every 16 s, and so many of them announce the second,
+/// or one that will not come. Yields the wall times at which tokens were possible.
+fn live_through(leap: LeapIndicator, announcing: usize, wall_takes_it: bool) -> Vec<Timestamp> {
     let start = Timestamp::parse_rfc3339("2016-12-31T23:59:00Z").unwrap();
     let midnight = Timestamp::parse_rfc3339("2017-01-01T00:00:00Z").unwrap();
     let clocks = Moved::at(start);
@@ -33,8 +36,11 @@ fn live_through(leap: LeapIndicator, announced: bool, wall_takes_it: bool) -> Ve
         if elapsed_ms % 16_000 == 0 {
             for source in 0..3 {
                 let mut sample = clocks.sample(if is_over { step_ms * 1_000 } else { 0 }, 5_000);
-                if announced && !is_over {
-                    sample.leap = leap;
+                if source < announcing && !is_over {
+                    sample.leap = match leap {
+                        LeapIndicator::None => LeapIndicator::Insert,
+                        leap => leap,
+                    };
                 }
                 lease.hear(source, Heard::Sample(sample), Duration::from_secs(128));
             }
@@ -71,7 +77,7 @@ fn silent_between(given: &[Timestamp], from: &str, to: &str) -> bool {
 #[test]
 fn an_announced_second_is_stepped_over_in_silence() {
     for leap in [LeapIndicator::Insert, LeapIndicator::Delete] {
-        let given = live_through(leap, true, true);
+        let given = live_through(leap, ALL, true);
         assert!(silent_between(
             &given,
             "2016-12-31T23:59:59Z",
@@ -94,7 +100,7 @@ fn an_announced_second_is_stepped_over_in_silence() {
 #[test]
 fn a_clock_that_ignores_the_second_is_not_believed_until_it_has_taken_it() {
     for leap in [LeapIndicator::Insert, LeapIndicator::Delete] {
-        let given = live_through(leap, true, false);
+        let given = live_through(leap, ALL, false);
         // The rest of the time it is off by a second, and the claim is a second with its margin.
         assert!(silent_between(
             &given,
@@ -107,7 +113,7 @@ fn a_clock_that_ignores_the_second_is_not_believed_until_it_has_taken_it() {
 #[test]
 fn an_unannounced_second_is_a_jump() {
     for leap in [LeapIndicator::Insert, LeapIndicator::Delete] {
-        let given = live_through(leap, false, true);
+        let given = live_through(leap, 0, true);
         assert!(silent_between(
             &given,
             "2017-01-01T00:00:00Z",
@@ -123,6 +129,19 @@ fn an_unannounced_second_is_a_jump() {
 
 #[test]
 fn a_month_without_one_ends_without_silence() {
-    let given = live_through(LeapIndicator::None, true, true);
+    let given = live_through(LeapIndicator::None, 0, true);
     assert_eq!(given.len(), (180_000 / STEP_MS) as usize);
+}
+
+#[test]
+fn one_source_alone_announces_nothing() {
+    let given = live_through(LeapIndicator::None, 1, true);
+    assert_eq!(given.len(), (180_000 / STEP_MS) as usize);
+    // Two of three are believed.
+    let given = live_through(LeapIndicator::Insert, 2, true);
+    assert!(!silent_between(
+        &given,
+        "2017-01-01T00:00:01Z",
+        "2017-01-01T00:00:02Z"
+    ));
 }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use probity_platform::SystemRandom;
@@ -40,6 +40,7 @@ const GOOD: Answers = Answers::Off {
 struct Server {
     address: SocketAddr,
     asked: Arc<AtomicU64>,
+    answers: Arc<Mutex<Answers>>,
 }
 
 impl Server {
@@ -48,18 +49,29 @@ impl Server {
         let address = socket.local_addr().unwrap();
         let asked = Arc::new(AtomicU64::new(0));
         let count = asked.clone();
+        let shared = Arc::new(Mutex::new(answers));
+        let answers = shared.clone();
         tokio::spawn(async move {
             let mut question = [0; 512];
             loop {
                 let (bytes, from) = socket.recv_from(&mut question).await.unwrap();
                 assert_eq!((bytes, question[0]), (48, 0x23));
                 count.fetch_add(1, Ordering::SeqCst);
+                let answers = *answers.lock().unwrap();
                 if let Some(packet) = answer(answers, &question) {
                     socket.send_to(&packet, from).await.unwrap();
                 }
             }
         });
-        Self { address, asked }
+        Self {
+            address,
+            asked,
+            answers: shared,
+        }
+    }
+
+    fn answers(&self, answers: Answers) {
+        *self.answers.lock().unwrap() = answers;
     }
 
     fn source(&self) -> Source {
@@ -144,14 +156,8 @@ async fn what_servers_say_is_heard_for_what_it_is() {
 async fn kisses_are_obeyed() {
     let server = Server::start(Answers::Kiss(b"RSTR")).await;
     let mut source = server.source();
-    for _ in 0..5 {
-        assert!(matches!(ask(&mut source).await, Heard::Unfit(reason) if reason.contains("RSTR")));
-    }
-    assert_eq!(
-        server.asked.load(Ordering::SeqCst),
-        1,
-        "asked after it said never again"
-    );
+    assert!(matches!(ask(&mut source).await, Heard::Unfit(reason) if reason.contains("RSTR")));
+    assert_eq!(source.period(), Duration::from_secs(6 * 3_600));
 
     let server = Server::start(Answers::Kiss(b"RATE")).await;
     let mut source = server.source();
@@ -159,6 +165,31 @@ async fn kisses_are_obeyed() {
         ask(&mut source).await;
         assert_eq!(source.period(), Duration::from_secs(doubled));
     }
+}
+
+#[tokio::test]
+async fn a_server_that_serves_again_is_asked_as_before() {
+    let server = Server::start(Answers::Kiss(b"DENY")).await;
+    let mut source = server.source();
+    ask(&mut source).await;
+    server.answers(GOOD);
+    assert!(matches!(ask(&mut source).await, Heard::Sample(_)));
+    assert_eq!(server.asked.load(Ordering::SeqCst), 2);
+    assert_eq!(source.period(), Duration::from_secs(64));
+
+    let server = Server::start(Answers::Kiss(b"RATE")).await;
+    let mut source = server.source();
+    for _ in 0..2 {
+        ask(&mut source).await;
+    }
+    server.answers(GOOD);
+    let mut periods = Vec::new();
+    for _ in 0..24 {
+        ask(&mut source).await;
+        periods.push(source.period().as_secs());
+    }
+    assert_eq!(periods[..7], [256; 7]);
+    assert_eq!((periods[7], periods[15], periods[23]), (128, 64, 64));
 }
 
 /// The machine's clocks; the wall one turned.

@@ -4,32 +4,34 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use probity_domain::Timestamp;
+use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::keys::MemoryKey;
 use probity_pki::tsp::{Imprint, TimeStampReq, TimeStampResp};
 use probity_pki::x509::Profile;
 use probity_platform::SystemClock;
-use probity_platform::bus::{Bus, BusConfig};
+use probity_platform::bus::{Bus, BusConfig, Queue};
 use probity_platform::cache::Cache;
 use probity_platform::clock::Clock as _;
 use probity_platform::config::parse_section;
-use probity_platform::objects::{Buckets, MemoryObjects, Objects as _};
+use probity_platform::objects::{Buckets, Fault, MemoryObjects, Objects as _, Verb};
 use probity_platform::startup::Context;
-use probity_proto::subjects::STAMP;
-use probity_proto::v1::{StampReply, StampRequest, stamp_reply::Outcome};
-use probity_testkit::{World, eventually, free_port};
+use probity_proto::subjects::{Hint, SIGNED, STAMP, STAMPED};
+use probity_proto::v1::{EvidenceRecord, Signed, StampReply, StampRequest, stamp_reply::Outcome};
+use probity_testkit::{World, eventually, free_port, wait_until};
 use probity_timestamping::{Config, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::fixture::issue;
 
-fn config(folder: &std::path::Path, address: SocketAddr) -> Config {
+fn config(folder: &std::path::Path, address: SocketAddr, certified_at: Timestamp) -> Config {
     let (root_key, key) = (
         MemoryKey::generate().unwrap(),
         MemoryKey::generate().unwrap(),
     );
-    let now = SystemClock.now();
+    let now = certified_at;
     let root = issue(Profile::RootCa, &root_key, None, now);
     let certificate = issue(Profile::Tsa, &key, Some((&root, &root_key)), now);
     let write = |name: &str, bytes: &[u8]| {
@@ -92,7 +94,7 @@ async fn answers_batches_each_request_for_itself() {
     let ctx = Context::for_tests(buckets, bus().await, Cache::disabled(), clock);
     let folder = tempfile::tempdir().unwrap();
     let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
-    let config = config(folder.path(), address);
+    let config = config(folder.path(), address, SystemClock.now());
     let running = tokio::spawn(serve(config, ctx.clone()));
 
     let imprint = Imprint::of(HashAlgorithm::Sha3_512, b"x");
@@ -174,4 +176,126 @@ async fn answers_batches_each_request_for_itself() {
         standing,
         probity_timestamping::clock::audit::Standing::Sound
     );
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The role on a NATS of its own, with a store that tests break.
+struct Role {
+    _world: World,
+    truth: Arc<MemoryObjects>,
+    ctx: Context,
+    running: tokio::task::JoinHandle<probity_platform::Result<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Role {
+    async fn start(certified_at: Timestamp, truth: Arc<MemoryObjects>) -> Self {
+        let world = World::builder().nats().start().await;
+        let bus = Bus::connect(&BusConfig::plain(world.nats_url()), "timestamping").await;
+        let buckets = Buckets {
+            truth: truth.clone(),
+            work: Arc::new(MemoryObjects::new()),
+        };
+        let clock = Arc::new(SystemClock);
+        let ctx = Context::for_tests(buckets, bus.unwrap(), Cache::disabled(), clock);
+        let folder = tempfile::tempdir().unwrap();
+        let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+        let config = config(folder.path(), address, certified_at);
+        let running = tokio::spawn(serve(config, ctx.clone()));
+        Self {
+            _world: world,
+            truth,
+            ctx,
+            running,
+            _folder: folder,
+        }
+    }
+
+    /// Messages that a stream holds.
+    async fn held(&self, hint: Hint) -> Option<u64> {
+        let queue = Queue::new(self.ctx.bus.clone(), hint, 1);
+        queue.measure().await;
+        queue.measured().map(|measured| measured.messages)
+    }
+
+    /// A counter of the stage.
+    fn counted(&self, name: &str) -> u64 {
+        let text = self.ctx.metrics.encode().unwrap();
+        let line = format!("probity_stage_{name}_total{{subject=\"evidence.signed\"}} ");
+        let value = text.lines().find_map(|l| l.strip_prefix(&line));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    async fn stop(self) {
+        self.ctx.shutdown.request();
+        self.running.await.unwrap().unwrap();
+    }
+}
+
+fn signed() -> Signed {
+    let now = SystemClock.now();
+    let [root_key, key] = [(); 2].map(|()| MemoryKey::generate().unwrap());
+    let root = issue(Profile::RootCa, &root_key, None, now);
+    let certificate = issue(Profile::Ceremony, &key, Some((&root, &root_key)), now);
+    let request = SignRequest {
+        content: b"manifest",
+        signer: &certificate,
+        extra_certificates: &[],
+        crls: &[],
+        signing_time: now,
+        commitment: CommitmentType::ProofOfOrigin,
+        instruction_digest: None,
+    };
+    let signature = sign_detached(&request, &key).unwrap();
+    Signed {
+        submission_id: "s".to_owned(),
+        round: 0,
+        records: vec![EvidenceRecord {
+            evidence_number: "e".to_owned(),
+            signature: signature.into(),
+            ..Default::default()
+        }],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_waits_for_the_clock_for_as_long_as_it_takes() {
+    let truth = Arc::new(MemoryObjects::new());
+    // No record of the clock log becomes durable: no lease.
+    truth.set_faults(|verb, _| (verb == Verb::Create).then_some(Fault::Refuse));
+    let role = Role::start(SystemClock.now(), truth).await;
+    wait_until("NATS to take a hint", PATIENCE, async || {
+        role.ctx.bus.tell(&SIGNED, "s", &signed()).await.is_ok()
+    })
+    .await;
+    // As often as a message is delivered before it is parked, and more.
+    wait_until("it to be held", PATIENCE, async || {
+        role.counted("held") > 11
+    })
+    .await;
+    assert_eq!((role.counted("retried"), role.counted("parked")), (0, 0));
+    role.truth.clear_faults();
+    wait_until("a stamped message", PATIENCE, async || {
+        role.held(STAMPED).await == Some(1)
+    })
+    .await;
+    wait_until("an empty stream", PATIENCE, async || {
+        role.held(SIGNED).await == Some(0)
+    })
+    .await;
+    assert_eq!((role.counted("done"), role.counted("retried")), (1, 0));
+    role.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_unit_whose_certificate_has_ended_is_not_ready() {
+    let ended = SystemClock.now().plus_ms(-3 * crate::fixture::DAY_MS);
+    let role = Role::start(ended, Arc::new(MemoryObjects::new())).await;
+    wait_until("the reason", PATIENCE, async || {
+        let missing = role.ctx.readiness.missing();
+        missing.len() == 1 && missing.contains_key("time-stamping certificate")
+    })
+    .await;
+    role.stop().await;
 }

@@ -37,7 +37,8 @@ pub(super) fn crls(world: &World, table: &mut Table) {
     let revoked = |serial, reason| RevokedEntry {
         serial: vec![serial; 20],
         at: NOW.plus_ms(-HOUR_MS),
-        reason,
+        reason: Some(reason),
+        invalid_since: None,
     };
     let entries = [
         revoked(0x41, RevocationReason::KeyCompromise),
@@ -170,7 +171,7 @@ pub(super) fn responses(world: &World, table: &mut Table) {
     };
     let status = |_: &[u8]| CertStatus::Revoked {
         at: NOW.plus_ms(-HOUR_MS),
-        reason: RevocationReason::Superseded,
+        reason: Some(RevocationReason::Superseded),
     };
     let der = responder
         .respond(&request, &world.ocsp.key, times, &status)

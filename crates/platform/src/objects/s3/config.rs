@@ -1,6 +1,7 @@
 //! Where the store is, and the client built from it by hand: nothing is taken from the environment by itself.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -13,11 +14,12 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use serde::Deserialize;
 
-use super::S3Objects;
 use super::outcome::Failure;
+use super::retry::RetryBudget;
+use super::{Doors, S3Objects};
 use crate::config::SecretFile;
-use crate::objects::Buckets;
-use crate::{Random, Result};
+use crate::objects::{Buckets, LockConfig, LockMode, Objects};
+use crate::{Error, Random, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -27,6 +29,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct S3Config {
     /// `https://host:port`.
     pub endpoint: String,
+    /// More doors to the same store. Requests move on to the next one when one does not answer, and the start-up probe
+    /// races writers through all of them: conditions must hold for the store, not for each door (trap 2).
+    #[serde(default)]
+    pub endpoints: Vec<String>,
     #[serde(default = "default_region")]
     pub region: String,
     /// Versioned, keys written once.
@@ -46,6 +52,54 @@ pub struct S3Config {
     /// For one try of one request, plus one second for every MiB of body.
     #[serde(default = "default_attempt_timeout_ms")]
     pub attempt_timeout_ms: u64,
+    /// Refuses to start on a `truth` that keeps no versions.
+    #[serde(default = "default_true")]
+    pub versions_demanded: bool,
+    /// What is set on each object in `truth` when it is written.
+    #[serde(default)]
+    pub lock: LockConfig,
+}
+
+/// A bucket with the same keys as `truth`, kept by another store's own replication: it is only read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaConfig {
+    /// `https://host:port`.
+    pub endpoint: String,
+    #[serde(default = "default_region")]
+    pub region: String,
+    pub bucket: String,
+    /// Bucket in the path, not in the host name.
+    #[serde(default = "default_true")]
+    pub path_style: bool,
+    /// Path, or `env:NAME`.
+    pub access_key_file: SecretFile,
+    /// Path, or `env:NAME`.
+    pub secret_key_file: SecretFile,
+}
+
+impl ReplicaConfig {
+    /// The bucket. Does not talk to the store yet.
+    ///
+    /// # Errors
+    /// `Malformed` when a key file does not read.
+    pub fn open(&self, random: Arc<dyn Random>) -> Result<Arc<dyn Objects>> {
+        let config = S3Config {
+            endpoint: self.endpoint.clone(),
+            endpoints: Vec::new(),
+            region: self.region.clone(),
+            truth_bucket: self.bucket.clone(),
+            work_bucket: self.bucket.clone(),
+            path_style: self.path_style,
+            access_key_file: self.access_key_file.clone(),
+            secret_key_file: self.secret_key_file.clone(),
+            send_checksums: true,
+            attempt_timeout_ms: default_attempt_timeout_ms(),
+            versions_demanded: false,
+            lock: LockConfig::default(),
+        };
+        Ok(config.open(random)?.truth)
+    }
 }
 
 fn default_region() -> String {
@@ -66,52 +120,93 @@ impl S3Config {
     /// # Errors
     /// `Malformed` when a key file does not read.
     pub fn open(&self, random: Arc<dyn Random>) -> Result<Buckets> {
-        let client = self.client()?;
-        let bucket = |name: &str| {
-            Arc::new(S3Objects {
-                client: client.clone(),
-                bucket: name.to_owned(),
-                send_checksums: self.send_checksums,
-                attempt_timeout: Duration::from_millis(self.attempt_timeout_ms),
-                random: random.clone(),
-            })
-        };
+        let [truth, work] = self.buckets(&self.doors(), random)?;
         Ok(Buckets {
-            truth: bucket(&self.truth_bucket),
-            work: bucket(&self.work_bucket),
+            truth: Arc::new(truth),
+            work: Arc::new(work),
         })
     }
 
-    /// Makes missing buckets and switches versioning on for `truth`: for development and tests. In production the
+    /// The same buckets through each door alone.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_each(&self, random: &Arc<dyn Random>) -> Result<Vec<Buckets>> {
+        let doors = self.doors();
+        let each = doors.iter().map(|door| {
+            let [truth, work] = self.buckets(&[door], random.clone())?;
+            Ok(Buckets {
+                truth: Arc::new(truth),
+                work: Arc::new(work),
+            })
+        });
+        each.collect()
+    }
+
+    /// Every endpoint once, the first one first.
+    pub(crate) fn doors(&self) -> Vec<&str> {
+        let mut doors = vec![self.endpoint.as_str()];
+        for door in &self.endpoints {
+            if !doors.contains(&door.as_str()) {
+                doors.push(door);
+            }
+        }
+        doors
+    }
+
+    /// `truth` and `work` through these doors.
+    fn buckets(&self, doors: &[&str], random: Arc<dyn Random>) -> Result<[S3Objects; 2]> {
+        self.lock.check()?;
+        if self.lock.mode != LockMode::None && !self.send_checksums {
+            return Err(Error::malformed(
+                "[s3]: object lock takes no object without a checksum: set send_checksums = true",
+            ));
+        }
+        let clients = doors.iter().map(|door| self.client(door));
+        let clients = clients.collect::<Result<Vec<_>>>()?;
+        let first = clients.first().cloned();
+        let doors = Arc::new(Doors {
+            first: first.ok_or_else(|| Error::malformed("[s3]: no endpoint"))?,
+            clients,
+            used: AtomicUsize::new(0),
+        });
+        let work = S3Objects {
+            doors,
+            bucket: self.work_bucket.clone(),
+            send_checksums: self.send_checksums,
+            attempt_timeout: Duration::from_millis(self.attempt_timeout_ms),
+            random,
+            budget: Arc::new(RetryBudget::full()),
+            lock: LockConfig::default(),
+        };
+        let truth = S3Objects {
+            bucket: self.truth_bucket.clone(),
+            lock: self.lock.clone(),
+            ..work.clone()
+        };
+        Ok([truth, work])
+    }
+
+    /// Makes missing buckets, `truth` with versions and, where a lock is asked for, with object lock: for development and tests. In production the
     /// buckets, their object lock and lifecycle rules are made by whoever runs the store, and roles may not make any.
     ///
     /// # Errors
     /// `Unavailable`, `Timeout` or `Internal` when a bucket can neither be found nor made.
     pub async fn ensure_buckets(&self, random: Arc<dyn Random>) -> Result<()> {
-        let client = self.client()?;
-        for name in [&self.truth_bucket, &self.work_bucket] {
-            let bucket = S3Objects {
-                client: client.clone(),
-                bucket: name.clone(),
-                send_checksums: self.send_checksums,
-                attempt_timeout: Duration::from_millis(self.attempt_timeout_ms),
-                random: random.clone(),
-            };
-            bucket.ensure().await?;
-            if *name == self.truth_bucket {
-                bucket.keep_versions().await;
-            }
-        }
+        let [truth, work] = self.buckets(&self.doors(), random)?;
+        work.ensure().await?;
+        truth.ensure().await?;
+        truth.keep_versions().await;
         Ok(())
     }
 
-    fn client(&self) -> Result<Client> {
+    fn client(&self, endpoint: &str) -> Result<Client> {
         let keys = [self.access_key_file.read()?, self.secret_key_file.read()?];
         let [access, secret] = &keys;
         let credentials = Credentials::new(access.expose(), secret.expose(), None, None, "config");
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(&self.endpoint)
+            .endpoint_url(endpoint)
             .region(Region::new(self.region.clone()))
             .credentials_provider(credentials)
             .force_path_style(self.path_style)
@@ -133,7 +228,7 @@ impl S3Objects {
     async fn ensure(&self) -> Result<()> {
         let head = self.repeat("head bucket", || async {
             match self
-                .send(0, self.client.head_bucket().bucket(&self.bucket).send())
+                .send(0, self.client().head_bucket().bucket(&self.bucket).send())
                 .await
             {
                 Ok(_) => Ok(true),
@@ -145,10 +240,10 @@ impl S3Objects {
             return Ok(());
         }
         let made = self.repeat("create bucket", || async {
-            match self
-                .send(0, self.client.create_bucket().bucket(&self.bucket).send())
-                .await
-            {
+            let request = self.client().create_bucket().bucket(&self.bucket);
+            let locked = (self.lock.mode != LockMode::None).then_some(true);
+            let request = request.set_object_lock_enabled_for_bucket(locked);
+            match self.send(0, request.send()).await {
                 // 409: somebody else makes it at the same time.
                 Ok(_) | Err(Failure::Conflict) => Ok(()),
                 Err(failure) => Err(failure),
@@ -161,7 +256,7 @@ impl S3Objects {
         let on = VersioningConfiguration::builder()
             .status(BucketVersioningStatus::Enabled)
             .build();
-        let request = self.client.put_bucket_versioning().bucket(&self.bucket);
+        let request = self.client().put_bucket_versioning().bucket(&self.bucket);
         let sent = self
             .send(0, request.versioning_configuration(on).send())
             .await;

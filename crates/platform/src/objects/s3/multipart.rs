@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 
+use super::S3Objects;
 use super::outcome::Failure;
 use super::write::checksum_of;
-use super::{S3Objects, TRIES_MAX};
 use crate::objects::{ByteStream, Created, Objects, PART_BYTES, collect, wrong_length};
 use crate::{Error, Result};
 
@@ -68,11 +68,15 @@ impl S3Objects {
         let answer = self
             .repeat(&format!("begin upload {key}"), || {
                 let request = self
-                    .client
+                    .client()
                     .create_multipart_upload()
                     .bucket(&self.bucket)
                     .key(key);
                 let request = request.set_checksum_algorithm(algorithm.clone());
+                let (mode, until) = self.retained(key).unzip();
+                let request = request
+                    .set_object_lock_mode(mode)
+                    .set_object_lock_retain_until_date(until);
                 self.send(0, request.metadata(UPLOAD_MARK, &mark).send())
             })
             .await?;
@@ -144,7 +148,7 @@ impl S3Objects {
         let checksum = self.send_checksums.then(|| checksum_of(&bytes));
         let answer = self
             .repeat(&format!("upload part {number} of {key}"), || {
-                let request = self.client.upload_part().bucket(&self.bucket).key(key);
+                let request = self.client().upload_part().bucket(&self.bucket).key(key);
                 let request = request.upload_id(&upload.id).part_number(number);
                 let body = SdkByteStream::new(SdkBody::from(bytes.clone()));
                 let request = request.set_checksum_sha256(checksum.clone()).body(body);
@@ -173,7 +177,7 @@ impl S3Objects {
         let mut tries = 0;
         loop {
             let request = self
-                .client
+                .client()
                 .complete_multipart_upload()
                 .bucket(&self.bucket)
                 .key(key);
@@ -209,12 +213,12 @@ impl S3Objects {
                     }
                 }
                 Failure::Conflict | Failure::Refused(_) => {}
-                Failure::TooLarge(_) | Failure::Fatal(_) => {
+                Failure::TooLarge(_) | Failure::Unknown(_) | Failure::Fatal(_) => {
                     self.abort(key, upload).await;
                     return Err(failure.into_error(&self.bucket, &what));
                 }
             }
-            if tries >= TRIES_MAX {
+            if !self.again(tries, &failure).await {
                 let error = failure.into_error(&self.bucket, &what);
                 if maybe_done {
                     // Nothing is cleaned up after an unknown outcome (trap 8): a lifecycle rule does it.
@@ -223,7 +227,6 @@ impl S3Objects {
                 self.abort(key, upload).await;
                 return Err(error);
             }
-            self.back_off(tries).await;
         }
     }
 
@@ -240,7 +243,7 @@ impl S3Objects {
     async fn mark_of(&self, key: &str) -> Result<Option<String>> {
         self.repeat(&format!("read back {key}"), || async {
             let request = self
-                .client
+                .client()
                 .head_object()
                 .bucket(&self.bucket)
                 .key(key)
@@ -260,7 +263,7 @@ impl S3Objects {
     /// Frees the parts. What this misses a lifecycle rule of the bucket removes.
     async fn abort(&self, key: &str, upload: &Upload) {
         let request = self
-            .client
+            .client()
             .abort_multipart_upload()
             .bucket(&self.bucket)
             .key(key);

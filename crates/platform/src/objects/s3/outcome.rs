@@ -1,6 +1,7 @@
 //! What a failed request means for what was asked.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
@@ -16,16 +17,54 @@ pub(super) enum Failure {
     /// 409: two conditional writes met; nothing was written, try again (trap 6).
     Conflict,
     /// Nothing was done: not connected, or told to slow down.
-    Refused(String),
+    Refused(Said),
     /// It may have been done: no answer, a torn one, or a server error.
-    Lost(String),
+    Lost(Said),
     /// The object is larger than this bound.
     TooLarge(u64),
+    /// 501: the store does not know what was asked.
+    Unknown(String),
     /// Trying again changes nothing: the store or its configuration is wrong.
     Fatal(String),
 }
 
+/// What the store said, or was said of it.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    reason: String,
+    /// `Retry-After` (RFC 9110 10.2.3), where it was a number of seconds.
+    after: Option<Duration>,
+    answered: bool,
+}
+
+impl Said {
+    /// Without an answer.
+    pub fn by_us(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            after: None,
+            answered: false,
+        }
+    }
+}
+
 impl Failure {
+    /// How long the store asks to be left alone.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(said) | Self::Lost(said) => said.after,
+            _ => None,
+        }
+    }
+
+    /// Nobody answered.
+    pub(super) const fn is_silence(&self) -> bool {
+        match self {
+            Self::Refused(said) | Self::Lost(said) => !said.answered,
+            _ => false,
+        }
+    }
+
     pub(super) const fn is_transient(&self) -> bool {
         matches!(self, Self::Conflict | Self::Refused(_) | Self::Lost(_))
     }
@@ -37,10 +76,13 @@ impl Failure {
             Self::Precondition => Error::conflict(format!("{at}: precondition failed")),
             Self::Absent => Error::not_found(format!("{at}: not found")),
             Self::Conflict => Error::unavailable(format!("{at}: conflicting writes")),
-            Self::Refused(reason) | Self::Lost(reason) => {
-                Error::unavailable(format!("{at}: {reason}"))
+            Self::Refused(said) | Self::Lost(said) => {
+                Error::unavailable(format!("{at}: {}", said.reason))
             }
             Self::TooLarge(max) => Error::too_many(format!("{at}: larger than {max} bytes")),
+            Self::Unknown(named) => Error::internal(format!(
+                "{at}: {named}: the store does not know what was asked"
+            )),
             Self::Fatal(reason) => Error::internal(format!("{at}: {reason}")),
         }
     }
@@ -54,18 +96,32 @@ where
     let reason = || DisplayErrorContext(error).to_string();
     match error {
         SdkError::ConstructionFailure(_) => Failure::Fatal(reason()),
-        SdkError::DispatchFailure(_) if never_connected(error) => Failure::Refused(reason()),
-        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => Failure::Lost(reason()),
+        SdkError::DispatchFailure(_) if never_connected(error) => {
+            Failure::Refused(Said::by_us(reason()))
+        }
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
+            Failure::Lost(Said::by_us(reason()))
+        }
         // The head of an answer came; what it said decides, and when that is unreadable it is lost.
-        _ => match error.raw_response().map(|r| r.status().as_u16()) {
-            Some(status) => by_status(status, error.code().unwrap_or_default()),
-            None => Failure::Lost(reason()),
+        _ => match error.raw_response() {
+            Some(response) => {
+                let after = response.headers().get("retry-after");
+                let after = after.and_then(|s| s.trim().parse().ok());
+                let code = error.code().unwrap_or_default();
+                by_status(response.status().as_u16(), code, after)
+            }
+            None => Failure::Lost(Said::by_us(reason())),
         },
     }
 }
 
-fn by_status(status: u16, code: &str) -> Failure {
+fn by_status(status: u16, code: &str, after_s: Option<u64>) -> Failure {
     let named = format!("{status} {code}");
+    let said = |reason| Said {
+        reason,
+        after: after_s.map(Duration::from_secs),
+        answered: true,
+    };
     match (status, code) {
         (412, _) => Failure::Precondition,
         (404, "NoSuchBucket") => Failure::Fatal(named),
@@ -73,13 +129,13 @@ fn by_status(status: u16, code: &str) -> Failure {
         (409, _) => Failure::Conflict,
         // 403 also stands for a clock that is off and for keys being rotated: somebody will put it right.
         (403 | 429, _) | (503, "SlowDown" | "SlowDownWrite" | "SlowDownRead") => {
-            Failure::Refused(named)
+            Failure::Refused(said(named))
         }
-        (400, "RequestTimeout") => Failure::Lost(named),
-        // It never will be: repeating is pointless.
-        (501, _) => Failure::Fatal(format!("{named}: the store does not know what was asked")),
+        (400, "RequestTimeout") => Failure::Lost(said(named)),
+        // It never will: repeating is pointless.
+        (501, _) | (405, "MethodNotAllowed") => Failure::Unknown(named),
         // A success that did not parse was one all the same.
-        (200..=299 | 500..=599, _) => Failure::Lost(named),
+        (200..=299 | 500..=599, _) => Failure::Lost(said(named)),
         _ => Failure::Fatal(named),
     }
 }
@@ -101,6 +157,18 @@ fn never_connected(error: &(dyn StdError + 'static)) -> bool {
 mod tests {
     use super::*;
 
+    fn by_status(status: u16, code: &str) -> Failure {
+        super::by_status(status, code, None)
+    }
+
+    #[test]
+    fn patience_asked_for_is_heard() {
+        let busy = super::by_status(503, "SlowDown", Some(3));
+        assert_eq!(busy.retry_after(), Some(Duration::from_secs(3)));
+        assert!(!busy.is_silence());
+        assert!(Failure::Lost(Said::by_us("no answer in time")).is_silence());
+    }
+
     #[test]
     fn statuses_mean_what_they_mean() {
         assert!(matches!(
@@ -119,7 +187,7 @@ mod tests {
         assert!(matches!(by_status(200, ""), Failure::Lost(_)));
         assert!(matches!(
             by_status(501, "NotImplemented"),
-            Failure::Fatal(_)
+            Failure::Unknown(_)
         ));
         assert!(matches!(
             by_status(400, "InvalidArgument"),

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::S3Objects;
 use super::outcome::Failure;
-use super::{S3Objects, TRIES_MAX};
 use crate::objects::{Created, Object, Swapped, Version};
 use crate::{Error, Result};
 
@@ -77,11 +77,11 @@ impl S3Objects {
                     }
                 }
                 Failure::Conflict | Failure::Refused(_) => {}
-                Failure::TooLarge(_) | Failure::Fatal(_) => {
+                Failure::TooLarge(_) | Failure::Unknown(_) | Failure::Fatal(_) => {
                     return Err(failure.into_error(&self.bucket, &what));
                 }
             }
-            if tries >= TRIES_MAX {
+            if !self.again(tries, &failure).await {
                 let error = failure.into_error(&self.bucket, &what);
                 return Err(if maybe_done {
                     Error::unknown_outcome(error.detail)
@@ -89,7 +89,6 @@ impl S3Objects {
                     error
                 });
             }
-            self.back_off(tries).await;
         }
     }
 
@@ -131,7 +130,8 @@ impl S3Objects {
     ) -> core::result::Result<Version, Failure> {
         let body_bytes = bytes.len() as u64;
         let checksum = self.send_checksums.then(|| checksum_of(&bytes));
-        let mut request = self.client.put_object().bucket(&self.bucket).key(key);
+        let (mode, until) = self.retained(key).unzip();
+        let mut request = self.client().put_object().bucket(&self.bucket).key(key);
         request = match guard {
             Guard::None => request,
             Guard::Absent => request.if_none_match("*"),
@@ -139,6 +139,8 @@ impl S3Objects {
         };
         let request = request
             .set_checksum_sha256(checksum)
+            .set_object_lock_mode(mode)
+            .set_object_lock_retain_until_date(until)
             .body(ByteStream::new(SdkBody::from(bytes)));
         let answer = self.send(body_bytes, request.send()).await?;
         Ok(Version(answer.e_tag().unwrap_or_default().to_owned()))

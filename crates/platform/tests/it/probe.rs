@@ -1,0 +1,189 @@
+//! The probe on honest stores and on those that lie.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use probity_platform::objects::{
+    Buckets, ByteStream, Created, Listed, LockMode, MemoryObjects, Object, Objects, ProbeSize,
+    S3Config, StoreReport, Swapped, Verdict, Version, examine_store, probe,
+};
+use probity_platform::{ErrorKind, SystemClock, SystemRandom};
+use probity_testkit::http_proxy::{self, Action};
+
+use crate::store;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_probe_trusts_minio() {
+    let work = store::buckets().await.work;
+    // A loaded machine is not what this is about.
+    let size = ProbeSize {
+        time_max: std::time::Duration::from_secs(60),
+        ..ProbeSize::START
+    };
+    let report = probe(&[work.clone()], &SystemRandom, size).await.unwrap();
+    assert_eq!(
+        (report.writers, report.create_rounds, report.swap_rounds),
+        (8, 20, 20)
+    );
+    assert!(work.list("probe/", None, 10).await.unwrap().is_empty());
+}
+
+/// The probe on a store that ignores conditions, as several do (traps 1 to 5).
+#[tokio::test]
+async fn the_probe_refuses_a_store_without_conditions() {
+    struct Careless(MemoryObjects);
+
+    #[async_trait::async_trait]
+    impl Objects for Careless {
+        async fn create(&self, key: &str, bytes: Bytes) -> probity_platform::Result<Created> {
+            self.0.put(key, bytes).await.map(|()| Created::Created)
+        }
+        async fn create_streamed(
+            &self,
+            key: &str,
+            size_bytes: u64,
+            body: ByteStream,
+        ) -> probity_platform::Result<bool> {
+            self.0.create_streamed(key, size_bytes, body).await
+        }
+        async fn swap(
+            &self,
+            key: &str,
+            _: Option<&Version>,
+            bytes: Bytes,
+        ) -> probity_platform::Result<Swapped> {
+            self.0
+                .put(key, bytes)
+                .await
+                .map(|()| Swapped::Swapped(Version(String::new())))
+        }
+        async fn put(&self, key: &str, bytes: Bytes) -> probity_platform::Result<()> {
+            self.0.put(key, bytes).await
+        }
+        async fn put_streamed(
+            &self,
+            key: &str,
+            size_bytes: u64,
+            body: ByteStream,
+        ) -> probity_platform::Result<()> {
+            self.0.put_streamed(key, size_bytes, body).await
+        }
+        async fn get(&self, key: &str, bytes_max: u64) -> probity_platform::Result<Option<Object>> {
+            self.0.get(key, bytes_max).await
+        }
+        async fn get_streamed(
+            &self,
+            key: &str,
+            offset: u64,
+        ) -> probity_platform::Result<Option<(u64, ByteStream)>> {
+            self.0.get_streamed(key, offset).await
+        }
+        async fn head(&self, key: &str) -> probity_platform::Result<Option<u64>> {
+            self.0.head(key).await
+        }
+        async fn list(
+            &self,
+            prefix: &str,
+            after: Option<&str>,
+            limit: u16,
+        ) -> probity_platform::Result<Vec<Listed>> {
+            self.0.list(prefix, after, limit).await
+        }
+        async fn remove(&self, key: &str) -> probity_platform::Result<()> {
+            self.0.remove(key).await
+        }
+    }
+
+    let careless: Arc<dyn Objects> = Arc::new(Careless(MemoryObjects::new()));
+    let error = probe(&[careless], &SystemRandom, ProbeSize::START)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert!(error.detail.contains("8 winners of 8"), "{error}");
+}
+
+/// A door that lets every fifth conditional PUT on a key through as if it had won.
+async fn lying_door(endpoint: &str) -> String {
+    let seen = Mutex::new(HashMap::<String, u32>::new());
+    let decide = move |method: &str, target: &str| {
+        if method != "PUT" || !target.contains("/probe/") {
+            return Action::Pass;
+        }
+        let mut seen = seen.lock().unwrap();
+        let count = seen.entry(target.to_owned()).or_default();
+        *count += 1;
+        match *count {
+            3 => Action::Answer(200, ""),
+            _ => Action::Pass,
+        }
+    };
+    http_proxy::start(endpoint, Arc::new(decide)).await
+}
+
+const SMALL: ProbeSize = ProbeSize {
+    writers: 8,
+    rounds: 3,
+    upload_rounds: 1,
+    time_max: std::time::Duration::from_secs(60),
+};
+
+async fn examined(config: &S3Config) -> StoreReport {
+    examine_store(config, Arc::new(SystemRandom), &SystemClock, SMALL)
+        .await
+        .unwrap()
+}
+
+/// One honest door beside one that lets two win: the store is refused whichever comes first (trap 2).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_door_that_lets_two_win_is_caught() {
+    let (mut config, _keys) = store::fresh().await;
+    let honest = config.endpoint.clone();
+    config.endpoints = vec![lying_door(&honest).await];
+    let report = examined(&config).await;
+    assert_eq!(report.verdict, Verdict::Unfit);
+    let reason = report.reason.as_deref().unwrap();
+    assert!(reason.contains("2 winners of 8"), "{reason}");
+    assert!(report.to_string().contains("UNFIT"), "{report}");
+    config.endpoints = vec![http_proxy::start(&honest, Arc::new(|_, _| Action::Pass)).await];
+    let report = examined(&config).await;
+    assert_eq!(report.verdict, Verdict::Fit, "{report}");
+    assert_eq!(report.work_races.unwrap().doors, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_report_says_what_the_buckets_keep() {
+    let (mut config, _keys) = store::fresh().await;
+    let report = examined(&config).await;
+    assert_eq!(report.verdict, Verdict::Fit, "{report}");
+    let keeps = report.truth_keeps.unwrap();
+    assert!(keeps.versions && !keeps.object_lock, "{keeps:?}");
+    assert!(report.to_string().contains("3 creates, 3 swaps, 1 uploads"));
+
+    config.lock.mode = LockMode::Governance;
+    config.lock.years = [("default".to_owned(), 1)].into();
+    let report = examined(&config).await;
+    assert_eq!(report.verdict, Verdict::Unfit);
+    let reason = report.reason.unwrap();
+    assert!(reason.contains("has no object lock"), "{reason}");
+
+    let (mut config, _keys) = store::fresh().await;
+    config.truth_bucket.clone_from(&config.work_bucket);
+    let reason = examined(&config).await.reason.unwrap();
+    assert!(reason.contains("keeps no versions"), "{reason}");
+
+    config.endpoint = "http://127.0.0.1:1".to_owned();
+    assert_eq!(examined(&config).await.verdict, Verdict::Undecided);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_goes_on_through_another_door() {
+    let (mut config, _keys) = store::fresh().await;
+    let good = std::mem::replace(&mut config.endpoint, "http://127.0.0.1:1".to_owned());
+    config.endpoints = vec![good];
+    let Buckets { truth, .. } = config.open(Arc::new(SystemRandom)).unwrap();
+    for n in 0..20 {
+        let created = truth.create(&format!("door/{n}"), Bytes::new()).await;
+        assert_eq!(created.unwrap(), Created::Created);
+    }
+}

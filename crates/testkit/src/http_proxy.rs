@@ -1,0 +1,488 @@
+//! An HTTP proxy that loses answers after the server has done what was asked, invents refusals, is late and breaks off.
+//!
+//! It speaks HTTP/1.1 with connections kept open on both sides, bodies by length or in chunks, and passes on what it reads
+//! byte for byte: signatures over requests stay good.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncWriteExt, BufReader, copy, copy_buf, sink};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// What to do with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Pass,
+    /// The server sees it this much later.
+    Late(Duration),
+    /// The server does it; the answer is lost.
+    DropResponse,
+    /// The server does it; the connection breaks in the middle of the answer.
+    CutResponse,
+    /// The answer comes whole, but its last bytes and the end of the connection this much later.
+    SlowClose(Duration),
+    /// The server never sees it; the connection breaks.
+    DropRequest,
+    /// The connection breaks at once, and the server sees it just before the next PUT.
+    ApplyLate,
+    /// The server never sees it: status and the code of an S3 error document; without a code an empty answer.
+    Answer(u16, &'static str),
+    /// The server never sees it: 503, asking for this many seconds of patience.
+    Patience(u32),
+}
+
+/// Requests held back by [`Action::ApplyLate`].
+type Held = Mutex<Vec<Vec<u8>>>;
+
+/// Sees method and target of a request.
+pub type Decide = dyn Fn(&str, &str) -> Action + Send + Sync;
+
+/// Starts a proxy to `upstream` (`http://host:port`) and answers its own URL. Ends with the runtime.
+///
+/// # Panics
+/// If `upstream` is no such address, or no port can be had.
+pub async fn start(upstream: &str, decide: Arc<Decide>) -> String {
+    start_on(0, upstream, decide).await
+}
+
+/// The same on a port of 127.0.0.1 that the caller chose.
+///
+/// # Panics
+/// As [`start`].
+pub async fn start_on(port: u16, upstream: &str, decide: Arc<Decide>) -> String {
+    let upstream: SocketAddr = upstream
+        .strip_prefix("http://")
+        .and_then(|address| address.trim_end_matches('/').parse().ok())
+        .unwrap_or_else(|| panic!("{upstream} is not http://ADDRESS:PORT"));
+    let listener = TcpListener::bind(("127.0.0.1", port))
+        .await
+        .unwrap_or_else(|e| panic!("no port {port} for a proxy: {e}"));
+    let url = listener.local_addr().map(|own| format!("http://{own}"));
+    let held = Arc::new(Held::default());
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (decide, held) = (decide.clone(), held.clone());
+            tokio::spawn(async move {
+                // A broken connection is what this is for.
+                let _ = serve(client, upstream, &*decide, &held).await;
+            });
+        }
+    });
+    url.unwrap_or_else(|e| panic!("a proxy without an address: {e}"))
+}
+
+/// Requests of one connection, until one of them breaks it.
+async fn serve(
+    client: TcpStream,
+    upstream: SocketAddr,
+    decide: &Decide,
+    held: &Held,
+) -> io::Result<()> {
+    let mut client = BufReader::new(client);
+    let mut kept: Option<BufReader<TcpStream>> = None;
+    while let Some(request) = Head::read(&mut client).await? {
+        let action = decide(&request.word(0), &request.word(1));
+        if action == Action::DropRequest {
+            return Ok(());
+        }
+        if request.header("expect").is_some() {
+            client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        let body = request.body_of_request()?;
+        let refused = match action {
+            Action::Answer(status, code) => Some(refusal(status, code)),
+            Action::Patience(seconds) => Some(patience(seconds)),
+            _ => None,
+        };
+        if let Some(refused) = refused {
+            pass_body(body, &mut client, &mut sink()).await?;
+            client.write_all(&refused).await?;
+            continue;
+        }
+        if action == Action::ApplyLate {
+            let mut whole = request.without("expect");
+            pass_body(body, &mut client, &mut whole).await?;
+            held.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(whole);
+            return Ok(());
+        }
+        if let Action::Late(by) = action {
+            sleep(by).await;
+        }
+        if request.word(0) == "PUT" {
+            apply_held(upstream, held).await?;
+        }
+        let mut server = match kept.take().filter(is_open) {
+            Some(server) => server,
+            None => BufReader::new(TcpStream::connect(upstream).await?),
+        };
+        server.write_all(&request.without("expect")).await?;
+        pass_body(body, &mut client, &mut server).await?;
+        let answer = Head::read_final(&mut server).await?;
+        let body = answer.body_of_answer(&request)?;
+        match action {
+            Action::DropResponse => {
+                return pass_body(body, &mut server, &mut sink()).await;
+            }
+            Action::CutResponse => {
+                let half = answer.bytes.get(..answer.bytes.len() / 2);
+                client.write_all(half.unwrap_or_default()).await?;
+                return pass_body(body, &mut server, &mut sink()).await;
+            }
+            Action::SlowClose(by) => {
+                return close_slowly(&answer, body, &mut server, &mut client, by).await;
+            }
+            _ => {}
+        }
+        client.write_all(&answer.bytes).await?;
+        pass_body(body, &mut server, &mut client).await?;
+        if body == Body::UntilClose || answer.closes() || request.closes() {
+            return client.shutdown().await;
+        }
+        kept = Some(server);
+    }
+    Ok(())
+}
+
+async fn apply_held(upstream: SocketAddr, held: &Held) -> io::Result<()> {
+    let late = std::mem::take(&mut *held.lock().unwrap_or_else(PoisonError::into_inner));
+    for request in late {
+        let mut server = BufReader::new(TcpStream::connect(upstream).await?);
+        server.write_all(&request).await?;
+        Head::read_final(&mut server).await?;
+    }
+    Ok(())
+}
+
+async fn close_slowly(
+    answer: &Head,
+    body: Body,
+    server: &mut BufReader<TcpStream>,
+    client: &mut BufReader<TcpStream>,
+    by: Duration,
+) -> io::Result<()> {
+    let mut whole = answer.bytes.clone();
+    pass_body(body, server, &mut whole).await?;
+    let (first, last) = whole.split_at(whole.len().saturating_sub(2));
+    client.write_all(first).await?;
+    client.flush().await?;
+    sleep(by).await;
+    client.write_all(last).await?;
+    client.shutdown().await
+}
+
+/// The other side has not closed a connection that nothing is awaited on.
+fn is_open(connection: &BufReader<TcpStream>) -> bool {
+    let read = connection.get_ref().try_read(&mut [0]);
+    connection.buffer().is_empty() && read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+}
+
+fn patience(seconds: u32) -> Vec<u8> {
+    format!("HTTP/1.1 503 X\r\nretry-after: {seconds}\r\ncontent-length: 0\r\n\r\n").into_bytes()
+}
+
+fn refusal(status: u16, code: &str) -> Vec<u8> {
+    let body = match code {
+        "" => String::new(),
+        code => format!("<Error><Code>{code}</Code></Error>"),
+    };
+    let length = body.len();
+    format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+/// How a body ends (RFC 9112 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Bytes(u64),
+    Chunks,
+    UntilClose,
+}
+
+/// Start line and headers, with the empty line that ends them.
+struct Head {
+    bytes: Vec<u8>,
+    text: String,
+}
+
+impl Head {
+    /// `None` when the connection ends before a first byte.
+    async fn read(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Self>> {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            if from.read_until(b'\n', &mut bytes).await? == 0 {
+                return if bytes.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                };
+            }
+            if bytes.len() > HEAD_BYTES_MAX {
+                return Err(invalid("a head over 64 KiB"));
+            }
+        }
+        let text =
+            String::from_utf8(bytes.clone()).map_err(|_| invalid("a head that is no text"))?;
+        Ok(Some(Self { bytes, text }))
+    }
+
+    /// The answer after any `100 Continue`.
+    async fn read_final(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Self> {
+        loop {
+            let head = Self::read(from)
+                .await?
+                .ok_or(io::ErrorKind::UnexpectedEof)?;
+            if !head.word(1).starts_with('1') {
+                return Ok(head);
+            }
+        }
+    }
+
+    /// A word of the start line.
+    fn word(&self, place: usize) -> String {
+        let line = self.text.lines().next().unwrap_or_default();
+        line.split(' ').nth(place).unwrap_or_default().to_owned()
+    }
+
+    fn header(&self, wanted: &str) -> Option<String> {
+        let mut fields = self
+            .text
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(':'));
+        let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+        Some(value.trim().to_ascii_lowercase())
+    }
+
+    /// The head with one header left out.
+    fn without(&self, unwanted: &str) -> Vec<u8> {
+        let lines = self.text.split_inclusive("\r\n");
+        let kept = lines.filter(|line| {
+            let name = line.split(':').next().unwrap_or_default();
+            !name.eq_ignore_ascii_case(unwanted)
+        });
+        kept.collect::<String>().into_bytes()
+    }
+
+    fn closes(&self) -> bool {
+        self.header("connection")
+            .is_some_and(|value| value == "close")
+    }
+
+    fn framing(&self) -> io::Result<Option<Body>> {
+        if self
+            .header("transfer-encoding")
+            .is_some_and(|value| value.contains("chunked"))
+        {
+            return Ok(Some(Body::Chunks));
+        }
+        let length = self.header("content-length").map(|value| value.parse());
+        let length = length
+            .transpose()
+            .map_err(|_| invalid("a length that is no number"))?;
+        Ok(length.map(Body::Bytes))
+    }
+
+    fn body_of_request(&self) -> io::Result<Body> {
+        Ok(self.framing()?.unwrap_or(Body::Bytes(0)))
+    }
+
+    fn body_of_answer(&self, request: &Self) -> io::Result<Body> {
+        if request.word(0) == "HEAD" || ["204", "304"].contains(&self.word(1).as_str()) {
+            return Ok(Body::Bytes(0));
+        }
+        Ok(self.framing()?.unwrap_or(Body::UntilClose))
+    }
+}
+
+async fn pass_body<R, W>(body: Body, from: &mut R, to: &mut W) -> io::Result<()>
+where
+    R: AsyncBufRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    match body {
+        Body::Bytes(length) => exactly(length, from, to).await?,
+        Body::UntilClose => drop(copy_buf(from, to).await?),
+        Body::Chunks => pass_chunks(from, to).await?,
+    }
+    to.flush().await
+}
+
+async fn pass_chunks<R, W>(from: &mut R, to: &mut W) -> io::Result<()>
+where
+    R: AsyncBufRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    loop {
+        let line = pass_line(from, to).await?;
+        let digits = line.split(';').next().unwrap_or_default().trim();
+        let length =
+            u64::from_str_radix(digits, 16).map_err(|_| invalid("a chunk without length"))?;
+        if length == 0 {
+            while pass_line(from, to).await? != "\r\n" {}
+            return Ok(());
+        }
+        exactly(length.saturating_add(2), from, to).await?;
+    }
+}
+
+async fn pass_line<R, W>(from: &mut R, to: &mut W) -> io::Result<String>
+where
+    R: AsyncBufRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut line = String::new();
+    if from.read_line(&mut line).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    to.write_all(line.as_bytes()).await?;
+    Ok(line)
+}
+
+async fn exactly<R, W>(length: u64, from: &mut R, to: &mut W) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    match copy(&mut from.take(length), to).await? {
+        passed if passed == length => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Answers each request with its own body, in chunks; counts connections and requests.
+    async fn echo(connections: Arc<AtomicUsize>, requests: Arc<AtomicUsize>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::SeqCst);
+                let requests = requests.clone();
+                tokio::spawn(async move {
+                    let mut stream = BufReader::new(stream);
+                    while let Ok(Some(head)) = Head::read(&mut stream).await {
+                        let mut body = Vec::new();
+                        pass_body(head.body_of_request().unwrap(), &mut stream, &mut body)
+                            .await
+                            .unwrap();
+                        requests.fetch_add(1, Ordering::SeqCst);
+                        let text = String::from_utf8(body).unwrap();
+                        let answer = format!(
+                            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{text}\r\n0\r\n\r\n",
+                            text.len()
+                        );
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        url
+    }
+
+    async fn connect(url: &str) -> BufReader<TcpStream> {
+        let address = url.strip_prefix("http://").unwrap();
+        BufReader::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    async fn put(
+        stream: &mut BufReader<TcpStream>,
+        target: &str,
+        body: &str,
+    ) -> io::Result<String> {
+        let request = format!(
+            "PUT {target} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let answer = Head::read_final(stream).await?;
+        let mut text = Vec::new();
+        pass_body(answer.framing()?.unwrap(), stream, &mut text).await?;
+        Ok(format!(
+            "{} {}",
+            answer.word(1),
+            String::from_utf8_lossy(&text)
+        ))
+    }
+
+    #[tokio::test]
+    async fn keeps_connections_and_breaks_what_it_is_told_to() {
+        let (connections, requests) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let upstream = echo(connections.clone(), requests.clone()).await;
+        let decide = |_: &str, target: &str| match target {
+            "/drop" => Action::DropResponse,
+            "/cut" => Action::CutResponse,
+            "/lost" => Action::DropRequest,
+            "/slow" => Action::SlowClose(Duration::from_millis(5)),
+            "/late" => Action::Late(Duration::from_millis(5)),
+            "/busy" => Action::Answer(503, "SlowDown"),
+            _ => Action::Pass,
+        };
+        let proxy = start(&upstream, Arc::new(decide)).await;
+        let mut stream = connect(&proxy).await;
+        assert_eq!(
+            put(&mut stream, "/a", "one").await.unwrap(),
+            "200 3\r\none\r\n0\r\n\r\n"
+        );
+        assert!(
+            put(&mut stream, "/busy", "two")
+                .await
+                .unwrap()
+                .starts_with("503 <Error>")
+        );
+        assert!(
+            put(&mut stream, "/late", "three")
+                .await
+                .unwrap()
+                .contains("three")
+        );
+        let counts = || {
+            (
+                connections.load(Ordering::SeqCst),
+                requests.load(Ordering::SeqCst),
+            )
+        };
+        assert_eq!(
+            counts(),
+            (1, 2),
+            "one connection serves all, the refused one was not seen"
+        );
+
+        assert!(put(&mut stream, "/drop", "four").await.is_err());
+        assert_eq!(counts().1, 3, "the server did it");
+        assert!(
+            put(&mut connect(&proxy).await, "/cut", "five")
+                .await
+                .is_err()
+        );
+        assert_eq!(counts().1, 4);
+        assert!(
+            put(&mut connect(&proxy).await, "/lost", "six")
+                .await
+                .is_err()
+        );
+        assert_eq!(counts().1, 4, "the server never saw it");
+        assert!(
+            put(&mut connect(&proxy).await, "/slow", "seven")
+                .await
+                .unwrap()
+                .contains("seven")
+        );
+    }
+}

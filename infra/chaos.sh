@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# The fault laboratory (docs/reliability.md): a fresh platform for each fault, load through its edge, faults, then the audit.
+#
+#   infra/chaos.sh FAULT... [--dose N] [--full] [--count N] [--rate N]     such as F3, wipe; no FAULT: the short set
+#   infra/chaos.sh all                                                    every fault there is, scaled to an hour
+#
+# What is not a fault's name goes to `probity-load chaos`. Reports: .probity/chaos/<time>/report.{md,json}. Exit code 0: all held.
+#
+#   PROFILE=release    as in bench.sh; dev by default
+#   KEEP=1             keeps the stores of runs that held, too
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+tools=$root/.probity/tools/bin
+profile=${PROFILE:-dev} folder=${PROFILE:-debug}
+[ "$profile" != dev ] || folder=debug
+[ -n "${SKIP_BUILD:-}" ] ||
+    cargo build --profile "$profile" --package probityd --package probity --package probity-ceremony --package probity-load-tests
+programs=${CARGO_TARGET_DIR:-$root/target}/$folder
+PATH=$tools:$PATH
+. infra/stack.sh
+
+SHORT="wipe F1 F7 F8"
+ALL="wipe F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F11 F13 tsa F16 F20 line-nats line-redis"
+faults=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        -*) break ;;
+        all) read -ra more <<<"$ALL"; faults+=("${more[@]}"); shift ;;
+        *) faults+=("$1"); shift ;;
+    esac
+done
+[ ${#faults[@]} -gt 0 ] || read -ra faults <<<"$SHORT"
+
+runs=$root/.probity/chaos/$(date -u +%Y%m%dT%H%M%SZ)
+mkdir -p "$runs"
+# What a laboratory that was itself killed would leave.
+clean_up() {
+    local file pid
+    for file in "$runs"/*/pid/*; do
+        [ -f "$file" ] || continue
+        pid=$(<"$file")
+        # The id may have been given to somebody else since.
+        if { tr '\0' ' ' <"/proc/$pid/cmdline"; readlink "/proc/$pid/cwd"; } 2>/dev/null | grep -qF "$runs"; then
+            kill -KILL "$pid" 2>/dev/null || true
+        fi
+    done
+    for file in "$runs"/*/nats; do
+        ! mountpoint -q "$file" 2>/dev/null || umount -l "$file"
+    done
+}
+trap clean_up EXIT
+lab=
+# The laboratory ends what it started; what it leaves is cleaned up.
+trap '[ -z "$lab" ] || { kill -TERM "$lab"; wait "$lab"; } 2>/dev/null; exit 130' INT TERM
+
+# A small volume for what F9 fills; only root may mount one.
+small_volume() { mount -t tmpfs -o size=64m,mode=700 probity-chaos "$1" && mkdir -p "$1/tmp"; }
+
+status=0
+for fault in "${faults[@]}"; do
+    dir=$runs/$fault
+    step "fault $fault"
+    stack_prepare "$dir" >/dev/null
+    for name in nats redis s3 intake intake_grpc identity issuance tsa log delivery delivery_grpc; do
+        port=${name}_port
+        echo "$name ${!port}"
+    done >"$dir/ports"
+    for role in $ROLES; do
+        port=ops_$role
+        echo "ops_$role ${!port}"
+    done >>"$dir/ports"
+    if [ "$fault" = F9 ] && ! small_volume "$dir/nats"; then
+        echo "fault F9 not run: it needs the right to mount a small volume" | tee -a "$runs/skipped"
+        continue
+    fi
+    "$programs/probity-load" chaos "$fault" --dir "$dir" --programs "$programs" --report "$dir/report.json" \
+        --table "$runs/rows.md" "$@" &
+    lab=$!
+    if wait "$lab"; then
+        [ -n "${KEEP:-}" ] || { clean_up; rm -rf "$dir/minio" "$dir/nats" "$dir/nats-copy"; }
+    else
+        status=1
+    fi
+    clean_up
+done
+
+{
+    echo "Probity $(git describe --always --dirty 2>/dev/null || echo unknown), $profile build, $(date -u +%F\ %H:%MZ), $(nproc) cores."
+    echo
+    cat "$runs/rows.md" "$runs/skipped" 2>/dev/null || true
+} >"$runs/report.md"
+python3 - "$runs" <<'PYTHON'
+import json, pathlib, sys
+runs = pathlib.Path(sys.argv[1])
+reports = [json.loads(path.read_text()) for path in sorted(runs.glob("*/report.json"))]
+(runs / "report.json").write_text(json.dumps(reports, indent=1) + "\n")
+PYTHON
+step "report: $runs/report.md"
+cat "$runs/report.md"
+exit $status

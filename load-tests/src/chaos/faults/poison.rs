@@ -1,0 +1,45 @@
+//! Hints for work that does not exist or cannot be done, told by whoever has intake's place on the bus.
+
+use probity_platform::bus::{Bus, BusConfig};
+use probity_proto::subjects::SUBMITTED;
+use probity_proto::v1::Submitted;
+
+use crate::Failure;
+use crate::chaos::Lab;
+
+pub async fn hints(lab: &Lab) -> Result<(), Failure> {
+    let config = std::fs::read_to_string(lab.stack.config("intake")).map_err(Failure::new)?;
+    let mut config: toml::Table = config.parse().map_err(Failure::new)?;
+    let nats = config
+        .remove("nats")
+        .ok_or_else(|| Failure::new("no [nats] section"))?;
+    let nats: BusConfig = nats.try_into().map_err(Failure::new)?;
+    let bus = Bus::connect(&nats, "intake").await.map_err(Failure::new)?;
+    for number in 0..lab.dose {
+        let hint = poisoned(number);
+        bus.tell(&SUBMITTED, &format!("poison-{number}"), &hint)
+            .await
+            .map_err(Failure::new)?;
+        lab.did("poisoned hint");
+        if number % 10 == 9 {
+            lab.pause(1..=2).await;
+        }
+    }
+    Ok(())
+}
+
+/// In turn: no identifier at all, a submission that nobody made, places that no submission has.
+fn poisoned(number: u32) -> Submitted {
+    let submission_id = match number % 3 {
+        0 => "not an identifier".to_owned(),
+        1 => String::new(),
+        _ => format!("0192d7a4-5b1e-7c3a-8f00-{number:012x}"),
+    };
+    Submitted {
+        submission_id,
+        first_item: number,
+        last_item: u32::MAX - number,
+        round: 0,
+        tenant: String::new(),
+    }
+}

@@ -1,0 +1,109 @@
+//! The object store through a proxy that breaks things, out of reach, and changed by an administrator.
+
+use std::time::{Duration, Instant};
+
+use probity_testkit::http_proxy::Action;
+use tokio::time::{sleep, timeout};
+
+use crate::Failure;
+use crate::chaos::Lab;
+use crate::chaos::audit::curl;
+
+const LATE: Duration = Duration::from_secs(3);
+const SLOW_CLOSE: Duration = Duration::from_secs(1);
+/// A vendor asks so often while the store is away.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+const ASK_MAX: Duration = Duration::from_secs(30);
+
+pub async fn misbehaves(lab: &Lab) -> Result<(), Failure> {
+    let rule = |chance, _: &str, _: &str| match chance {
+        0..15 => Action::DropRequest,
+        15..45 => Action::SlowClose(SLOW_CLOSE),
+        45..55 => Action::Answer(503, "SlowDown"),
+        55..60 => Action::Answer(429, "TooManyRequests"),
+        60..95 => Action::Late(LATE),
+        _ => Action::Pass,
+    };
+    while_it_lasts(lab, rule).await
+}
+
+pub async fn loses_answers(lab: &Lab) -> Result<(), Failure> {
+    let rule = |chance, method: &str, target: &str| match (method, chance) {
+        ("PUT", 0..10) => Action::DropResponse,
+        ("PUT", 10..15) => Action::Answer(409, "ConditionalRequestConflict"),
+        ("POST", 0..10) if target.contains("uploadId") => Action::DropResponse,
+        ("PUT", 15..18) => Action::CutResponse,
+        _ => Action::Pass,
+    };
+    while_it_lasts(lab, rule).await
+}
+
+async fn while_it_lasts(
+    lab: &Lab,
+    rule: impl Fn(u32, &str, &str) -> Action + Send + Sync + 'static,
+) -> Result<(), Failure> {
+    lab.stack.store.set(rule);
+    sleep(Duration::from_secs(u64::from(lab.dose))).await;
+    lab.stack.store.calm();
+    Ok(())
+}
+
+/// While the store is away, a stranger to the load asks to upload and keeps what it is told.
+pub async fn out_of_reach(lab: &Lab) -> Result<(), Failure> {
+    lab.stack.store.set(|_, _, _| Action::DropRequest);
+    let began = Instant::now();
+    let mut asked = 0u64;
+    while began.elapsed() < Duration::from_secs(u64::from(lab.dose)) {
+        asked += 1;
+        lab.did(&upload_answer(lab, asked).await?);
+        sleep(ASK_EVERY).await;
+    }
+    lab.stack.store.calm();
+    Ok(())
+}
+
+/// Uploads bytes that nobody has, and says in one phrase what came back.
+async fn upload_answer(lab: &Lab, number: u64) -> Result<String, Failure> {
+    let bytes = crate::captures::capture_bytes(lab.rate.seed ^ u64::MAX, number, 100);
+    let capture = crate::captures::digested(bytes);
+    let url = format!("{}/v1/blobs/{}", lab.stack.url("intake")?, capture.sha3_256);
+    let request = reqwest::Client::new()
+        .put(url)
+        .bearer_auth(lab.stack.vendor_key()?)
+        .header("content-type", "application/octet-stream")
+        .header("probity-sha256", capture.sha256)
+        .body(capture.bytes);
+    Ok(match timeout(ASK_MAX, request.send()).await {
+        Err(_) => "upload without an answer for 30 s".to_owned(),
+        Ok(Err(_)) => "upload whose connection broke".to_owned(),
+        Ok(Ok(answer)) => {
+            let after = answer.headers().contains_key("retry-after");
+            let word = if after { "with" } else { "without" };
+            format!(
+                "upload answered {} {word} Retry-After",
+                answer.status().as_u16()
+            )
+        }
+    })
+}
+
+/// Accepted blobs get other bytes under their old name, as only an administrator can do it; the audit must name each.
+pub async fn replaced_objects(lab: &Lab) -> Result<(), Failure> {
+    lab.progress
+        .reaches(lab.rate.count / 2, Duration::from_secs(600))
+        .await?;
+    let page = curl(
+        &lab.stack,
+        &["-X", "GET"],
+        "probity-truth?list-type=2&max-keys=100&prefix=blobs%2F",
+    )
+    .await?;
+    let keys = crate::chaos::audit::elements(&page, "Key");
+    for key in keys.into_iter().take(lab.dose as usize) {
+        let arguments = ["-X", "PUT", "--data-binary", "not what was submitted"];
+        curl(&lab.stack, &arguments, &format!("probity-truth/{key}")).await?;
+        lab.did("object replaced");
+        lab.replaced(key);
+    }
+    Ok(())
+}

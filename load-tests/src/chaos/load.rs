@@ -1,0 +1,219 @@
+//! A vendor that submits at a planned rate, whatever happens, and repeats what was not accepted until it is.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use probity_client::{DigestedFile, Vendor};
+use probity_platform::{Clock as _, SystemClock};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::generator::{Batch, confirmed_intent, instruction, prepare_batch};
+use crate::{CaptureArgs, Failure};
+
+const UPLOADS_IN_FLIGHT: usize = 16;
+/// The SDK has repeated the call already when it gives up; then the vendor waits this long.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A vendor that hears nothing for so long begins the call anew.
+const CALL_MAX: Duration = Duration::from_secs(60);
+
+/// What is submitted, and how fast.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    /// Captures at least; more are submitted while the fault lasts.
+    pub count: u64,
+    pub per_second: f64,
+    pub batch_size: u64,
+    pub size_bytes: usize,
+    pub seed: u64,
+}
+
+/// What the vendor has seen so far.
+#[derive(Default)]
+pub struct Tally {
+    pub planned: AtomicU64,
+    pub accepted: AtomicU64,
+    /// Calls that the SDK gave up, by their sentence without numbers.
+    pub errors: Mutex<BTreeMap<String, u64>>,
+    enough: AtomicBool,
+}
+
+impl Tally {
+    /// No more batches than planned at least.
+    pub fn enough(&self) {
+        self.enough.store(true, Ordering::SeqCst);
+    }
+
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        let errors = self.errors.lock();
+        errors.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn failed(&self, error: &Failure) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let sentence = error.to_string();
+        let kind = sentence.split(": ").take(2).collect::<Vec<_>>().join(": ");
+        let kind: String = kind
+            .chars()
+            .filter(|c| !c.is_ascii_digit())
+            .take(100)
+            .collect();
+        *errors.entry(kind).or_default() += 1;
+    }
+}
+
+/// The vendor: calls, folders, and the file that keeps every number it was given.
+pub struct Submitter {
+    vendor: Vendor,
+    codes: PathBuf,
+    captures: CaptureArgs,
+    rate: Rate,
+    folder: tempfile::TempDir,
+    uploads: Semaphore,
+    receipts: Mutex<File>,
+    pub tally: Arc<Tally>,
+}
+
+impl Submitter {
+    /// `receipts` gets one line of JSON for each number, with the time it was given.
+    pub fn new(
+        vendor: Vendor,
+        codes: PathBuf,
+        rate: Rate,
+        receipts: &Path,
+    ) -> Result<Self, Failure> {
+        let captures = CaptureArgs {
+            seed: rate.seed,
+            batches: rate.count.div_ceil(rate.batch_size),
+            batch_size: rate.batch_size,
+            size_bytes: rate.size_bytes,
+        };
+        Ok(Self {
+            vendor,
+            codes,
+            captures,
+            rate,
+            folder: tempfile::tempdir().map_err(Failure::new)?,
+            uploads: Semaphore::new(UPLOADS_IN_FLIGHT),
+            receipts: Mutex::new(File::create(receipts).map_err(Failure::new)?),
+            tally: Arc::default(),
+        })
+    }
+
+    /// Submits until [`Tally::enough`] was said and the planned count is reached; answers when all of it is accepted. Must run
+    /// in a `LocalSet`: the SDK's calls stay on one thread.
+    pub async fn run(self: Arc<Self>) -> Result<(), Failure> {
+        let began = Instant::now();
+        let every = self.rate.batch_size as f64 / self.rate.per_second;
+        let mut batches = JoinSet::new();
+        for number in 0.. {
+            if number >= self.captures.batches && self.tally.enough.load(Ordering::SeqCst) {
+                break;
+            }
+            let planned = began + Duration::from_secs_f64(number as f64 * every);
+            tokio::time::sleep_until(planned.into()).await;
+            self.tally
+                .planned
+                .fetch_add(self.rate.batch_size, Ordering::SeqCst);
+            batches.spawn_local(self.clone().until_accepted(planned, number));
+        }
+        while let Some(done) = batches.join_next().await {
+            done.map_err(Failure::new)??;
+        }
+        Ok(())
+    }
+
+    async fn until_accepted(self: Arc<Self>, planned: Instant, number: u64) -> Result<(), Failure> {
+        let files = prepare_batch(self.folder.path(), &self.captures, number).await?;
+        let batch = Batch {
+            planned,
+            files,
+            number,
+        };
+        let instruction = instruction(&self.captures, &batch)?;
+        let mut intent = None;
+        loop {
+            let attempt = self.attempt(&batch, &instruction, &mut intent);
+            let outcome = match tokio::time::timeout(CALL_MAX, attempt).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Failure::new("no answer within a minute")),
+            };
+            match outcome {
+                Ok(numbers) => {
+                    for file in &batch.files {
+                        std::fs::remove_file(&file.path).map_err(Failure::new)?;
+                    }
+                    return self.keep(&numbers);
+                }
+                Err(e) => {
+                    eprintln!("chaos: batch {number} will be repeated: {e}");
+                    self.tally.failed(&e);
+                }
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        batch: &Batch,
+        instruction: &[u8],
+        intent: &mut Option<String>,
+    ) -> Result<Vec<String>, Failure> {
+        let confirmed = match intent {
+            Some(confirmed) => confirmed,
+            None => intent.insert(confirmed_intent(&self.vendor, &self.codes, instruction).await?),
+        };
+        let uploads = batch.files.iter().map(|file| self.upload(file));
+        try_join_all(uploads.collect::<Vec<_>>()).await?;
+        let key = format!("chaos-{}-{}", self.rate.seed, batch.number);
+        let answer = self
+            .vendor
+            .submit(instruction, &key, Some(confirmed))
+            .await
+            .map_err(|e| Failure::new(format!("submit: {e}")))?;
+        let numbers = answer.items.into_iter().map(|item| {
+            let reason = item.reason;
+            item.evidence
+                .ok_or_else(|| Failure::new(format!("item refused: {reason:?}")))
+        });
+        numbers.collect()
+    }
+
+    async fn upload(&self, file: &DigestedFile) -> Result<(), Failure> {
+        let _permit = self.uploads.acquire().await.map_err(Failure::new)?;
+        let stored = self.vendor.put_blob(file, |_| {}).await;
+        stored
+            .map(drop)
+            .map_err(|e| Failure::new(format!("upload: {e}")))
+    }
+
+    fn keep(&self, numbers: &[String]) -> Result<(), Failure> {
+        let at = SystemClock.now().to_rfc3339();
+        let lines: String = numbers
+            .iter()
+            .map(|number| {
+                format!(
+                    "{}\n",
+                    serde_json::json!({"evidence": number, "accepted_at": at})
+                )
+            })
+            .collect();
+        let mut file = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(lines.as_bytes()).map_err(Failure::new)?;
+        self.tally
+            .accepted
+            .fetch_add(numbers.len() as u64, Ordering::SeqCst);
+        Ok(())
+    }
+}

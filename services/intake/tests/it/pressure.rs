@@ -1,0 +1,172 @@
+//! When too much is under way: sent away at once, with nothing half done, and others are let in.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Method, StatusCode};
+use probity_domain::TenantId;
+use probity_intake::backlog::Backlog;
+use probity_intake::neighbours::OverBus;
+use probity_platform::ErrorKind;
+use probity_platform::bus::{Bus, BusConfig};
+use probity_platform::cache::{Cache, RedisConfig};
+use probity_platform::objects::{Fault, Objects as _};
+use probity_proto::v1::Submitted;
+use probity_testkit::wait_until;
+use serde_json::json;
+
+use crate::world::{World, digest, instruction, item, request};
+
+async fn prepared(world: &World, text: &str) -> (Vec<u8>, String) {
+    let items = vec![item(vec![world.upload(text.as_bytes()).await])];
+    let instruction = instruction("case", items);
+    let intent = world.intent(&instruction).await;
+    (instruction, intent)
+}
+
+/// The answer's status, problem and Retry-After.
+async fn submit(world: &World, instruction: &[u8], key: &str, intent: &str) -> (u16, String, bool) {
+    let request = request(Method::POST, "/v1/submissions", &world.vendor)
+        .header("idempotency-key", key)
+        .header("probity-intent", intent);
+    let body = Body::from(instruction.to_vec());
+    let (status, headers, bytes) = world.send(request.body(body).unwrap()).await;
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    (status.as_u16(), text, headers.contains_key("retry-after"))
+}
+
+#[tokio::test]
+async fn an_instruction_that_comes_while_signing_is_behind_leaves_nothing() {
+    let world = World::start().await;
+    let (instruction, intent) = prepared(&world, "one").await;
+    let keys = || async { world.truth.list("", None, 1_000).await.unwrap().len() };
+    let before = keys().await;
+    world.neighbours.behind.store(true, Ordering::SeqCst);
+    let (status, problem, retry_after) = submit(&world, &instruction, "k", &intent).await;
+    assert_eq!((status, retry_after), (503, true), "{problem}");
+    assert!(
+        problem.contains("urn:probity:problem:unavailable"),
+        "{problem}"
+    );
+    assert_eq!(keys().await, before, "something was written");
+    // Bytes are taken all the same, and the same instruction when there is room again.
+    world.upload(b"two").await;
+    world.neighbours.behind.store(false, Ordering::SeqCst);
+    let (status, submitted, _) = submit(&world, &instruction, "k", &intent).await;
+    assert_eq!(status, 200, "{submitted}");
+}
+
+#[tokio::test]
+async fn without_the_store_nothing_is_taken_and_afterwards_all_is() {
+    let world = World::start().await;
+    let (instruction, intent) = prepared(&world, "one").await;
+    world.truth.set_faults(|_, _| Some(Fault::Refuse));
+    let (status, problem, retry_after) = submit(&world, &instruction, "k", &intent).await;
+    assert_eq!((status, retry_after), (503, true), "{problem}");
+    let announced = digest(b"two");
+    assert_eq!(
+        world.put(announced, b"two").await.0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    world.truth.clear_faults();
+    let submissions = || async {
+        world
+            .truth
+            .list("submissions/", None, 9)
+            .await
+            .unwrap()
+            .len()
+    };
+    assert_eq!(submissions().await, 0);
+    let (status, submitted, _) = submit(&world, &instruction, "k", &intent).await;
+    assert_eq!((status, submissions().await), (200, 1), "{submitted}");
+}
+
+/// A real stream that nobody empties.
+#[tokio::test]
+async fn a_full_queue_reaches_the_edge_and_a_lost_bus_does_not() {
+    let nats = probity_testkit::World::builder().nats().start().await;
+    let bus = Bus::connect(&BusConfig::plain(nats.nats_url()), "intake")
+        .await
+        .unwrap();
+    let backlog = Arc::new(Backlog::new(bus.clone(), 1, 1));
+    let neighbours = Arc::new(OverBus {
+        bus,
+        backlog: backlog.clone(),
+    });
+    let world = World::start_among(json!({}), Cache::disabled(), neighbours).await;
+    let (first, first_intent) = prepared(&world, "one").await;
+    let (second, second_intent) = prepared(&world, "two").await;
+    let (status, submitted, _) = submit(&world, &first, "k1", &first_intent).await;
+    assert_eq!(status, 200, "{submitted}");
+    backlog.queue().measure().await;
+    let (status, problem, retry_after) = submit(&world, &second, "k2", &second_intent).await;
+    assert_eq!((status, retry_after), (503, true), "{problem}");
+    assert!(problem.contains("signing is behind"), "{problem}");
+    nats.kill_nats().await;
+    wait_until("the bus to be away", Duration::from_secs(30), async || {
+        backlog.queue().measure().await;
+        backlog.queue().check().is_ok()
+    })
+    .await;
+    let (status, submitted, _) = submit(&world, &second, "k2", &second_intent).await;
+    assert_eq!(status, 200, "{submitted}");
+}
+
+#[tokio::test]
+async fn one_tenant_s_hints_do_not_use_up_the_queue() {
+    let nats = probity_testkit::World::builder().nats().start().await;
+    let bus = Bus::connect(&BusConfig::plain(nats.nats_url()), "intake")
+        .await
+        .unwrap();
+    let backlog = Backlog::new(bus, 5, 3);
+    let [floods, other] = ["floods", "other"].map(|name| TenantId::parse(name).unwrap());
+    let tell = |tenant: &TenantId, n: u32| {
+        let hint = Submitted {
+            tenant: tenant.to_string(),
+            ..Default::default()
+        };
+        let (backlog, id) = (&backlog, format!("{tenant}-{n}"));
+        async move { backlog.tell(&id, &hint).await.unwrap() }
+    };
+    for n in 0..3 {
+        tell(&floods, n).await;
+    }
+    backlog.queue().measure().await;
+    assert_eq!(backlog.check(&floods).unwrap_err().kind, ErrorKind::TooMany);
+    backlog.check(&other).unwrap();
+    for n in 0..2 {
+        tell(&other, n).await;
+    }
+    backlog.queue().measure().await;
+    assert_eq!(
+        backlog.check(&other).unwrap_err().kind,
+        ErrorKind::Unavailable
+    );
+}
+
+#[tokio::test]
+async fn a_full_redis_costs_nobody_anything() {
+    let redis = probity_testkit::World::builder().redis().start().await;
+    redis.limit_redis(1).await;
+    let cache = Cache::new(&RedisConfig {
+        url: redis.redis_url(),
+        username: None,
+        password_file: None,
+        key_prefix: String::new(),
+    });
+    let cache = cache.unwrap();
+    assert!(cache.set("a", b"1", None).await.is_err(), "it is full");
+    let world = World::start_among(
+        json!({}),
+        cache,
+        Arc::new(crate::world::FakeNeighbours::default()),
+    );
+    let world = world.await;
+    let numbers = world.deposit("case", "k", &["one", "two"]).await;
+    assert_eq!(numbers.len(), 2);
+    let (status, found) = world.get(&format!("/v1/evidence/{}", numbers[0])).await;
+    assert_eq!(status, 200, "{found}");
+}

@@ -1,0 +1,95 @@
+//! An accepted item that no role can make evidence of: held, seen by everybody it concerns, and let go on.
+
+use std::fs;
+use std::time::Duration;
+
+use probity_testkit::wait_until;
+
+use crate::config::probityd;
+use crate::platform::Platform;
+
+/// Sixty-four files whose names take up more than a log entry has room for, and one capture that is as others are.
+fn captures(platform: &Platform) -> String {
+    let folder = platform.dir().join("captures");
+    let poison = folder.join("poison");
+    fs::create_dir_all(&poison).unwrap();
+    fs::write(folder.join("sound.txt"), "sound\n").unwrap();
+    for n in 0..64 {
+        let name = format!("{}{n:02}.txt", "名".repeat(80));
+        fs::write(poison.join(name), format!("part {n}\n")).unwrap();
+    }
+    folder.to_str().unwrap().to_owned()
+}
+
+fn quarantine(platform: &Platform, arguments: &[&str]) -> String {
+    let config = platform.config("storage");
+    let file = ["--config", config.to_str().unwrap()];
+    let answer = probityd(&[&["quarantine"], arguments, &file].concat());
+    assert!(answer.status.success(), "{answer:?}");
+    String::from_utf8(answer.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_become_evidence_is_held_and_the_others_go_on() {
+    let mut platform = Platform::start().await;
+    platform.enroll();
+    // A reconciler in a hurry.
+    platform.kill("storage");
+    let config = fs::read_to_string(platform.config("storage")).unwrap();
+    let hurried = config
+        .replace("reconcile_after_s = 15", "reconcile_after_s = 1")
+        .replace("reconcile_period_s = 5", "reconcile_period_s = 1");
+    assert_ne!(hurried, config);
+    fs::write(platform.config("storage"), hurried).unwrap();
+    platform.start_role("storage");
+    platform.ready("storage").await;
+    let folder = captures(&platform);
+    let numbers = platform.path("numbers.jsonl");
+    platform.probity_ok(&["submit", &folder, "--case", "q", "--out", &numbers]);
+    let listed = |state: &str| {
+        let rows = platform.probity_ok(&["list", "--case", "q", "--state", state, "--json"]);
+        let row = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        rows.lines().map(row).collect::<Vec<_>>()
+    };
+    // The vendor is told of it once the submission is a minute old.
+    wait_until("held", Duration::from_secs(180), || async {
+        listed("quarantined").len() == 1 && listed("deposited").len() == 1
+    })
+    .await;
+    assert_eq!(listed("accepted").len(), 0);
+    let number = listed("quarantined")[0]["evidence"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let held = quarantine(&platform, &["list"]);
+    assert!(
+        held.starts_with(&number) && held.contains("exceed a log entry"),
+        "{held}"
+    );
+    let config = platform.config("storage");
+    let audit = [
+        "audit",
+        "--config",
+        config.to_str().unwrap(),
+        "--receipts",
+        &numbers,
+    ];
+    let audited = probityd(&audit);
+    let text = String::from_utf8(audited.stdout).unwrap();
+    assert_eq!(audited.status.code(), Some(0), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines
+            .iter()
+            .any(|l| l.starts_with("in quarantine") && l.ends_with(" 1")),
+        "{text}"
+    );
+    assert!(quarantine(&platform, &["retry", &number]).contains("1 released"));
+    assert!(quarantine(&platform, &["retry", &number]).contains("not in quarantine"));
+    // Nothing has been mended, so it is held again.
+    wait_until("held again", Duration::from_secs(180), || async {
+        quarantine(&platform, &["list"]).starts_with(&number)
+    })
+    .await;
+    platform.assert_alive();
+}

@@ -1,0 +1,233 @@
+//! What is not as it was written, and what is done about it.
+
+use std::fmt;
+
+use futures::StreamExt as _;
+use probity_proto::ledger::FindingEvent;
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use super::check::{Expect, verified};
+use super::position::Position;
+use super::{Result, Scrubber};
+
+const ACTOR: &str = "role:storage";
+const VERSIONS_LISTED_MAX: u16 = 1000;
+
+/// Kinds of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    Missing,
+    /// Other bytes than were written, or none that read.
+    Wrong,
+    /// The first part of what was written.
+    Truncated,
+    /// Somebody wrote over a key that is written once.
+    SecondVersion,
+    /// Somebody removed it; earlier versions may stand.
+    Removed,
+}
+
+impl What {
+    /// The word in the ledger and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Wrong => "wrong",
+            Self::Truncated => "truncated",
+            Self::SecondVersion => "second_version",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// One object that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub key: String,
+    pub what: What,
+    pub detail: String,
+    /// The right bytes stand there again.
+    pub repaired: bool,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let repaired = if self.repaired { "; repaired" } else { "" };
+        let (what, key, detail) = (self.what.as_str(), &self.key, &self.detail);
+        write!(f, "{what} {key}: {detail}{repaired}")
+    }
+}
+
+impl Scrubber {
+    /// Says what was found, once, and repairs it where the right bytes can be had.
+    pub(super) async fn found(
+        &self,
+        position: &mut Position,
+        key: &str,
+        (what, detail): (What, String),
+        expect: Option<&Expect>,
+    ) -> Result<()> {
+        // Neighbours in the log find the same tile.
+        if position
+            .findings
+            .iter()
+            .any(|f| f.key == key && f.what == what)
+        {
+            return Ok(());
+        }
+        tracing::error!(
+            key,
+            what = what.as_str(),
+            detail,
+            "truth is not as it was written"
+        );
+        let event = FindingEvent::Found {
+            key: key.to_owned(),
+            what: what.as_str().to_owned(),
+            detail: detail.clone(),
+        };
+        self.record(position, key, event).await;
+        let from = match expect {
+            Some(expect) => self.try_repair(position, key, what, expect).await,
+            None => None,
+        };
+        if let Some(from) = from {
+            tracing::warn!(key, from, "repaired");
+            let event = FindingEvent::Repaired {
+                key: key.to_owned(),
+                from: from.to_owned(),
+                versions: self.versions_of(key).await?.unwrap_or(1),
+            };
+            self.record(position, key, event).await;
+        }
+        position.add(Finding {
+            key: key.to_owned(),
+            what,
+            detail,
+            repaired: from.is_some(),
+        });
+        Ok(())
+    }
+
+    /// An event, unless the last one says the same. What cannot be written is in the log and found again next lap.
+    async fn record(&self, position: &Position, key: &str, event: FindingEvent) {
+        let cause = format!("scrub:{}", position.lap);
+        let id = id_of(key);
+        let recorded = self.ledger.update(&id, ACTOR, &cause, |history| {
+            let said = history.facts().next_back() == Some(&event);
+            Ok((!said).then(|| event.clone()))
+        });
+        if let Err(e) = recorded.await {
+            tracing::error!(key, error = %e, "a finding could not be recorded");
+        }
+    }
+
+    /// How many versions of the key are accounted for by repairs.
+    pub(super) async fn versions_accounted(&self, key: &str) -> Result<u64> {
+        let history = self.ledger.read::<FindingEvent>(&id_of(key)).await?;
+        let repaired = history.facts().rev().find_map(|event| match event {
+            FindingEvent::Repaired { versions, .. } => Some(*versions),
+            FindingEvent::Found { .. } => None,
+        });
+        Ok(repaired.unwrap_or(1))
+    }
+
+    /// Versions and delete markers of one key; `None` where the store keeps none.
+    async fn versions_of(&self, key: &str) -> Result<Option<u64>> {
+        let listed = self.truth.list_versions(key, None, VERSIONS_LISTED_MAX);
+        let Some(page) = listed.await? else {
+            return Ok(None);
+        };
+        Ok(Some(
+            page.versions.iter().filter(|v| v.key == key).count() as u64
+        ))
+    }
+
+    /// A repair that fails is tried again by the next lap: it must not keep this one from finding more.
+    async fn try_repair(
+        &self,
+        position: &Position,
+        key: &str,
+        what: What,
+        expect: &Expect,
+    ) -> Option<&'static str> {
+        match self.repair(position, key, what, expect).await {
+            Ok(from) => from,
+            Err(e) => {
+                tracing::error!(key, error = %e, "not repaired");
+                None
+            }
+        }
+    }
+
+    /// Writes the right bytes again, from what the log says or from the replica; answers from where.
+    async fn repair(
+        &self,
+        position: &Position,
+        key: &str,
+        what: What,
+        expect: &Expect,
+    ) -> Result<Option<&'static str>> {
+        // Where nothing keeps what would be written over, a person has to look first.
+        if what != What::Missing && !position.keeping.versions {
+            return Ok(None);
+        }
+        if let Expect::Bytes(bytes) = expect {
+            self.write_again(key, what, bytes.len() as u64, bytes.clone().into())
+                .await?;
+            return Ok(Some("log"));
+        }
+        let Some(replica) = &self.replica else {
+            return Ok(None);
+        };
+        // Twice: once to know, once to write, for it may be larger than memory.
+        let Some((size_bytes, bytes)) = replica.get_streamed(key, 0).await? else {
+            return Ok(None);
+        };
+        if !expect.matches(bytes).await? {
+            tracing::error!(key, "the replica's bytes are not the right ones either");
+            return Ok(None);
+        }
+        let Some((_, bytes)) = replica.get_streamed(key, 0).await? else {
+            return Ok(None);
+        };
+        let body = verified(bytes, expect.clone());
+        self.write_again(key, what, size_bytes, body).await?;
+        Ok(Some("replica"))
+    }
+
+    async fn write_again(&self, key: &str, what: What, size_bytes: u64, body: Body) -> Result<()> {
+        let body = match body {
+            Body::Whole(bytes) => futures::stream::iter([Ok(bytes)]).boxed(),
+            Body::Stream(stream) => stream,
+        };
+        match what {
+            What::Missing => self
+                .truth
+                .create_streamed(key, size_bytes, body)
+                .await
+                .map(drop),
+            _ => self.truth.put_streamed(key, size_bytes, body).await,
+        }
+    }
+}
+
+/// The right bytes, from memory or from afar.
+pub(super) enum Body {
+    Whole(bytes::Bytes),
+    Stream(probity_platform::objects::ByteStream),
+}
+
+impl From<bytes::Bytes> for Body {
+    fn from(bytes: bytes::Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+/// Keys have slashes; streams of the ledger do not.
+fn id_of(key: &str) -> String {
+    hex::encode(sha2::Sha256::digest(key))
+}

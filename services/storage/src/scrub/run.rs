@@ -1,0 +1,195 @@
+//! Laps in the process that holds the log's lease, and one lap for an operator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use probity_platform::ledger::Ledger;
+use probity_platform::objects::Buckets;
+use probity_platform::startup::{Context, Shutdown};
+use probity_platform::{SystemClock, SystemRandom};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::pace::cost;
+use super::position::Position;
+use super::report::LapReport;
+use super::{Error, Result, ScrubConfig, Scrubber};
+use crate::Config;
+use crate::log::Log;
+
+const POSITION: &str = "scrub/position";
+const POSITION_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// After an error of the store, and between two looks at whether a lap is due.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// What `/metrics` tells of the scrubber.
+#[derive(Clone)]
+struct Measures {
+    bytes: Counter,
+    findings: Counter,
+    /// Of the last lap that ended: 0 is what an alert wants.
+    open: Gauge,
+    /// Unix seconds.
+    ended: Gauge,
+}
+
+impl Measures {
+    fn registered(ctx: &Context) -> Self {
+        let metrics = &ctx.metrics;
+        let bytes = metrics.register("scrub_bytes", "Bytes read again", Counter::default());
+        let findings = metrics.register(
+            "scrub_findings",
+            "Objects found not to be as they were written",
+            Counter::default(),
+        );
+        let open = metrics.register(
+            "scrub_lap_findings",
+            "Findings of the last lap that came to its end",
+            Gauge::default(),
+        );
+        let ended = metrics.register(
+            "scrub_lap_ended_seconds",
+            "When the last lap came to its end, since 1970",
+            Gauge::default(),
+        );
+        Self {
+            bytes,
+            findings,
+            open,
+            ended,
+        }
+    }
+}
+
+/// One lap, now, beside running processes.
+///
+/// # Errors
+/// `Malformed` for wrong configuration or key files; those of the store.
+pub async fn scrub_once(config: Config, buckets: Buckets) -> Result<LapReport> {
+    let (_, log) = crate::serve::open_log(&config, &buckets)?;
+    let clock = Arc::new(SystemClock);
+    let ledger = Ledger::new(buckets.truth.clone(), clock.clone(), Arc::new(SystemRandom));
+    let replica = config.scrub.open_replica(Arc::new(SystemRandom))?;
+    Scrubber::new(&buckets, replica, log, ledger, clock)
+        .lap()
+        .await
+}
+
+/// Laps until shutdown. What goes wrong is said and tried again: it never ends the process.
+pub async fn serve(config: ScrubConfig, ctx: Context, log: Arc<Log>) {
+    let replica = match config.open_replica(ctx.random.clone()) {
+        Ok(replica) => replica,
+        Err(e) => {
+            tracing::error!(error = %e, "no scrubbing: the replica cannot be opened");
+            return;
+        }
+    };
+    let (ledger, clock) = (ctx.ledger.clone(), ctx.clock.clone());
+    let scrubber = Scrubber::new(&ctx.buckets, replica, log, ledger, clock);
+    let measures = Measures::registered(&ctx);
+    while !ctx.shutdown.is_requested() {
+        if let Err(e) = laps(&scrubber, &config, &measures, &ctx.shutdown).await {
+            tracing::warn!(error = %e, "scrubbing stopped for a while");
+        }
+        pause(&ctx.shutdown, PAUSE).await;
+    }
+}
+
+/// Goes on where the position says, to the end of the lap; then until the next one is due.
+async fn laps(
+    scrubber: &Scrubber,
+    config: &ScrubConfig,
+    measures: &Measures,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    let now = scrubber.clock.now();
+    let kept = scrubber.position().await?;
+    let mut lap_cost = kept.as_ref().map_or(0, |kept| kept.lap_cost);
+    let due = |begun_ms| now.unix_ms() - begun_ms >= config.period_ms();
+    let mut position = match kept {
+        Some(kept) if !kept.ended => kept.position,
+        Some(kept) if !due(kept.position.begun_ms) => return Ok(()),
+        _ => scrubber.begin().await?,
+    };
+    while !position.is_done() {
+        let (cost_before, found_before) = (cost_of(&position), position.findings_total);
+        let bytes = scrubber.step(&mut position).await?;
+        measures.bytes.inc_by(bytes);
+        let found = position.findings_total - found_before;
+        measures.findings.inc_by(found);
+        scrubber.keep(&position, lap_cost, false).await?;
+        let rest = config.rest(cost_of(&position) - cost_before, lap_cost);
+        pause(shutdown, rest).await;
+        if shutdown.is_requested() {
+            return Ok(());
+        }
+    }
+    let report = scrubber.end(&position).await?;
+    lap_cost = cost_of(&position);
+    scrubber.keep(&position, lap_cost, true).await?;
+    let ended = scrubber.clock.now();
+    measures
+        .open
+        .set(i64::try_from(report.findings_total).unwrap_or(i64::MAX));
+    measures.ended.set(ended.unix_s());
+    if ended.unix_ms() - position.begun_ms > config.period_ms() {
+        let lap_days = config.lap_days;
+        tracing::error!(lap_days, "a lap took longer than stated: raise bytes_s_max");
+    }
+    tracing::info!(
+        findings = report.findings_total,
+        bytes = position.bytes(),
+        "a lap of the scrubber ended"
+    );
+    Ok(())
+}
+
+fn cost_of(position: &Position) -> u64 {
+    let counts = position.counts.values();
+    counts.map(|count| cost(count.objects, count.bytes)).sum()
+}
+
+/// What is kept in `work` between two steps.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Kept {
+    position: Position,
+    /// Of the last lap that ended.
+    lap_cost: u64,
+    /// The lap is over and its report written.
+    ended: bool,
+}
+
+impl Scrubber {
+    /// Where a lap was left; none when none was, or when another version of this program left it.
+    async fn position(&self) -> Result<Option<Kept>> {
+        let object = self.work.get(POSITION, POSITION_BYTES_MAX).await?;
+        Ok(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()))
+    }
+
+    async fn keep(&self, position: &Position, lap_cost: u64, ended: bool) -> Result<()> {
+        let kept = Kept {
+            position: position.clone(),
+            lap_cost,
+            ended,
+        };
+        let json = serde_json::to_vec(&kept).map_err(Error::internal)?;
+        self.work.put(POSITION, json.into()).await
+    }
+}
+
+impl ScrubConfig {
+    fn open_replica(
+        &self,
+        random: Arc<dyn probity_platform::Random>,
+    ) -> Result<Option<Arc<dyn super::Objects>>> {
+        let replica = self.replica.as_ref().map(|replica| replica.open(random));
+        replica.transpose()
+    }
+}
+
+async fn pause(shutdown: &Shutdown, length: Duration) {
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = tokio::time::sleep(length) => {}
+    }
+}
