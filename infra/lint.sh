@@ -31,6 +31,7 @@ else
 fi
 if cargo fmt --version >/dev/null 2>&1; then
     check 'formatting' cargo fmt --all --check
+    check 'formatting of the model' cargo fmt --manifest-path model/Cargo.toml --check
 else
     echo 'lint: rustfmt is not installed (rustup component add rustfmt): skipped'
 fi

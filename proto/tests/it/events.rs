@@ -6,7 +6,8 @@ use probity_proto::format::read_json;
 use probity_proto::http::{PartyApplicationDocument, RecipientDocument};
 use probity_proto::ledger::{
     AgreementEvent, CertificateEvent, CredentialEvent, DeliveryEvent, EVENT_FORMAT, Envelope,
-    InstructionEvent, IntentEvent, LedgerEvent, PartyEvent, RecipientEvent,
+    FindingEvent, InstructionEvent, IntentEvent, LedgerEvent, PartyEvent, QuarantineEvent,
+    RecipientEvent,
 };
 
 use crate::golden;
@@ -269,6 +270,38 @@ fn deliveries() {
             DeliveryEvent::Acknowledged { .. } => "acknowledged",
             DeliveryEvent::Suspended { .. } => "suspended",
             DeliveryEvent::Fetched { .. } => "fetched",
+        };
+        holds(name, event);
+    }
+}
+
+#[test]
+fn findings_and_quarantine() {
+    let found = FindingEvent::Found {
+        key: "log/tile/0/000".into(),
+        what: "truncated".into(),
+        detail: "7 bytes of 9".into(),
+    };
+    let repaired = FindingEvent::Repaired {
+        key: "log/tile/0/000".into(),
+        from: "replica".into(),
+        versions: 2,
+    };
+    for event in [found, repaired] {
+        let name = match &event {
+            FindingEvent::Found { .. } => "found",
+            FindingEvent::Repaired { .. } => "repaired",
+        };
+        holds(name, event);
+    }
+    let held = QuarantineEvent::Held {
+        stage: "signing".into(),
+        reason: "too long".into(),
+    };
+    for event in [held, QuarantineEvent::Released {}] {
+        let name = match &event {
+            QuarantineEvent::Held { .. } => "held",
+            QuarantineEvent::Released {} => "released",
         };
         holds(name, event);
     }

@@ -14,6 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use probity_domain::{CaseId, DeliveryId, EvidenceId, RecipientId, TenantId, Timestamp};
 use probity_platform::objects::Objects;
 use probity_platform::{Error, Result};
+use probity_proto::format;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -282,10 +283,39 @@ async fn read(truth: &dyn Objects, key: &str) -> Result<Option<OrderDocument>> {
     let Some(object) = truth.get(key, ORDER_BYTES_MAX).await? else {
         return Ok(None);
     };
-    let order: OrderDocument = serde_json::from_slice(&object.bytes)
-        .map_err(|e| Error::internal(format!("{key}: {e}")))?;
-    if order.format != FORMAT {
-        return Err(Error::internal(format!("{key}: format {:?}", order.format)));
-    }
+    let unread = |e: probity_domain::Malformed| Error::internal(format!("{key}: {e}"));
+    let order: OrderDocument = format::read_json("order", FORMAT, &object.bytes).map_err(unread)?;
+    format::expect(FORMAT, &order.format).map_err(unread)?;
     Ok(Some(order))
+}
+
+#[cfg(test)]
+mod tests {
+    use probity_domain::SubmissionId;
+    use probity_testkit::Golden;
+
+    use super::*;
+
+    /// An order of yesterday is listed today.
+    #[test]
+    fn orders_of_yesterday() {
+        let at = Timestamp::from_unix_ms(1_795_000_000_000);
+        let evidence = EvidenceId {
+            submission: SubmissionId::new(at, [5; 10]),
+            item: 3,
+        };
+        let meant = OrderDocument::new(
+            DeliveryId::new(at, [1; 10]),
+            &RecipientId::parse("beijing").unwrap(),
+            &TenantId::parse("acme").unwrap(),
+            &CaseId::parse("(2026)京0491民初12345号").unwrap(),
+            &[(DeliveryId::new(at, [2; 10]), evidence)],
+        );
+        let today = serde_json::to_vec(&meant).unwrap();
+        let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
+        let bytes = golden.read("order.json", || today.clone());
+        let read: OrderDocument = format::read_json("order", FORMAT, &bytes).unwrap();
+        assert_eq!(read, meant);
+        assert_eq!(today, bytes);
+    }
 }

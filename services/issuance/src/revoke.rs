@@ -8,6 +8,7 @@ use probity_pki::crl::RevocationReason;
 use probity_platform::ledger::{History, Ledger};
 use probity_platform::objects::{Created, Objects};
 use probity_platform::{Error, Result};
+use probity_proto::format;
 use probity_proto::ledger::CertificateEvent;
 use serde::{Deserialize, Serialize};
 
@@ -94,8 +95,10 @@ impl Revocation {
 
     fn read(serial: &str, bytes: &[u8]) -> Result<Self> {
         let bad = |e: &dyn std::fmt::Display| Error::internal(format!("revocation {serial}: {e}"));
-        let notice: Notice = serde_json::from_slice(bytes).map_err(|e| bad(&e))?;
-        if notice.format != NOTICE_FORMAT || notice.serial != serial || !is_serial(serial) {
+        let notice: Notice =
+            format::read_json("notice", NOTICE_FORMAT, bytes).map_err(|e| bad(&e))?;
+        format::expect(NOTICE_FORMAT, &notice.format).map_err(|e| bad(&e))?;
+        if notice.serial != serial || !is_serial(serial) {
             return Err(bad(&"is another document"));
         }
         Ok(Self {
@@ -179,4 +182,30 @@ pub(crate) async fn record(ledger: &Ledger, decided: &Revocation) -> Result<()> 
         .update(&decided.serial, ACTOR, &cause, decide)
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use probity_testkit::Golden;
+
+    use super::*;
+
+    /// A notice of yesterday revokes today, and a newer one is refused by its name.
+    #[test]
+    fn notices_of_yesterday() {
+        let meant = Revocation {
+            serial: "58e28a556689893053a35729ce4250445eb95c5b".to_owned(),
+            reason: RevocationReason::KeyCompromise,
+            revoked_at: Timestamp::from_unix_ms(1_795_000_000_000),
+            actor: "credential:1".to_owned(),
+        };
+        let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
+        let bytes = golden.read("revocation.json", || meant.to_bytes());
+        assert_eq!(Revocation::read(&meant.serial, &bytes).unwrap(), meant);
+        assert_eq!(meant.to_bytes(), bytes);
+        let newer = String::from_utf8(bytes).unwrap();
+        let newer = newer.replace("revocation/1\"", "revocation/2\",\"newer\":1");
+        let refused = Revocation::read(&meant.serial, newer.as_bytes()).unwrap_err();
+        assert!(refused.detail.contains("probity.revocation/2"), "{refused}");
+    }
 }

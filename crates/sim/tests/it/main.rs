@@ -5,6 +5,7 @@ mod audit;
 mod bus;
 mod chance;
 mod clock;
+mod golden;
 mod nemesis;
 mod pki;
 mod processes;

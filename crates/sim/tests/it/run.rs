@@ -18,12 +18,12 @@ use crate::store::Store;
 use crate::vendors::{Receipts, Vendor, plan};
 
 /// The same certificates for all runs: making them is not what is simulated.
-static PKI: LazyLock<Arc<Pki>> = LazyLock::new(|| Arc::new(Pki::new()));
+pub static PKI: LazyLock<Arc<Pki>> = LazyLock::new(|| Arc::new(Pki::new()));
 
 const VENDORS: [&str; 2] = ["vendor-1", "vendor-2"];
 const STORAGES: [&str; 2] = ["storage-1", "storage-2"];
 /// How long things go wrong, in seconds.
-const FAULTS_S: (u64, u64) = (200, 800);
+const FAULTS_S: (u64, u64) = (150, 600);
 /// Peace comes in pieces, until everything accepted is in the log, up to this many: the reconciler's patience with a
 /// submission that has often failed is an hour.
 const PEACE: Duration = Duration::from_secs(120);
@@ -37,18 +37,30 @@ pub struct Left {
     pub accepted: usize,
 }
 
-/// Runs a seed on a runtime of its own, whose time is paused: nothing outside the seed has a say.
+/// Runs a seed.
 pub fn run(seed: u64, mutation: Option<Mutation>) -> Left {
+    paused(live(seed, mutation, true)).0
+}
+
+/// Runs a seed in which nothing goes wrong; answers the store it leaves.
+pub fn run_peacefully(seed: u64) -> Store {
+    let (left, store) = paused(live(seed, None, false));
+    assert_eq!(left.violations, [""; 0]);
+    store
+}
+
+/// Runs on a runtime of its own, whose time is paused: nothing outside has a say.
+pub fn paused<T>(lives: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .max_blocking_threads(1)
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(Box::pin(live(seed, mutation)))
+    runtime.block_on(Box::pin(lives))
 }
 
-async fn live(seed: u64, mutation: Option<Mutation>) -> Left {
+async fn live(seed: u64, mutation: Option<Mutation>, faults: bool) -> (Left, Store) {
     let sim = Sim::new(seed, mutation);
     // Runs begin anywhere within an hour: hours close.
     let clock = WallClock::new(EPOCH.plus_ms(sim.chance.below(3_600_000) as i64));
@@ -110,12 +122,14 @@ async fn live(seed: u64, mutation: Option<Mutation>) -> Left {
         processes.add("nemesis", move || Box::pin(nemesis.clone().live()));
     }
 
-    sim.set_faults(true);
-    let (low, high) = FAULTS_S;
-    let faults = Duration::from_secs(sim.chance.between(low, high));
-    processes.run(faults).await;
-    sim.set_faults(false);
-    nemesis.set_clocks_right();
+    if faults {
+        sim.set_faults(true);
+        let (low, high) = FAULTS_S;
+        let length = Duration::from_secs(sim.chance.between(low, high));
+        processes.run(length).await;
+        sim.set_faults(false);
+        nemesis.set_clocks_right();
+    }
     for _ in 0..PEACES_MAX {
         processes.run(PEACE).await;
         let all = receipts.keys() == planned.len();
@@ -128,12 +142,13 @@ async fn live(seed: u64, mutation: Option<Mutation>) -> Left {
         sim.violate("an instruction was never accepted".to_owned());
     }
     audit(&sim, &store, &receipts, &PKI).await;
-    Left {
+    let left = Left {
         seed,
         history: sim.history(),
         violations: sim.violations(),
         accepted: receipts.all().len(),
-    }
+    };
+    (left, store)
 }
 
 /// What stands in the log from earlier days, so that some runs fill a bundle.

@@ -155,7 +155,7 @@ impl Role {
     /// While things go wrong, both processes bring entries, often the same: races need somebody to race.
     async fn append_fillers(&self, appender: &Appender) {
         while self.sim.doses() != Doses::default() {
-            self.pause(3, 30).await;
+            self.pause(5, 40).await;
             let first = self.random.below(FILLERS.into()) as u32;
             let items = first..first + self.random.between(1, 5) as u32;
             join_all(items.map(|item| appender.append(filler(item)))).await;

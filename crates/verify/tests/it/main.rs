@@ -19,6 +19,7 @@ mod forged;
 mod formats;
 mod found;
 mod fuzz;
+mod golden;
 mod hostile;
 mod layout;
 mod malleable;
