@@ -29,7 +29,7 @@ pub use place::{PlaceOfBusiness, ReceiptRule, receipt_time};
 pub use record::{RECORD_BYTES_MAX, Record};
 pub use retry::RetrySchedule;
 pub use submission::{
-    ARTIFACTS_PER_ITEM_MAX, ITEMS_PER_SUBMISSION_MAX, Item, ItemOutcome, Purpose, Submission,
-    SubmissionDraft, SubmitterSignature,
+    ARTIFACTS_PER_ITEM_MAX, ITEM_RECORD_BYTES_MAX, ITEMS_PER_SUBMISSION_MAX, Item, ItemOutcome,
+    Purpose, Submission, SubmissionDraft, SubmitterSignature,
 };
 pub use time::Timestamp;

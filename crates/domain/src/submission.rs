@@ -16,6 +16,12 @@ pub const ARTIFACTS_PER_ITEM_MAX: usize = 64;
 const TITLE_BYTES_MAX: usize = 512;
 const URL_BYTES_MAX: usize = 2_048;
 
+/// What statement and manifest write around an artifact's name and media type: digests, sizes, tags.
+const ARTIFACT_FRAME_BYTES: usize = 420;
+/// Of a record ([`crate::RECORD_BYTES_MAX`]) for what the item brings; the rest is for who submitted it, the signature
+/// and the time-stamp: bytes.
+pub const ITEM_RECORD_BYTES_MAX: usize = 44 * 1024;
+
 /// Why the evidence was made (C11): decides which steps are mandatory and what the certificate says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
@@ -121,6 +127,25 @@ impl Item {
             declared_captured_at,
             artifacts,
         })
+    }
+
+    /// What the item takes in statement and manifest, at most: bytes.
+    #[must_use]
+    pub fn record_bytes(&self) -> usize {
+        // In JSON quotes and backslashes have two bytes; in the manifest a name is a URI, where most bytes have three.
+        let json = |text: &str| {
+            text.bytes()
+                .map(|b| 1 + usize::from(matches!(b, b'"' | b'\\')))
+                .sum::<usize>()
+        };
+        let uri = |b: u8| if b.is_ascii_alphanumeric() { 1 } else { 3 };
+        let artifact = |a: &Artifact| {
+            let name = a.name.as_str();
+            let media_types = 2 * a.media_type.as_str().len();
+            ARTIFACT_FRAME_BYTES + media_types + json(name) + name.bytes().map(uri).sum::<usize>()
+        };
+        let texts = json(&self.title) + self.source_url.as_deref().map_or(0, json);
+        texts + self.artifacts.iter().map(artifact).sum::<usize>()
     }
 
     #[must_use]

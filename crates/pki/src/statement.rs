@@ -395,6 +395,38 @@ mod written_list {
 mod tests {
     use super::*;
 
+    /// By this intake refuses what could never become a record.
+    #[test]
+    fn an_item_knows_what_it_takes_in_a_record() {
+        let hundred = |n: u8| format!("{}{n:02}.html", "证\"x".repeat(20));
+        for names in [
+            vec!["page.html".to_owned()],
+            (0..64).map(|n| format!("{n}.html")).collect(),
+            (0..40).map(hundred).collect(),
+        ] {
+            let artifacts = names.iter().map(|name| probity_domain::Artifact {
+                name: ArtifactName::parse(name).unwrap(),
+                media_type: MediaType::parse("application/octet-stream").unwrap(),
+                role: ArtifactRole::Content,
+                size_bytes: u64::MAX,
+                digests: probity_domain::Digests {
+                    sha3_256: Sha3_256([1; 32]),
+                    sha256: Sha256([2; 32]),
+                },
+            });
+            let artifacts: Vec<_> = artifacts.collect();
+            let mut stated = statement();
+            stated.artifacts = artifacts.iter().map(StatedArtifact::from).collect();
+            let statement = stated.to_bytes().unwrap();
+            let manifest = crate::package::event_manifest(&stated, &statement).unwrap();
+            let purpose = stated.purpose;
+            let item = probity_domain::Item::new("t".to_owned(), purpose, None, None, artifacts);
+            let told = item.unwrap().record_bytes();
+            let takes = statement.len() + manifest.len();
+            assert!(takes <= told + 4_096, "{takes} of {told}: {}", names.len());
+        }
+    }
+
     pub(super) fn statement() -> Statement {
         let at = Timestamp::from_unix_ms(1_795_000_000_123);
         let submission = SubmissionId::new(at, [7; 10]);

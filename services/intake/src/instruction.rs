@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use probity_domain::{
-    CaseId, ITEMS_PER_SUBMISSION_MAX, Item, ItemOutcome, Malformed, PartyId, Sha3_256,
+    CaseId, ITEM_RECORD_BYTES_MAX, ITEMS_PER_SUBMISSION_MAX, Item, ItemOutcome, Malformed, PartyId,
+    Sha3_256,
 };
 use probity_proto::http::{INSTRUCTION_FORMAT, ItemDocument};
 use serde::de::{self, SeqAccess, Visitor};
@@ -74,7 +75,8 @@ fn read_line(line: &RawValue) -> ItemOutcome {
     let item = serde_json::from_str::<ItemDocument>(line.get())
         .map_err(|e| Malformed::new("item", e.to_string()))
         .and_then(Item::try_from)
-        .and_then(refuse_empty);
+        .and_then(refuse_empty)
+        .and_then(refuse_overlong);
     match item {
         Ok(item) => ItemOutcome::Accepted(item),
         Err(refused) => ItemOutcome::Refused(refused),
@@ -88,6 +90,19 @@ fn refuse_empty(item: Item) -> Result<Item, Malformed> {
             format!("{}: empty artifact", empty.name),
         )),
         None => Ok(item),
+    }
+}
+
+/// What could never become a record: better refused here than signed in vain.
+fn refuse_overlong(item: Item) -> Result<Item, Malformed> {
+    match item.record_bytes() {
+        bytes if bytes > ITEM_RECORD_BYTES_MAX => Err(Malformed::new(
+            "artifacts",
+            format!(
+                "names and digests come to {bytes} bytes in its record, at most {ITEM_RECORD_BYTES_MAX}"
+            ),
+        )),
+        _ => Ok(item),
     }
 }
 
@@ -310,6 +325,34 @@ mod tests {
         ];
         let (items, expected): (Vec<_>, Vec<_>) = table.into_iter().unzip();
         assert_eq!(reasons(&read_json(&instruction(items)).unwrap()), expected);
+    }
+
+    /// A record holds 64 KiB: names in a manifest are URIs, where 85 Chinese characters have 765 bytes.
+    #[test]
+    fn what_no_record_could_hold_is_refused() {
+        let with_names = |character: &str, count: u8| {
+            let mut long = item("x", 0);
+            let artifact = |n: u8| {
+                let mut artifact =
+                    item(&format!("{}{n}", character.repeat(80)), n)["artifacts"][0].take();
+                artifact["size_bytes"] = json!(4);
+                artifact
+            };
+            long["artifacts"] = (0..count).map(artifact).collect();
+            long
+        };
+        let items = vec![
+            with_names("a", 64),
+            with_names("证", 20),
+            with_names("证", 64),
+        ];
+        let read = read_json(&instruction(items)).unwrap();
+        assert_eq!(reasons(&read), [None, None, Some("artifacts")]);
+        let why = every_refusal(&read.items);
+        assert!(
+            why.contains("come to") && why.contains("at most 45056"),
+            "{why}"
+        );
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub struct Checked {
     pub items: u64,
     pub blobs: u64,
     pub blob_bytes: u64,
+    /// Gone by recorded order (ledger kind `custody`).
+    pub deleted_blobs: u64,
     pub receipts: u64,
 }
 
@@ -209,6 +211,7 @@ impl AuditReport {
             ("accepted items", checked.items),
             ("blobs", checked.blobs),
             ("bytes of blobs", checked.blob_bytes),
+            ("blobs deleted by order", checked.deleted_blobs),
             ("receipts", checked.receipts),
             ("open submissions", self.open.submissions),
             ("open items", self.open.items),

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
 use futures::{StreamExt as _, stream};
-use probity_domain::{Submission, SubmissionId, TenantId};
+use probity_domain::{EvidenceId, Item, Submission, SubmissionId, TenantId};
 use probity_platform::objects::Objects;
 use probity_platform::{Error, Result, quarantine};
+use probity_proto::ledger::CustodyEvent;
 use probity_proto::stored::{blob_key, submission_key};
 use sha2::Digest as _;
 
@@ -86,7 +87,7 @@ impl Audit {
                 self.items(&submission, &key).await?;
                 if self.scope.blobs {
                     let mut blobs = named(&submission);
-                    blobs.retain(|blob| seen.is_new(blob));
+                    blobs.retain(|(blob, _)| seen.is_new(blob));
                     self.blobs(blobs).await?;
                 }
             }
@@ -135,15 +136,16 @@ impl Audit {
         Ok(())
     }
 
-    async fn blobs(&mut self, blobs: Vec<Named>) -> Result<()> {
-        let truth = &*self.log.truth;
+    async fn blobs(&mut self, blobs: Vec<(Named, EvidenceId)>) -> Result<()> {
+        let truth = self.log.truth.clone();
+        let truth = &*truth;
         let mut hashed = stream::iter(blobs)
-            .map(|named| async move {
+            .map(|(named, of)| async move {
                 let hashed = hash(truth, &named.key).await;
-                (named, hashed)
+                (named, of, hashed)
             })
             .buffered(BLOBS_AT_ONCE);
-        while let Some((named, hashed)) = hashed.next().await {
+        while let Some((named, of, hashed)) = hashed.next().await {
             self.report.checked.blobs += 1;
             let reason = match self.report.read(FindingKind::Blob, &named.key, hashed)? {
                 Some(Some(is)) => {
@@ -153,6 +155,10 @@ impl Audit {
                         None => continue,
                     }
                 }
+                Some(None) if self.was_deleted(of).await? => {
+                    self.report.checked.deleted_blobs += 1;
+                    continue;
+                }
                 Some(None) => "missing".to_owned(),
                 None => continue,
             };
@@ -160,20 +166,28 @@ impl Audit {
         }
         Ok(())
     }
+
+    /// Gone on purpose, by recorded order: nothing that another evidence needs is removed.
+    async fn was_deleted(&self, evidence: EvidenceId) -> Result<bool> {
+        let id = evidence.to_string();
+        let history = self.ledger.read::<CustodyEvent>(&id).await?;
+        Ok(CustodyEvent::deleted(history.facts()).is_some())
+    }
 }
 
-/// Everything a submission says it consists of.
-fn named(submission: &Submission) -> Vec<Named> {
+/// Everything a submission says it consists of, with an evidence that needs it.
+fn named(submission: &Submission) -> Vec<(Named, EvidenceId)> {
     let tenant: &TenantId = &submission.tenant;
-    let artifacts = submission
-        .accepted()
-        .flat_map(|(_, item)| item.artifacts())
-        .map(|artifact| Named {
+    let of_item = |(evidence, item): (EvidenceId, &Item)| {
+        let artifacts = item.artifacts().iter().map(|artifact| Named {
             key: blob_key(tenant, &artifact.digests.sha3_256),
             sha3_256: artifact.digests.sha3_256.0,
             sha256: Some(artifact.digests.sha256.0),
             size_bytes: Some(artifact.size_bytes),
         });
+        artifacts.map(|named| (named, evidence)).collect::<Vec<_>>()
+    };
+    let artifacts = submission.accepted().flat_map(of_item);
     let own = submission.submitter_signature.iter().flat_map(|signature| {
         [
             (signature.sha3_256, None),
@@ -189,6 +203,8 @@ fn named(submission: &Submission) -> Vec<Named> {
         sha256,
         size_bytes: None,
     });
+    let first = submission.accepted().next().map(|(evidence, _)| evidence);
+    let own = own.filter_map(|named| Some((named, first?)));
     artifacts.chain(own).collect()
 }
 

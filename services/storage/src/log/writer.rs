@@ -191,6 +191,12 @@ impl Writer {
             return self.recover_without_head(Some(&version)).await;
         }
         if let Some(published) = self.log.checkpoint(head.size).await? {
+            // An old copy of the head, put back while the newest commit had written entries and no checkpoint, is no
+            // older than any checkpoint: what it does not know of tells.
+            if !self.left_behind(head.size).await?.is_empty() {
+                tracing::error!(size = head.size, "entries lie behind the log's head");
+                return self.recover_without_head(Some(&version)).await;
+            }
             let tree = load_tree(&*self.log.truth, published.size, published.root).await?;
             self.log.show(published).await?;
             return Ok(State {

@@ -236,6 +236,30 @@ async fn staged_entries_lost_and_heads_rolled_back() {
     assert_eq!(store.audit().await.len(), 40);
 }
 
+/// The head of before comes back after a commit that died between its entries and its checkpoint: no checkpoint is newer,
+/// and yet the entries stand.
+#[tokio::test]
+async fn a_head_rolled_back_behind_a_commit_without_checkpoint() {
+    for n in 0.. {
+        let store = Store::new();
+        store.writer().commit(&entries(1, 0..10)).await.unwrap();
+        let old = store.work.get("log/head", 1 << 20).await.unwrap().unwrap();
+        let mut dying = store.writer();
+        dying.commit(&[]).await.unwrap();
+        let writes = store.die_at(n, Fault::Refuse);
+        let died = dying.commit(&entries(1, 10..20)).await.is_err();
+        store.revive();
+        store.work.put("log/head", old.bytes).await.unwrap();
+        store.writer().commit(&entries(1, 15..30)).await.unwrap();
+        store.audit().await;
+        store.writer().commit(&entries(1, 10..30)).await.unwrap();
+        assert_eq!(store.audit().await.len(), 30, "write {n}");
+        if !died && writes.load(Ordering::SeqCst) <= n {
+            break;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_that_race_never_fork() {
     let store = Store::new();
