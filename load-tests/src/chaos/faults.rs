@@ -57,7 +57,7 @@ pub static FAULTS: [Fault; 19] = [
         3,
         3,
     ),
-    fault("F1", "kill -9 of a random role", "kills", 12, 500),
+    fault("F1", "kill -9 of a random role", "kills", 7, 500),
     Fault {
         set_up: SetUp {
             cluster: true,

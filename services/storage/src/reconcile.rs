@@ -317,6 +317,20 @@ impl Reconciler {
         round
     }
 
+    /// A hint that could not be sent was none: the submission is due again at once, in the same round. Should the hint
+    /// have gone out all the same, it is the same message.
+    pub fn unsent(&mut self, redrive: &Redrive) {
+        let Ok(id) = SubmissionId::parse(&redrive.hint.submission_id) else {
+            return;
+        };
+        if let Some(attempt) = self.attempts.get_mut(&id)
+            && attempt.round == redrive.hint.round
+        {
+            attempt.round -= 1;
+            attempt.next_at = id.at();
+        }
+    }
+
     /// A submission that was hinted often enough is remembered by name and no longer holds up its hour.
     fn give_way(&mut self, id: SubmissionId) -> bool {
         let often = self

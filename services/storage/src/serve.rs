@@ -318,16 +318,16 @@ async fn reconcile(config: Config, ctx: Context, log: Arc<Log>, held: Gauge) {
         match reconciler.round().await {
             Ok(redrives) => {
                 held.set(i64::try_from(reconciler.quarantined()).unwrap_or(i64::MAX));
-                for redrive in redrives {
-                    if let Err(e) = ctx
-                        .bus
-                        .tell(&SUBMITTED, &redrive.message_id, &redrive.hint)
-                        .await
-                    {
+                let mut redrives = redrives.iter();
+                for redrive in redrives.by_ref() {
+                    let told = ctx.bus.tell(&SUBMITTED, &redrive.message_id, &redrive.hint);
+                    if let Err(e) = told.await {
                         tracing::warn!(error = %e, "a hint could not be sent again");
+                        reconciler.unsent(redrive);
                         break;
                     }
                 }
+                redrives.for_each(|redrive| reconciler.unsent(redrive));
             }
             Err(e) => tracing::warn!(error = %e, "reconciling"),
         }

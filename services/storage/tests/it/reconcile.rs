@@ -107,6 +107,27 @@ async fn a_hundred_thousand_open_items_are_hinted_within_a_quarter_of_an_hour() 
     }
 }
 
+/// While the bus is away nothing is used up: with its return everything is hinted at once, not after an hour's pause.
+#[tokio::test]
+async fn hints_that_could_not_be_sent_are_none() {
+    let lost = Lost::new().await;
+    let id = lost.submission(1, HOUR_MS, "acme", 600).await;
+    let mut reconciler = lost.reconciler();
+    for _ in 0..10 {
+        let redrives = reconciler.round().await.unwrap();
+        assert_eq!(of(&redrives, id), 600);
+        assert!(redrives.len() > 1 && redrives.iter().all(|r| r.hint.round == 1));
+        redrives
+            .iter()
+            .for_each(|redrive| reconciler.unsent(redrive));
+        lost.world.clock.advance_ms(PERIOD_MS);
+    }
+    let sent = reconciler.round().await.unwrap();
+    assert_eq!(of(&sent, id), 600);
+    let next = reconciler.round().await.unwrap();
+    assert!(next.is_empty(), "sent ones have their pause");
+}
+
 #[tokio::test]
 async fn a_flooded_hour_and_tenant_keep_nobody_waiting() {
     let lost = Lost::new().await;
