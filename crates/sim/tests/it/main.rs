@@ -1,5 +1,10 @@
 //! A deterministic simulation of the evidence path. `simulation.rs` is where to begin.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
 
 mod audit;
 mod bus;
