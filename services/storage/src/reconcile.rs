@@ -8,6 +8,7 @@
 mod budget;
 mod hints;
 mod mark;
+mod serve;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use hints::Hints;
 use mark::Mark;
 
 pub use hints::Redrive;
+pub(crate) use serve::serve;
 
 const SUBMISSIONS: &str = "submissions/";
 const HOUR_MS: i64 = 3_600_000;

@@ -13,7 +13,7 @@ use probity_platform::objects::Buckets;
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::{Context, Shutdown};
 use probity_platform::{Error, Result, keys, quarantine, telemetry};
-use probity_proto::subjects::{DEPOSITED, LOCATE, PROVE, STAMPED, SUBMITTED};
+use probity_proto::subjects::{DEPOSITED, LOCATE, PROVE, STAMPED};
 use probity_proto::v1::{
     Deposited as DepositedHint, DepositedEvidence, LocateReply, LocateRequest, ProveReply,
     ProveRequest, Stamped, locate_reply, prove_reply,
@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 
 use crate::log::{AppendLimits, Appends, Lease, Log, Writer, appender};
 use crate::{
-    Config, Deposit, Deposited, Reconciler, Submissions, locate, prove, rebuild, router, scrub,
+    Config, Deposit, Deposited, Submissions, locate, prove, rebuild, reconcile, router, scrub,
 };
 
 /// How often processes that do not write look for a newer checkpoint.
@@ -173,7 +173,7 @@ impl Stand {
             ctx.clone(),
             self.log.clone(),
         ));
-        let reconcile = tokio::spawn(reconcile(
+        let reconcile = tokio::spawn(reconcile::serve(
             self.config.clone(),
             ctx,
             self.log.clone(),
@@ -304,36 +304,6 @@ async fn tell(ctx: Context, news: Vec<(EvidenceId, u64)>) {
     }
 }
 
-async fn reconcile(config: Config, ctx: Context, log: Arc<Log>, held: Gauge) {
-    let (truth, work) = (ctx.buckets.truth.clone(), ctx.buckets.work.clone());
-    let after_s = config.reconcile_after_s;
-    let (ledger, clock) = (ctx.ledger.clone(), ctx.clock.clone());
-    let mut reconciler = Reconciler::new(truth, work, ledger, log, clock, after_s);
-    let period = Duration::from_secs(config.reconcile_period_s.max(1).into());
-    loop {
-        pause(&ctx.shutdown, period).await;
-        if ctx.shutdown.is_requested() {
-            return;
-        }
-        match reconciler.round().await {
-            Ok(redrives) => {
-                held.set(i64::try_from(reconciler.quarantined()).unwrap_or(i64::MAX));
-                let mut redrives = redrives.iter();
-                for redrive in redrives.by_ref() {
-                    let told = ctx.bus.tell(&SUBMITTED, &redrive.message_id, &redrive.hint);
-                    if let Err(e) = told.await {
-                        tracing::warn!(error = %e, "a hint could not be sent again");
-                        reconciler.unsent(redrive);
-                        break;
-                    }
-                }
-                redrives.for_each(|redrive| reconciler.unsent(redrive));
-            }
-            Err(e) => tracing::warn!(error = %e, "reconciling"),
-        }
-    }
-}
-
 async fn answer_prove(ctx: &Context, log: Arc<Log>) -> Result<()> {
     let handler = move |request: ProveRequest| {
         let log = log.clone();
@@ -396,7 +366,7 @@ async fn keep_index(ctx: &Context, log: &Log) -> Result<()> {
     Ok(())
 }
 
-async fn pause(shutdown: &Shutdown, length: Duration) {
+pub(crate) async fn pause(shutdown: &Shutdown, length: Duration) {
     tokio::select! {
         () = shutdown.requested() => {}
         () = tokio::time::sleep(length) => {}

@@ -17,6 +17,7 @@ use super::report::LapReport;
 use super::{Error, Result, ScrubConfig, Scrubber};
 use crate::Config;
 use crate::log::Log;
+use crate::serve::pause;
 
 const POSITION: &str = "scrub/position";
 const POSITION_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -189,13 +190,6 @@ impl ScrubConfig {
     ) -> Result<Option<Arc<dyn super::Objects>>> {
         let replica = self.replica.as_ref().map(|replica| replica.open(random));
         replica.transpose()
-    }
-}
-
-async fn pause(shutdown: &Shutdown, length: Duration) {
-    tokio::select! {
-        () = shutdown.requested() => {}
-        () = tokio::time::sleep(length) => {}
     }
 }
 
