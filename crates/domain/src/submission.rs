@@ -17,7 +17,7 @@ const TITLE_BYTES_MAX: usize = 512;
 const URL_BYTES_MAX: usize = 2_048;
 
 /// What statement and manifest write around an artifact's name and media type: digests, sizes, tags.
-const ARTIFACT_FRAME_BYTES: usize = 420;
+const ARTIFACT_FRAME_BYTES: usize = 480;
 /// Of a record ([`crate::RECORD_BYTES_MAX`]) for what the item brings; the rest is for who submitted it, the signature
 /// and the time-stamp: bytes.
 pub const ITEM_RECORD_BYTES_MAX: usize = 44 * 1024;

@@ -98,7 +98,8 @@ async fn live(seed: u64, mutation: Option<Mutation>, faults: bool) -> (Left, Sto
     let (signing, timestamping, court) = (role("signing"), role("stamping"), role("court"));
     clocks.push((signing.who, signing.clock.clone()));
     clocks.push((timestamping.who, timestamping.clock.clone()));
-    processes.add(signing.who, move || Box::pin(signing.clone().signing()));
+    // Issuance signs on the thread for blocking work.
+    processes.add_threaded(signing.who, move || Box::pin(signing.clone().signing()));
     processes.add(timestamping.who, move || {
         Box::pin(timestamping.clone().timestamping())
     });

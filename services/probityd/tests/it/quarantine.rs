@@ -8,17 +8,34 @@ use probity_testkit::wait_until;
 use crate::config::probityd;
 use crate::platform::Platform;
 
-/// Sixty-four files whose names take up more than a log entry has room for, and one capture that is as others are.
-fn captures(platform: &Platform) -> String {
-    let folder = platform.dir().join("captures");
-    let poison = folder.join("poison");
-    fs::create_dir_all(&poison).unwrap();
-    fs::write(folder.join("sound.txt"), "sound\n").unwrap();
-    for n in 0..64 {
-        let name = format!("{}{n:02}.txt", "名".repeat(80));
-        fs::write(poison.join(name), format!("part {n}\n")).unwrap();
-    }
-    folder.to_str().unwrap().to_owned()
+/// Submits one capture.
+fn submit(platform: &Platform, name: &str, more: &[&str]) {
+    let folder = platform.dir().join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("capture.txt"), name).unwrap();
+    let numbers = platform.path("numbers.jsonl");
+    let folder = folder.to_str().unwrap();
+    let submit = ["submit", folder, "--case", "q", "--out", &numbers];
+    platform.probity_ok(&[&submit, more].concat());
+}
+
+/// The officer's decision on the vendor's identity: the latest one counts.
+async fn decide(platform: &Platform, verified: bool) {
+    let officer = fs::read_to_string(platform.path("secret/officer-key")).unwrap();
+    let decision = serde_json::json!({
+        "verified": verified, "method": "officer", "document_sha3_256": [], "note": "looked at again"
+    });
+    let answer = reqwest::Client::new()
+        .post(format!(
+            "{}/v1/parties/acme/decision",
+            platform.url("IDENTITY")
+        ))
+        .bearer_auth(officer.trim())
+        .header("content-type", "application/json")
+        .body(decision.to_string())
+        .send();
+    let answer = answer.await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
 }
 
 fn quarantine(platform: &Platform, arguments: &[&str]) -> String {
@@ -43,9 +60,13 @@ async fn what_cannot_become_evidence_is_held_and_the_others_go_on() {
     fs::write(platform.config("storage"), hurried).unwrap();
     platform.start_role("storage");
     platform.ready("storage").await;
-    let folder = captures(&platform);
     let numbers = platform.path("numbers.jsonl");
-    platform.probity_ok(&["submit", &folder, "--case", "q", "--out", &numbers]);
+    submit(&platform, "sound", &["--wait"]);
+    // Between acceptance and signature the vendor's identity turns out to be wrong: no certificate names it.
+    platform.terminate("signing").await;
+    submit(&platform, "doubtful", &[]);
+    decide(&platform, false).await;
+    platform.start_role("signing");
     let listed = |state: &str| {
         let rows = platform.probity_ok(&["list", "--case", "q", "--state", state, "--json"]);
         let row = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
@@ -63,7 +84,7 @@ async fn what_cannot_become_evidence_is_held_and_the_others_go_on() {
         .to_owned();
     let held = quarantine(&platform, &["list"]);
     assert!(
-        held.starts_with(&number) && held.contains("fit the log"),
+        held.starts_with(&number) && held.contains("not verified"),
         "{held}"
     );
     let config = platform.config("storage");
@@ -89,6 +110,12 @@ async fn what_cannot_become_evidence_is_held_and_the_others_go_on() {
     // Nothing has been mended, so it is held again.
     wait_until("held again", Duration::from_secs(180), || async {
         quarantine(&platform, &["list"]).starts_with(&number)
+    })
+    .await;
+    decide(&platform, true).await;
+    assert!(quarantine(&platform, &["retry", &number]).contains("1 released"));
+    wait_until("deposited", Duration::from_secs(180), || async {
+        listed("deposited").len() == 2
     })
     .await;
     platform.assert_alive();
