@@ -152,6 +152,9 @@ fn name(message: &Signed) -> String {
     hex::encode(digest.unwrap_or_default())
 }
 
+/// An evidence number, and why it has no time-stamp.
+type Refused = (String, Error);
+
 /// Each record stamped, and numbers with the reason why they were not.
 ///
 /// # Errors
@@ -159,7 +162,7 @@ fn name(message: &Signed) -> String {
 fn stamp_all(
     stamper: &TimeStamper,
     message: &Signed,
-) -> Result<(Vec<EvidenceRecord>, Vec<(String, Error)>)> {
+) -> Result<(Vec<EvidenceRecord>, Vec<Refused>)> {
     let (mut records, mut failed) = (Vec::with_capacity(message.records.len()), Vec::new());
     for record in &message.records {
         match stamper.stamp(record) {

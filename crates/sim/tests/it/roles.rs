@@ -181,7 +181,7 @@ impl Role {
     async fn stamp_one(&self, stamper: &TimeStamper, message: Signed) -> Result<()> {
         let digest = message.records.first();
         let digest = digest.map(|r| HashAlgorithm::Sha256.digest(&r.signature));
-        let name = hex::encode(&digest.unwrap_or_default());
+        let name = hex::encode(digest.unwrap_or_default());
         let mut records = Vec::new();
         for record in &message.records {
             records.push(stamper.stamp(record)?);
