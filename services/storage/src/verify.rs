@@ -25,13 +25,13 @@ pub fn verify(
     roots: &[Certificate],
     now: Timestamp,
 ) -> Result<()> {
-    as_submitted(record, submission)?;
-    by_itself(record, roots, now)
+    let read = read_submitted(record, submission, roots, now)?;
+    read.check_paths(roots, read.at)
 }
 
 /// That the record holds by its own bytes: all that a stranger can check who has no submission.
 pub(crate) fn by_itself(record: &Record, roots: &[Certificate], now: Timestamp) -> Result<()> {
-    let read = read(record, roots, now)?;
+    let read = read(record, &statement(record)?, roots, now)?;
     read.check_paths(roots, read.at)
 }
 
@@ -44,10 +44,7 @@ pub fn verify_all<'a>(
 ) -> Vec<Result<()>> {
     let read: Vec<_> = work
         .into_iter()
-        .map(|(record, submission)| {
-            as_submitted(record, submission)?;
-            read(record, roots, now)
-        })
+        .map(|(record, submission)| read_submitted(record, submission, roots, now))
         .collect();
     let mut alike: HashMap<Vec<&[u8]>, Vec<&Read>> = HashMap::new();
     for one in read.iter().flatten() {
@@ -83,13 +80,20 @@ fn hold_together(members: &[&Read], roots: &[Certificate]) -> bool {
 
 /// That the statement is about an accepted item of the submission, and says what was submitted.
 pub(crate) fn as_submitted(record: &Record, submission: &Submission) -> Result<()> {
+    states(&statement(record)?, record, submission)
+}
+
+fn statement(record: &Record) -> Result<Statement> {
+    Statement::parse(&record.statement).map_err(|e| unfit(record.evidence, &e))
+}
+
+fn states(statement: &Statement, record: &Record, submission: &Submission) -> Result<()> {
     let bad = |what: &dyn std::fmt::Display| unfit(record.evidence, what);
-    let statement = Statement::parse(&record.statement).map_err(|e| bad(&e))?;
     let item = submission
         .item(record.evidence.item)
         .filter(|_| submission.id == record.evidence.submission);
     let item = item.ok_or_else(|| bad(&"no accepted item has this number"))?;
-    match differing(&statement, submission, item) {
+    match differing(statement, submission, item) {
         Some(field) => Err(bad(&format_args!(
             "the statement's {field} is not what was submitted"
         ))),
@@ -108,15 +112,31 @@ struct Read {
     at: Timestamp,
 }
 
+/// All of [`verify`] but the paths.
+fn read_submitted(
+    record: &Record,
+    submission: &Submission,
+    roots: &[Certificate],
+    now: Timestamp,
+) -> Result<Read> {
+    let statement = statement(record)?;
+    states(&statement, record, submission)?;
+    read(record, &statement, roots, now)
+}
+
 /// All of [`by_itself`] but the paths.
-fn read(record: &Record, roots: &[Certificate], now: Timestamp) -> Result<Read> {
+fn read(
+    record: &Record,
+    statement: &Statement,
+    roots: &[Certificate],
+    now: Timestamp,
+) -> Result<Read> {
     let bad = |what: &dyn std::fmt::Display| unfit(record.evidence, what);
-    let statement = Statement::parse(&record.statement).map_err(|e| bad(&e))?;
     if statement.evidence_number != record.evidence {
         return Err(bad(&"the statement is about another number"));
     }
     // The manifest is the one such a statement has.
-    let manifest = event_manifest(&statement, &record.statement).map_err(|e| bad(&e))?;
+    let manifest = event_manifest(statement, &record.statement).map_err(|e| bad(&e))?;
     if manifest != record.manifest {
         return Err(bad(&"the manifest is not the statement's"));
     }
