@@ -26,7 +26,8 @@ permissions=$(make_secrets "$vault/secret" "$(command -v probityd)")
 random_hex 24 >"$vault/secret/root-passphrase"
 probity-ceremony make --out "$vault/keys" --operator-name "${OPERATOR_NAME:-Probity local}" \
     --passphrase-file "$vault/secret/passphrase" --root-passphrase-file "$vault/secret/root-passphrase" \
-    --crl-url "${PUBLIC_ISSUANCE:=http://127.0.0.1:8083}/crl/issuing.crl" --ocsp-url "$PUBLIC_ISSUANCE/ocsp"
+    --crl-url "${PUBLIC_ISSUANCE:=http://127.0.0.1:8083}/crl/issuing.crl" \
+    --ca-issuers-url "$PUBLIC_ISSUANCE/certificates/ca/issuing.cer" --ocsp-url "$PUBLIC_ISSUANCE/ocsp"
 
 # Where a container finds its own folder, and the ports that infra/compose.yaml publishes.
 stack_dir=/etc/probity

@@ -107,7 +107,7 @@ stack_prepare() {
     step "ceremony: root, issuing CA, time-stamping unit, OCSP responder, delivery seal, log key"
     "$programs/probity-ceremony" make --out "$stack_dir/keys" --operator-name "Probity local" \
         --passphrase-file "$stack_dir/secret/passphrase" --crl-url "$ISSUANCE/crl/issuing.crl" \
-        --ocsp-url "$ISSUANCE/ocsp"
+        --ca-issuers-url "$ISSUANCE/certificates/ca/issuing.cer" --ocsp-url "$ISSUANCE/ocsp"
     for role in $ROLES; do
         ops_port=$(free_port)
         config_of "$role" "$ops_port" >"$stack_dir/config/$role.toml"

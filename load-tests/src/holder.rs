@@ -6,7 +6,9 @@ use probity_pki::digest::HashAlgorithm;
 use probity_pki::keys::{MemoryKey, Signer as _};
 use probity_pki::oid;
 use probity_pki::tsp::{Imprint, TimeStampAuthority, TimeStampReq};
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 use probity_platform::{Random, SystemRandom};
 
 use crate::Failure;
@@ -91,9 +93,7 @@ fn issue(now: Timestamp, profile: Profile, issuer: Option<&Holder>) -> Result<Ho
         not_before: now.plus_ms(-DAY_MS),
         not_after: now.plus_ms(DAY_MS),
         issuer: issuer.map(|holder| &holder.certificate),
-        crl_url: None,
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses::default(),
         reliance_limit: None,
         instruction: (profile == Profile::Event)
             .then(|| "0192d7a4-5b1e-7c3a-8f00-0123456789ab".to_owned()),

@@ -13,7 +13,9 @@ use probity_pki::digest::HashAlgorithm;
 use probity_pki::keys::{MemoryKey, P384Key, Signer};
 use probity_pki::oid;
 use probity_pki::tsp::{ClockEvidence, GenTime, Imprint, TimeStampAuthority, TimeStampReq};
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 
 const MEASURED: Duration = Duration::from_secs(3);
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -34,9 +36,7 @@ fn issue(
         not_before: NOW.plus_ms(-DAY_MS),
         not_after: NOW.plus_ms(DAY_MS),
         issuer,
-        crl_url: None,
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses::default(),
         reliance_limit: None,
         instruction: None,
     };

@@ -51,6 +51,7 @@ pub const AUTHORITY_KEY_IDENTIFIER: Oid = oid("2.5.29.35");
 pub const EXTENDED_KEY_USAGE: Oid = oid("2.5.29.37");
 pub const AUTHORITY_INFO_ACCESS: Oid = oid("1.3.6.1.5.5.7.1.1");
 pub const AD_OCSP: Oid = oid("1.3.6.1.5.5.7.48.1");
+pub const AD_CA_ISSUERS: Oid = oid("1.3.6.1.5.5.7.48.2");
 pub const OCSP_BASIC: Oid = oid("1.3.6.1.5.5.7.48.1.1");
 pub const OCSP_NONCE: Oid = oid("1.3.6.1.5.5.7.48.1.2");
 pub const OCSP_NO_CHECK: Oid = oid("1.3.6.1.5.5.7.48.1.5");

@@ -12,5 +12,7 @@ pub(crate) use csr::CertificationRequestInfo;
 pub use csr::{Csr, make_csr};
 pub(crate) use extensions::{authority_key_identifier, extension};
 pub(crate) use template::algorithm_of;
-pub use template::{CertificateTemplate, Profile, Subject, certified_name, sign_certificate};
+pub use template::{
+    Addresses, CertificateTemplate, Profile, Subject, certified_name, sign_certificate,
+};
 pub use x509_cert::ext::pkix::KeyUsage;

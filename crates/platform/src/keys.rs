@@ -175,7 +175,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use probity_domain::Timestamp;
-    use probity_pki::x509::{CertificateTemplate, Profile, Subject, sign_certificate};
+    use probity_pki::x509::{Addresses, CertificateTemplate, Profile, Subject, sign_certificate};
 
     fn certified(key: &MemoryKey) -> Certificate {
         let template = CertificateTemplate {
@@ -186,9 +186,7 @@ mod tests {
             not_before: Timestamp::from_unix_ms(1_795_000_000_000),
             not_after: Timestamp::from_unix_ms(1_895_000_000_000),
             issuer: None,
-            crl_url: None,
-            ocsp_url: None,
-            cps_url: None,
+            addresses: Addresses::default(),
             reliance_limit: None,
             instruction: None,
         };

@@ -7,7 +7,7 @@ use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
 use probity_pki::crl::{Crl, build_crl};
 use probity_pki::keys::{MemoryKey, Signer};
 use probity_pki::tlog::LogKey;
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, sign_certificate};
+use probity_pki::x509::{Addresses, Certificate, CertificateTemplate, Profile, sign_certificate};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
@@ -165,25 +165,22 @@ impl Session<'_> {
             not_before,
             not_after,
             issuer: order.issuer.map(|issuer| &issuer.certificate),
-            crl_url: order.issuer.and_then(|issuer| self.crl_url(issuer)),
-            ocsp_url: self.settings.ocsp_url.clone().filter(|_| order.ocsp),
-            cps_url: self.settings.cps_url.clone(),
+            addresses: Addresses {
+                crl: of_issuer(order.issuer, self.settings.crl_url.as_deref(), "root.crl"),
+                ocsp: self.settings.ocsp_url.clone().filter(|_| order.ocsp),
+                ca_issuers: of_issuer(
+                    order.issuer,
+                    self.settings.ca_issuers_url.as_deref(),
+                    "root.cer",
+                ),
+                cps: self.settings.cps_url.clone(),
+            },
             reliance_limit: None,
             instruction: None,
         };
         let issuer_key = order.issuer.map_or(&key, |issuer| &issuer.key);
         let certificate = sign_certificate(&template.to_be_signed()?, issuer_key)?;
         Ok(Holder { key, certificate })
-    }
-
-    /// Where the list of what `issuer` issued is published.
-    fn crl_url(&self, issuer: &Holder) -> Option<String> {
-        let url = self.settings.crl_url.as_deref()?;
-        if !issuer.certificate.is_self_issued() {
-            return Some(url.to_owned());
-        }
-        url.rsplit_once('/')
-            .map(|(folder, _)| format!("{folder}/root.crl"))
     }
 
     fn log_key(&self) -> Result<LogKey> {
@@ -225,6 +222,16 @@ impl Session<'_> {
             },
         }
     }
+}
+
+/// Where what belongs to `issuer` is published: the issuing CA's at `url`, the root's beside it.
+fn of_issuer(issuer: Option<&Holder>, url: Option<&str>, of_root: &str) -> Option<String> {
+    let (issuer, url) = (issuer?, url?);
+    if !issuer.certificate.is_self_issued() {
+        return Some(url.to_owned());
+    }
+    let (folder, _) = url.rsplit_once('/')?;
+    Some(format!("{folder}/{of_root}"))
 }
 
 fn write_holder(

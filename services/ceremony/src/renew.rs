@@ -7,7 +7,9 @@ use std::io::Write;
 
 use probity_domain::Timestamp;
 use probity_pki::keys::{MemoryKey, Signer as _};
-use probity_pki::x509::{Certificate, CertificateTemplate, Csr, Profile, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Csr, Profile, sign_certificate,
+};
 
 use crate::error::Result;
 use crate::folder::{self, read_text};
@@ -44,9 +46,10 @@ pub(crate) fn ocsp(settings: &Ocsp, now: Timestamp, out: &mut dyn Write) -> Resu
             .min(issuing.not_after()),
         issuer: Some(&issuing),
         // Nobody asks whether it is revoked (id-pkix-ocsp-nocheck, RFC 6960 4.2.2.2.1).
-        crl_url: None,
-        ocsp_url: None,
-        cps_url: settings.cps_url.clone(),
+        addresses: Addresses {
+            cps: settings.cps_url.clone(),
+            ..Addresses::default()
+        },
         reliance_limit: None,
         instruction: None,
     };

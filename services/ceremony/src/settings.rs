@@ -38,6 +38,9 @@ pub(crate) struct Make {
     /// URL of the issuing CA's revocation list; the root's lies beside it as root.crl
     #[arg(long, value_name = "URL")]
     pub crl_url: Option<String>,
+    /// URL of the issuing CA's certificate, DER; the root's lies beside it as root.cer
+    #[arg(long, value_name = "URL")]
+    pub ca_issuers_url: Option<String>,
     /// URL of the OCSP responder of the issuing CA
     #[arg(long, value_name = "URL")]
     pub ocsp_url: Option<String>,

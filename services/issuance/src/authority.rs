@@ -3,7 +3,7 @@
 use probity_domain::Timestamp;
 use probity_pki::crl::Crl;
 use probity_pki::keys::Signer;
-use probity_pki::x509::Certificate;
+use probity_pki::x509::{Addresses, Certificate};
 use probity_platform::keys::{self, Validity};
 use probity_platform::{Error, Result};
 
@@ -22,9 +22,8 @@ pub struct Authority {
 /// What the configuration decides.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub crl_url: String,
-    pub ocsp_url: Option<String>,
-    pub cps_url: Option<String>,
+    /// Stand in every certificate.
+    pub addresses: Addresses,
     pub reliance_limit: Option<String>,
     pub event_validity_ms: i64,
     pub crl_validity_ms: i64,
@@ -37,9 +36,12 @@ impl Settings {
     pub fn of(config: &Config) -> Result<Self> {
         let hours = |hours: u32| i64::from(hours) * 3_600_000;
         let settings = Self {
-            crl_url: config.crl_url.clone(),
-            ocsp_url: config.ocsp.as_ref().map(|ocsp| ocsp.url.clone()),
-            cps_url: config.cps_url.clone(),
+            addresses: Addresses {
+                crl: Some(config.crl_url.clone()),
+                ocsp: config.ocsp.as_ref().map(|ocsp| ocsp.url.clone()),
+                ca_issuers: config.ca_issuers_url.clone(),
+                cps: config.cps_url.clone(),
+            },
             reliance_limit: config.reliance_limit.clone(),
             event_validity_ms: hours(config.event_validity_hours),
             crl_validity_ms: hours(config.crl_validity_hours),

@@ -173,9 +173,7 @@ impl Issuer {
                 .plus_ms(settings.event_validity_ms)
                 .min(self.authority.certificate.not_after()),
             issuer: Some(&self.authority.certificate),
-            crl_url: Some(settings.crl_url.clone()),
-            ocsp_url: settings.ocsp_url.clone(),
-            cps_url: settings.cps_url.clone(),
+            addresses: settings.addresses.clone(),
             reliance_limit: settings.reliance_limit.clone(),
             instruction: Some(wanted.submission.to_string()),
         };

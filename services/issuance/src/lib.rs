@@ -56,6 +56,8 @@ pub struct Config {
     pub ceremony_certificate_files: Vec<PathBuf>,
     /// Where relying parties fetch the issuing CA's CRL; stands in every certificate.
     pub crl_url: String,
+    /// Where they fetch the issuing CA's certificate (EN 319 412-2 4.4.1): `/certificates/ca/issuing.cer` here, or a copy of it.
+    pub ca_issuers_url: Option<String>,
     /// Where the practice statement is published, if anywhere yet.
     pub cps_url: Option<String>,
     /// User notice in every certificate (L4).

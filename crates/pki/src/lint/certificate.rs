@@ -9,7 +9,7 @@ use x509_cert::ext::Extension;
 use super::{Findings, extensions, name, rules, time};
 use crate::keys::SignatureAlgorithm;
 use crate::oid;
-use crate::x509::{Certificate, Profile, algorithm_of};
+use crate::x509::{Addresses, Certificate, Profile, algorithm_of};
 
 const VERSION_3: u8 = 2;
 const SERIAL_BYTES_MAX: usize = 20;
@@ -23,9 +23,7 @@ pub struct CertificateContext<'a> {
     /// `None` for a self-signed root.
     pub issuer: Option<&'a Certificate>,
     /// As configured; an address that is configured must be there, and no other may.
-    pub crl_url: Option<&'a str>,
-    pub ocsp_url: Option<&'a str>,
-    pub cps_url: Option<&'a str>,
+    pub addresses: &'a Addresses,
     /// The instruction an event certificate is bound to.
     pub instruction: Option<&'a str>,
 }

@@ -171,7 +171,7 @@ impl Extensions<'_, '_> {
         let points: Option<Vec<DistributionPoint>> = self.get(oid::CRL_DISTRIBUTION_POINTS);
         let Some(points) = points else {
             let there = self.has(oid::CRL_DISTRIBUTION_POINTS);
-            let wanted = context.crl_url.is_some();
+            let wanted = context.addresses.crl.is_some();
             self.findings
                 .require(rule, there || !wanted, "missing, though configured");
             // A root is not revoked by its own list; a responder's status is not checked.
@@ -183,7 +183,7 @@ impl Extensions<'_, '_> {
         };
         // RFC 5280 4.2.1.13: a list that speaks for all reasons, of the issuer itself.
         let urls: Vec<_> = points.iter().map(full_name).collect();
-        let expected = match (urls.as_slice(), context.crl_url) {
+        let expected = match (urls.as_slice(), context.addresses.crl.as_deref()) {
             ([Some(url)], Some(wanted)) => *url == wanted && is_http(url),
             _ => false,
         };
@@ -195,27 +195,29 @@ impl Extensions<'_, '_> {
         let rule = &rules::AUTHORITY_INFO_ACCESS;
         let access: Option<Vec<AccessDescription>> = self.get(oid::AUTHORITY_INFO_ACCESS);
         let there = self.has(oid::AUTHORITY_INFO_ACCESS);
-        let responders: Vec<_> = access
-            .iter()
-            .flatten()
-            .filter(|access| access.access_method == oid::AD_OCSP)
-            .map(|access| uri(&access.access_location))
+        let found = access.iter().flatten();
+        let found: Vec<_> = found
+            .map(|access| (access.access_method, uri(&access.access_location)))
             .collect();
-        let addresses = access.iter().flatten().map(|a| uri(&a.access_location));
-        let all_http = addresses.into_iter().all(|url| url.is_some_and(is_http));
-        let expected = match (responders.as_slice(), context.ocsp_url) {
-            ([], None) => true,
-            ([Some(url)], Some(wanted)) => *url == wanted,
-            _ => false,
-        };
+        let wanted = [
+            (oid::AD_OCSP, context.addresses.ocsp.as_deref()),
+            (oid::AD_CA_ISSUERS, context.addresses.ca_issuers.as_deref()),
+        ];
+        let wanted = wanted.into_iter().filter(|(_, url)| url.is_some());
+        let expected = found.iter().copied().eq(wanted);
+        let all_http = found.iter().all(|(_, url)| url.is_some_and(is_http));
         let empty = access.as_ref().is_some_and(Vec::is_empty);
         // A value that does not decode is noted already.
         let holds = (expected && all_http && !empty) || (there && access.is_none());
         self.findings
-            .require(rule, holds, "not the http address configured");
+            .require(rule, holds, "not the http addresses configured");
         let subscriber = matches!(context.profile, Profile::Event | Profile::Seal);
+        let issuer = found
+            .iter()
+            .any(|(method, _)| *method == oid::AD_CA_ISSUERS);
         let rule = &rules::AUTHORITY_INFO_ACCESS_MISSING;
-        self.findings.require(rule, there || !subscriber, "missing");
+        self.findings
+            .require(rule, issuer || !subscriber, "no id-ad-caIssuers");
     }
 
     fn policies(&mut self, demands: &Demands, context: &CertificateContext<'_>) {
@@ -233,7 +235,7 @@ impl Extensions<'_, '_> {
             .filter(|qualifier| qualifier.policy_qualifier_id == oid::QUALIFIER_CPS)
             .map(|qualifier| qualifier.qualifier.as_ref()?.decode_as::<Ia5String>().ok())
             .collect();
-        let expected = match (statements.as_slice(), context.cps_url) {
+        let expected = match (statements.as_slice(), context.addresses.cps.as_deref()) {
             ([], None) => true,
             ([Some(url)], Some(wanted)) => url.as_str() == wanted && is_http(wanted),
             _ => false,

@@ -15,7 +15,9 @@ use crate::keys::{MemoryKey, SignatureAlgorithm, Signer};
 use crate::ocsp::structures::{OcspResponseValue, ResponseBytes, ResponseStatus};
 use crate::oid;
 use crate::signed::Signed;
-use crate::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use crate::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 const HOUR_MS: i64 = 3_600_000;
@@ -53,9 +55,12 @@ fn template<'a>(
         not_before: NOW.plus_ms(-HOUR_MS),
         not_after: NOW.plus_ms(24 * HOUR_MS),
         issuer,
-        crl_url: issuer.map(|_| "http://repository.example/ca.crl".to_owned()),
-        ocsp_url: issuer.map(|_| "http://ocsp.example/".to_owned()),
-        cps_url: Some("http://repository.example/cps".to_owned()),
+        addresses: Addresses {
+            crl: issuer.map(|_| "http://repository.example/ca.crl".to_owned()),
+            ocsp: issuer.map(|_| "http://ocsp.example/".to_owned()),
+            ca_issuers: issuer.map(|_| "http://repository.example/ca.cer".to_owned()),
+            cps: Some("http://repository.example/cps".to_owned()),
+        },
         reliance_limit: Some("责任限额".to_owned()),
         instruction: (profile == Profile::Event).then(|| INSTRUCTION.to_owned()),
     }

@@ -16,7 +16,7 @@ use x509_cert::ext::pkix::{
     AccessDescription, AuthorityKeyIdentifier, BasicConstraints, KeyUsages,
 };
 
-use super::{CertificateTemplate, Profile};
+use super::{Addresses, CertificateTemplate, Profile};
 use crate::oid;
 
 const CRITICAL: bool = true;
@@ -63,18 +63,15 @@ pub(super) fn for_template(
         NOT_CRITICAL,
         &policies(template)?,
     )?);
-    if let Some(url) = &template.crl_url {
+    if let Some(url) = &template.addresses.crl {
         list.push(extension(
             oid::CRL_DISTRIBUTION_POINTS,
             NOT_CRITICAL,
             &distribution(url)?,
         )?);
     }
-    if let Some(url) = &template.ocsp_url {
-        let access = vec![AccessDescription {
-            access_method: oid::AD_OCSP,
-            access_location: uri(url)?,
-        }];
+    let access = information_access(&template.addresses)?;
+    if !access.is_empty() {
         list.push(extension(
             oid::AUTHORITY_INFO_ACCESS,
             NOT_CRITICAL,
@@ -93,6 +90,23 @@ pub(super) fn for_template(
         list.push(extension(oid::INSTRUCTION, NOT_CRITICAL, &text)?);
     }
     Ok(list)
+}
+
+fn information_access(addresses: &Addresses) -> der::Result<Vec<AccessDescription>> {
+    let named = [
+        (oid::AD_OCSP, &addresses.ocsp),
+        (oid::AD_CA_ISSUERS, &addresses.ca_issuers),
+    ];
+    let configured = named
+        .into_iter()
+        .filter_map(|(method, url)| Some((method, url.as_ref()?)));
+    let described = configured.map(|(access_method, url)| {
+        Ok(AccessDescription {
+            access_method,
+            access_location: uri(url)?,
+        })
+    });
+    described.collect()
 }
 
 pub(crate) fn extension(
@@ -169,7 +183,7 @@ fn policies(template: &CertificateTemplate<'_>) -> der::Result<Vec<PolicyInforma
         Profile::Ceremony => oid::POLICY_CEREMONY,
     };
     let mut qualifiers = Vec::new();
-    if let Some(url) = &template.cps_url {
+    if let Some(url) = &template.addresses.cps {
         qualifiers.push(PolicyQualifierInfo {
             policy_qualifier_id: oid::QUALIFIER_CPS,
             qualifier: Some(Any::encode_from(&Ia5String::new(url)?)?),

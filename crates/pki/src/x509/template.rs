@@ -61,6 +61,19 @@ pub struct Subject {
     pub organization_identifier: Option<String>,
 }
 
+/// What a certificate says of where to look: http URLs, ASCII, at most 1,024 bytes each.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    /// The issuer's CRL (RFC 5280 4.2.1.13).
+    pub crl: Option<String>,
+    /// The issuer's OCSP responder (RFC 5280 4.2.2.1).
+    pub ocsp: Option<String>,
+    /// The issuer's certificate, DER (RFC 5280 4.2.2.1, EN 319 412-2 4.4.1).
+    pub ca_issuers: Option<String>,
+    /// The practice statement (RFC 5280 4.2.1.4).
+    pub cps: Option<String>,
+}
+
 /// Everything that goes into one certificate. The same template gives the same bytes.
 #[derive(Debug, Clone)]
 pub struct CertificateTemplate<'a> {
@@ -77,12 +90,7 @@ pub struct CertificateTemplate<'a> {
     pub not_after: Timestamp,
     /// `None` makes a self-signed certificate, allowed for [`Profile::RootCa`] alone.
     pub issuer: Option<&'a Certificate>,
-    /// Where the issuer's CRL is published.
-    pub crl_url: Option<String>,
-    /// Where the issuer's OCSP responder answers.
-    pub ocsp_url: Option<String>,
-    /// Where the practice statement is published.
-    pub cps_url: Option<String>,
+    pub addresses: Addresses,
     /// Limit of reliance or liability, shown as user notice; at most 200 characters.
     pub reliance_limit: Option<String>,
     /// The instruction (submission id) the certificate is bound to; a UUID also appears as
@@ -122,9 +130,7 @@ impl CertificateTemplate<'_> {
         let context = CertificateContext {
             profile: self.profile,
             issuer: self.issuer,
-            crl_url: self.crl_url.as_deref(),
-            ocsp_url: self.ocsp_url.as_deref(),
-            cps_url: self.cps_url.as_deref(),
+            addresses: &self.addresses,
             instruction: self.instruction.as_deref(),
         };
         ToBeSigned::new(self.encode()?, &Artifact::Certificate(context))
@@ -174,7 +180,8 @@ impl CertificateTemplate<'_> {
         if self.not_after <= self.not_before {
             return bad("validity ends before it begins");
         }
-        let limits = [&self.crl_url, &self.ocsp_url, &self.cps_url];
+        let to = &self.addresses;
+        let limits = [&to.crl, &to.ocsp, &to.ca_issuers, &to.cps];
         if limits
             .into_iter()
             .flatten()

@@ -7,7 +7,9 @@ use probity_pki::digest::HashAlgorithm;
 use probity_pki::keys::{MemoryKey, Signer};
 use probity_pki::oid;
 use probity_pki::tsp::{Imprint, TimeStampAuthority, TimeStampReq};
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 
 pub const HOUR_MS: i64 = 3_600_000;
 pub const INSTRUCTION: &str = "0192d7a4-5b1e-7c3a-8f00-0123456789ab";
@@ -153,9 +155,12 @@ pub fn template<'a>(
         not_before: now.plus_ms(-HOUR_MS),
         not_after: now.plus_ms(24 * HOUR_MS),
         issuer,
-        crl_url: issuer.map(|_| "http://repository.example/ca.crl".to_owned()),
-        ocsp_url: issuer.map(|_| "http://ocsp.example/".to_owned()),
-        cps_url: Some("http://repository.example/cps".to_owned()),
+        addresses: Addresses {
+            crl: issuer.map(|_| "http://repository.example/ca.crl".to_owned()),
+            ocsp: issuer.map(|_| "http://ocsp.example/".to_owned()),
+            ca_issuers: issuer.map(|_| "http://repository.example/ca.cer".to_owned()),
+            cps: Some("http://repository.example/cps".to_owned()),
+        },
         reliance_limit: Some("Liability is limited. 责任限额".to_owned()),
         instruction: (profile == Profile::Event).then(|| INSTRUCTION.to_owned()),
     }

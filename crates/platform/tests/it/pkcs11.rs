@@ -10,7 +10,9 @@ use std::sync::Arc;
 use cryptoki::context::Pkcs11;
 use probity_domain::Timestamp;
 use probity_pki::keys::{MemoryKey, Signer};
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 use probity_platform::keys::{Pkcs11Config, Pkcs11Key, open_signer};
 
 use crate::conformance::conforms;
@@ -81,9 +83,7 @@ fn certified(key: &MemoryKey) -> Certificate {
         not_before: Timestamp::from_unix_ms(1_795_000_000_000),
         not_after: Timestamp::from_unix_ms(1_895_000_000_000),
         issuer: None,
-        crl_url: None,
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses::default(),
         reliance_limit: None,
         instruction: None,
     };

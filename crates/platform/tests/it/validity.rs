@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use probity_domain::Timestamp;
 use probity_pki::keys::{MemoryKey, Signer as _};
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 use probity_platform::bus::{Bus, BusConfig};
 use probity_platform::cache::Cache;
 use probity_platform::clock::ManualClock;
@@ -25,9 +27,7 @@ fn certificate() -> Certificate {
         not_before: FROM,
         not_after: FROM.plus_ms(100 * DAY_MS),
         issuer: None,
-        crl_url: None,
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses::default(),
         reliance_limit: None,
         instruction: None,
     };

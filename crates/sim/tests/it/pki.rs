@@ -10,7 +10,9 @@ use probity_pki::keys::{P384Key, Signer};
 use probity_pki::oid;
 use probity_pki::tlog::{LogKey, LogVerifier};
 use probity_pki::tsp::TimeStampAuthority;
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::Objects;
 use probity_platform::{Clock, Random};
@@ -70,9 +72,10 @@ impl Pki {
 
     fn authority(&self) -> Arc<Authority> {
         let settings = Settings {
-            crl_url: "http://crl.example/issuing.crl".to_owned(),
-            ocsp_url: None,
-            cps_url: None,
+            addresses: Addresses {
+                crl: Some("http://crl.example/issuing.crl".to_owned()),
+                ..Addresses::default()
+            },
             reliance_limit: None,
             event_validity_ms: DAY_MS,
             crl_validity_ms: 10 * DAY_MS,
@@ -125,9 +128,10 @@ fn issue(profile: Profile, name: &str, serial: u8, issuer: Option<&Holder>) -> H
         not_before: EPOCH.plus_ms(-DAY_MS),
         not_after: EPOCH.plus_ms(300 * DAY_MS),
         issuer: issuer.map(|i| &i.certificate),
-        crl_url: issuer.map(|_| "http://crl.example/".to_owned()),
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses {
+            crl: issuer.map(|_| "http://crl.example/".to_owned()),
+            ..Addresses::default()
+        },
         reliance_limit: None,
         instruction: None,
     };

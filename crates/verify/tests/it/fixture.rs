@@ -23,7 +23,9 @@ use probity_pki::tlog::{
     Checkpoint, EMPTY_ROOT, LogKey, Tiles, append, leaf_hash, prove_inclusion,
 };
 use probity_pki::tsp::{Imprint, TimeStampAuthority, TimeStampReq};
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 use probity_verify::{Check, CheckName, CheckResult, Policy, Verdict, verify_package};
 
 pub const NOW: Timestamp = Timestamp::from_unix_ms(1_795_000_000_000);
@@ -459,9 +461,10 @@ pub fn issue(
         not_before: NOW.plus_ms(-HOUR_MS),
         not_after: NOW.plus_ms(24 * HOUR_MS),
         issuer: issuer.map(|holder| &holder.certificate),
-        crl_url: issuer.map(|_| "http://repository.example/ca.crl".to_owned()),
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses {
+            crl: issuer.map(|_| "http://repository.example/ca.crl".to_owned()),
+            ..Addresses::default()
+        },
         reliance_limit: None,
         instruction,
     };

@@ -24,7 +24,9 @@ use probity_pki::crl::{Crl, build_crl};
 use probity_pki::keys::{MemoryKey, SignatureAlgorithm, Signer};
 use probity_pki::package::{self, Inclusion};
 use probity_pki::statement::StatedArtifact;
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 use probity_platform::access::{Access, Caller, CallerRole};
 use probity_platform::clock::ManualClock;
 use probity_platform::ledger::Ledger;
@@ -451,9 +453,7 @@ pub fn certificate(profile: Profile, key: &dyn Signer, not_after: Timestamp) -> 
             not_before: NOW.plus_ms(-HOUR_MS),
             not_after: until,
             issuer: issuer.map(|(certificate, _)| certificate),
-            crl_url: None,
-            ocsp_url: None,
-            cps_url: None,
+            addresses: Addresses::default(),
             reliance_limit: None,
             instruction: None,
         };

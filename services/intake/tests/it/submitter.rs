@@ -10,7 +10,9 @@ use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::keys::{MemoryKey, Signer as _};
 use probity_pki::package::submitter_manifest;
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 use probity_platform::objects::Objects as _;
 use probity_platform::{ErrorKind, Result};
 use probity_proto::stored::{read_submission, submission_key};
@@ -36,9 +38,7 @@ fn issue(profile: Profile, issuer: Option<&Holder>, not_after: Timestamp) -> Hol
         not_before: NOW.plus_ms(-10 * DAY_MS),
         not_after,
         issuer: issuer.map(|holder| &holder.certificate),
-        crl_url: None,
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses::default(),
         reliance_limit: None,
         instruction: None,
     };

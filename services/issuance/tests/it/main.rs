@@ -18,7 +18,8 @@ use probity_pki::crl::{Crl, RevocationReason, build_crl};
 use probity_pki::keys::{MemoryKey, Signer};
 use probity_pki::ocsp::{CertStatus, OcspResponse};
 use probity_pki::x509::{
-    Certificate, CertificateTemplate, Profile, Subject, certified_name, make_csr, sign_certificate,
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, certified_name, make_csr,
+    sign_certificate,
 };
 use probity_platform::clock::ManualClock;
 use probity_platform::keys::StallingKey;
@@ -60,9 +61,7 @@ fn made(
         not_before: now.plus_ms(-HOUR_MS),
         not_after: now.plus_ms(9_000 * HOUR_MS),
         issuer: issuer.map(|(certificate, _)| certificate),
-        crl_url: None,
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses::default(),
         reliance_limit: None,
         instruction: None,
     };
@@ -88,9 +87,11 @@ impl World {
             build_crl(&root, &root_key, 1, now, now.plus_ms(2_000 * HOUR_MS), &[]).unwrap();
         let root_crl = Crl::from_der(&root_crl).unwrap();
         let settings = Settings {
-            crl_url: "http://crl.example/".to_owned(),
-            ocsp_url: Some("http://ocsp.example/".to_owned()),
-            cps_url: None,
+            addresses: Addresses {
+                crl: Some("http://crl.example/".to_owned()),
+                ocsp: Some("http://ocsp.example/".to_owned()),
+                ..Addresses::default()
+            },
             reliance_limit: None,
             event_validity_ms: 24 * HOUR_MS,
             crl_validity_ms: 24 * HOUR_MS,

@@ -2,7 +2,9 @@
 
 use probity_domain::{RecipientId, Timestamp};
 use probity_pki::keys::{MemoryKey, Signer as _};
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 use probity_proto::http::RecipientDocument;
 
 use super::folder::{At, Folder, Settings};
@@ -133,9 +135,7 @@ fn certificate(
         not_before: now.plus_ms(-60_000),
         not_after: now.plus_ms(years * YEAR_MS),
         issuer: issuer_certificate,
-        crl_url: None,
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses::default(),
         reliance_limit: None,
         instruction: None,
     };

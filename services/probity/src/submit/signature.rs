@@ -110,7 +110,7 @@ mod tests {
     use probity_domain::Timestamp;
     use probity_pki::cms::{SignedData, verify_detached_content};
     use probity_pki::keys::Signer as _;
-    use probity_pki::x509::{CertificateTemplate, Profile, Subject, sign_certificate};
+    use probity_pki::x509::{Addresses, CertificateTemplate, Profile, Subject, sign_certificate};
 
     use super::*;
 
@@ -125,9 +125,7 @@ mod tests {
                 not_before: Timestamp::from_unix_ms(1_795_000_000_000),
                 not_after: Timestamp::from_unix_ms(1_895_000_000_000),
                 issuer,
-                crl_url: None,
-                ocsp_url: None,
-                cps_url: None,
+                addresses: Addresses::default(),
                 reliance_limit: None,
                 instruction: None,
             };

@@ -134,6 +134,8 @@ impl Platform {
             &self.path("secret/passphrase"),
             "--crl-url",
             &format!("{}/crl/issuing.crl", self.url("ISSUANCE")),
+            "--ca-issuers-url",
+            &format!("{}/certificates/ca/issuing.cer", self.url("ISSUANCE")),
             "--ocsp-url",
             &format!("{}/ocsp", self.url("ISSUANCE")),
         ]));

@@ -8,7 +8,9 @@ use probity_pki::crl::{Crl, build_crl};
 use probity_pki::keys::{MemoryKey, Signer as _};
 use probity_pki::oid;
 use probity_pki::tsp::TimeStampAuthority;
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 use probity_platform::clock::ManualClock;
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::Objects;
@@ -33,9 +35,10 @@ pub fn issue(profile: Profile, name: &str, serial: u8, issuer: Option<&Holder>) 
         not_before: NOW.plus_ms(-DAY_MS),
         not_after: NOW.plus_ms(300 * DAY_MS),
         issuer: issuer.map(|i| &i.certificate),
-        crl_url: issuer.map(|_| "http://crl.example/".to_owned()),
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses {
+            crl: issuer.map(|_| "http://crl.example/".to_owned()),
+            ..Addresses::default()
+        },
         reliance_limit: None,
         instruction: None,
     };
@@ -73,9 +76,10 @@ impl Pki {
         let (this, next) = (NOW.plus_ms(-DAY_MS), NOW.plus_ms(300 * DAY_MS));
         let root_crl = build_crl(&root.certificate, &root.key, 1, this, next, &[]).unwrap();
         let settings = Settings {
-            crl_url: "http://crl.example/issuing.crl".to_owned(),
-            ocsp_url: None,
-            cps_url: None,
+            addresses: Addresses {
+                crl: Some("http://crl.example/issuing.crl".to_owned()),
+                ..Addresses::default()
+            },
             reliance_limit: None,
             event_validity_ms: DAY_MS,
             crl_validity_ms: DAY_MS,

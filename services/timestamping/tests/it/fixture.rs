@@ -8,7 +8,9 @@ use probity_domain::Timestamp;
 use probity_pki::keys::{MemoryKey, Signer as _};
 use probity_pki::oid;
 use probity_pki::tsp::{ClockEvidence, TimeStampAuthority};
-use probity_pki::x509::{Certificate, CertificateTemplate, Profile, Subject, sign_certificate};
+use probity_pki::x509::{
+    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
+};
 use probity_platform::clock::{Clock as _, SystemClock};
 use probity_platform::objects::MemoryObjects;
 use probity_platform::{ErrorKind, SystemRandom};
@@ -153,9 +155,7 @@ pub fn issue(
         not_before: now.plus_ms(-DAY_MS),
         not_after: now.plus_ms(DAY_MS),
         issuer: issuer.map(|(certificate, _)| certificate),
-        crl_url: None,
-        ocsp_url: None,
-        cps_url: None,
+        addresses: Addresses::default(),
         reliance_limit: None,
         instruction: None,
     };

@@ -13,7 +13,7 @@ use crate::keys::Signer as _;
 use crate::lint::certificate::Tbs;
 use crate::lint::{Artifact, CertificateContext, Rule, rules};
 use crate::oid;
-use crate::x509::{Certificate, Profile};
+use crate::x509::{Addresses, Certificate, Profile};
 
 /// A good certificate of a profile, to be broken in one place.
 struct Bench<'a> {
@@ -31,12 +31,12 @@ impl<'a> Bench<'a> {
     ) -> Self {
         let template = template(profile, holder.key.public_key_der(), issuer);
         let bytes = template.to_be_signed().unwrap();
+        // It lives as long as the test does.
+        let addresses = Box::leak(Box::new(template.addresses));
         let context = CertificateContext {
             profile,
             issuer,
-            crl_url: issuer.map(|_| "http://repository.example/ca.crl"),
-            ocsp_url: issuer.map(|_| "http://ocsp.example/"),
-            cps_url: Some("http://repository.example/cps"),
+            addresses,
             instruction: (profile == Profile::Event).then_some(INSTRUCTION),
         };
         table.row(bytes.as_bytes(), &Artifact::Certificate(context), &[]);
@@ -377,9 +377,15 @@ fn event_extensions(event: &mut Bench<'_>) {
         tbs.replace(oid::SUBJECT_ALT_NAME, "urn:uuid:", "urn:isbn:");
     });
     event.row(&[&rules::INSTRUCTION], |tbs| tbs.remove(oid::INSTRUCTION));
+    event.row(&[&rules::AUTHORITY_INFO_ACCESS], |tbs| {
+        tbs.replace(oid::AUTHORITY_INFO_ACCESS, "ca.cer", "xx.cer");
+    });
+    let addresses = Addresses {
+        cps: event.context.addresses.cps.clone(),
+        ..Addresses::default()
+    };
     let nowhere = CertificateContext {
-        crl_url: None,
-        ocsp_url: None,
+        addresses: &addresses,
         ..event.context
     };
     let missing = [
