@@ -14,3 +14,8 @@ rm -rf "$dir"
 mkdir -p "$dir"
 trap 'rm -rf "$dir"' EXIT
 "$programs/examples/bench" "$dir" "$programs/probity" infra/judge-package.sh "${COUNT:-200}" "${LARGE_MIB:-5120}"
+python3 - "$programs/probity" verify "$dir/large.asice" --roots "$dir/root.pem" --log-key "$dir/log.vkey" --json <<'PYTHON'
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(f"peak memory of `probity verify` on the large one: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MiB")
+PYTHON

@@ -87,9 +87,10 @@ lap "${#pull[@]} delivered by pull, receipts in"
 step "what a court holds, checked without Probity"
 infra/judge.sh "$dir" hangzhou
 lap "judged by OpenSSL"
-step "the same package by probity verify"
-package=$(find "$dir/hangzhou" -name '*.asice' | sort | head -n 1)
-"$probity" verify "$package" "${roots[@]}"
+step "the same package and the court's receipt for it by probity verify"
+package=$(find "$dir/hangzhou/opened" -name '*.asice' | sort | head -n 1)
+"$probity" verify "$package" "${roots[@]}" --receipt "$dir/hangzhou/receipts/$(basename "$package" .asice).json" \
+    --recipient "hangzhou=$dir/hangzhou/signing.crt.pem" --recipient-roots "$dir/hangzhou/ca.crt.pem"
 
 step "the demonstration in figures"
 printf '   %-36s %s\n' "captures accepted and deposited" "$total" "roles, one process each" "$(echo "$ROLES" | wc -w)" \

@@ -5,11 +5,14 @@ use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use probity_domain::Timestamp;
 use probity_pki::crl::Crl;
 use probity_pki::ocsp::OcspResponse;
 use probity_pki::x509::Certificate;
+use probity_proto::http::SignedReceiptDocument;
 use probity_verify::{
     Diagnostic, Lang, Policy, SignedReceipt, Verdict, examine, judge, measure_file,
 };
@@ -46,8 +49,8 @@ pub struct Verify {
     /// Verifies as of this time (RFC 3339) instead of now
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// The court's receipt for this package (JSON)
-    #[arg(long, value_name = "FILE", requires_all = ["receipt_signature", "file"])]
+    /// The court's receipt for this package (JSON): with its signature in it, as courts hand it out, or beside it
+    #[arg(long, value_name = "FILE", requires = "file")]
     receipt: Option<PathBuf>,
     /// The detached signature on the receipt (DER)
     #[arg(long, value_name = "FILE", requires = "receipt")]
@@ -174,12 +177,14 @@ impl Verify {
             let measured = measure_file(open()?).map_err(|e| unreadable(path, e))?;
             diagnostic.file = Some(measured);
         }
-        if let (Some(receipt), Some(signature)) = (&self.receipt, &self.receipt_signature) {
-            diagnostic.receipt = Some(SignedReceipt {
+        diagnostic.receipt = match (&self.receipt, &self.receipt_signature) {
+            (Some(receipt), Some(signature)) => Some(SignedReceipt {
                 document: read(receipt)?,
                 signature: read(signature)?,
-            });
-        }
+            }),
+            (Some(receipt), None) => Some(signed_receipt(receipt)?),
+            _ => None,
+        };
         Ok(diagnostic)
     }
 }
@@ -266,6 +271,16 @@ fn crl(path: &Path) -> Result<Crl, Failure> {
         _ => Crl::from_der(&bytes),
     };
     parsed.map_err(|e| unreadable(path, e))
+}
+
+fn signed_receipt(path: &Path) -> Result<SignedReceipt, Failure> {
+    let signed = serde_json::from_slice::<SignedReceiptDocument>(&read(path)?);
+    let signed = signed.map_err(|e| unreadable(path, format!("no signed receipt: {e}")))?;
+    let decode = |text: &str| STANDARD.decode(text).map_err(|e| unreadable(path, e));
+    Ok(SignedReceipt {
+        document: decode(&signed.receipt)?,
+        signature: decode(&signed.signature)?,
+    })
 }
 
 /// A small file, whole.

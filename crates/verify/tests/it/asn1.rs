@@ -1,4 +1,6 @@
-//! DER taken apart and put together again, to make what no honest program makes.
+//! Elements by their places, to make what no honest program makes; `tlv` reads and writes them.
+
+use crate::tlv::{Content, Element, framed};
 
 /// One element: primitive contents, or elements inside.
 #[derive(Clone, Debug)]
@@ -13,61 +15,20 @@ pub const INTEGER: u8 = 0x02;
 pub const BIT_STRING: u8 = 0x03;
 pub const OCTET_STRING: u8 = 0x04;
 pub const CONTEXT_0: u8 = 0xa0;
-const CONSTRUCTED: u8 = 0x20;
 
 impl Node {
     pub fn parse(der: &[u8]) -> Self {
-        let (node, rest) = Self::take(der);
-        assert!(rest.is_empty());
-        node
-    }
-
-    fn take(der: &[u8]) -> (Self, &[u8]) {
-        let (tag, first) = (der[0], usize::from(der[1]));
-        let (length, header) = if first < 0x80 {
-            (first, 2)
-        } else {
-            let bytes = &der[2..2 + (first & 0x7f)];
-            let length = bytes
-                .iter()
-                .fold(0, |all, byte| all << 8 | usize::from(*byte));
-            (length, 2 + bytes.len())
-        };
-        let (contents, rest) = der[header..].split_at(length);
-        if tag & CONSTRUCTED == 0 {
-            return (Self::Primitive(tag, contents.to_vec()), rest);
-        }
-        let (mut inside, mut left) = (Vec::new(), contents);
-        while !left.is_empty() {
-            let (node, after) = Self::take(left);
-            inside.push(node);
-            left = after;
-        }
-        (Self::Constructed(tag, inside), rest)
+        Element::parse(der, false).unwrap().into()
     }
 
     pub fn der(&self) -> Vec<u8> {
-        let (tag, contents) = match self {
-            Self::Primitive(tag, contents) => (*tag, contents.clone()),
+        match self {
+            Self::Primitive(tag, contents) => framed(&[*tag], contents),
             Self::Constructed(tag, inside) => {
-                (*tag, inside.iter().flat_map(Self::der).collect::<Vec<u8>>())
-            }
-        };
-        let mut der = vec![tag];
-        match contents.len() {
-            length @ 0..0x80 => der.push(length as u8),
-            length => {
-                let bytes: Vec<u8> = length
-                    .to_be_bytes()
-                    .into_iter()
-                    .skip_while(|b| *b == 0)
-                    .collect();
-                der.push(0x80 | bytes.len() as u8);
-                der.extend(bytes);
+                let contents: Vec<u8> = inside.iter().flat_map(Self::der).collect();
+                framed(&[*tag], &contents)
             }
         }
-        der.extend(contents);
-        der
     }
 
     /// Elements inside.
@@ -92,6 +53,21 @@ impl Node {
             }
             Self::Primitive(..) => 0,
             Self::Constructed(_, inside) => inside.iter_mut().map(|n| n.replace(from, to)).sum(),
+        }
+    }
+}
+
+impl From<Element> for Node {
+    fn from(element: Element) -> Self {
+        let [tag] = element.tag[..] else {
+            unreachable!("nothing here has a tag of several octets")
+        };
+        match element.content {
+            Content::Bytes(bytes) => Self::Primitive(tag, bytes),
+            Content::Elements(inside) => {
+                Self::Constructed(tag, inside.into_iter().map(Self::from).collect())
+            }
+            Content::Wrapped(..) => unreachable!("strings were not opened"),
         }
     }
 }

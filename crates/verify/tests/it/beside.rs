@@ -21,14 +21,14 @@ use crate::fixture::{
 };
 
 /// Somebody with an authority of its own.
-struct Other {
-    world: World,
+pub struct Other {
+    pub world: World,
     signing: Holder,
     lists: Vec<Crl>,
 }
 
 impl Other {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         Self::of(name, World::new())
     }
 
@@ -43,7 +43,7 @@ impl Other {
         }
     }
 
-    fn sign(&self, content: &[u8], signing_time: Timestamp) -> Vec<u8> {
+    pub fn sign(&self, content: &[u8], signing_time: Timestamp) -> Vec<u8> {
         let request = SignRequest {
             content,
             signer: &self.signing.certificate,
@@ -56,7 +56,7 @@ impl Other {
         sign_detached(&request, &self.signing.key).unwrap()
     }
 
-    fn roots(&self) -> Vec<Certificate> {
+    pub fn roots(&self) -> Vec<Certificate> {
         vec![self.world.root.certificate.clone()]
     }
 }
@@ -64,7 +64,7 @@ impl Other {
 const INSTRUCTION: &[u8] = b"{\"items\":[]}";
 
 /// A package whose instruction the submitter signed; logged, and honestly sealed around it.
-fn with_submitter_signature(
+pub fn with_submitter_signature(
     world: &World,
     make: impl FnOnce(&[u8]) -> Vec<u8>,
     alter: impl FnOnce(&mut Scenario, &mut Members),

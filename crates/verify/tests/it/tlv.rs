@@ -271,7 +271,7 @@ fn wrapped<'a>(tag: &[u8], content: &'a [u8], depth: usize) -> Option<(&'a [u8],
     }
 }
 
-fn framed(tag: &[u8], content: &[u8]) -> Vec<u8> {
+pub fn framed(tag: &[u8], content: &[u8]) -> Vec<u8> {
     let length = content.len();
     let octets = length.to_be_bytes();
     let octets = &octets[octets.iter().take_while(|octet| **octet == 0).count()..];

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
 use probity_pki::crl::{Crl, RevocationReason, RevokedEntry, build_crl};
 use probity_pki::digest::HashAlgorithm;
@@ -229,12 +231,17 @@ fn a_receipt_is_checked_beside_the_package() {
         commitment: CommitmentType::ProofOfReceipt,
         instruction_digest: None,
     };
-    std::fs::write(path("receipt.json"), &document).unwrap();
-    std::fs::write(
-        path("receipt.p7s"),
-        sign_detached(&request, &signing.key).unwrap(),
-    )
-    .unwrap();
+    let signature = sign_detached(&request, &signing.key).unwrap();
+    let whole = serde_json::json!({
+        "receipt": STANDARD.encode(&document), "signature": STANDARD.encode(&signature),
+    });
+    for (name, bytes) in [
+        ("receipt.json", &document),
+        ("receipt.p7s", &signature),
+        ("whole.json", &serde_json::to_vec(&whole).unwrap()),
+    ] {
+        std::fs::write(path(name), bytes).unwrap();
+    }
     std::fs::write(path("court.pem"), court.root.certificate.to_pem().unwrap()).unwrap();
     std::fs::write(path("signing.pem"), signing.certificate.to_pem().unwrap()).unwrap();
     let mut flags = vec![
@@ -257,6 +264,24 @@ fn a_receipt_is_checked_beside_the_package() {
     assert_eq!(checked(&flags), "indeterminate");
     flags.extend(["--recipient", "hangzhou=signing.pem"]);
     assert_eq!(checked(&flags), "passed");
+    // As a court hands it out, in one file; and what is no such file is wrong use.
+    let whole = [
+        &["p.asice", "--json", "--receipt", "whole.json"],
+        &flags[6..],
+    ]
+    .concat();
+    assert_eq!(checked(&whole), "passed");
+    let no_receipt = [
+        &["p.asice", "--json", "--receipt", "receipt.p7s"],
+        &flags[6..],
+        &PINS[..],
+    ]
+    .concat();
+    let (code, text) = verify(folder.path(), &no_receipt);
+    assert_eq!(
+        (code, &json(&text)["format"]),
+        (3, &"probity.error/1".into())
+    );
     // The same evidence in another package: other bytes, so not what was acknowledged.
     let mut members = world.members(&world.scenario());
     change(&mut members, "certificate.html", |bytes| bytes.push(b' '));
