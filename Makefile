@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test judges lint fuzz bench chaos chaos-full clean
+.PHONY: help tools demo test judges stores lint fuzz bench chaos chaos-full clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ test: tools ## every test, over a real nats-server, Redis and MinIO started for 
 judges: ## what leaves the platform, judged by programs that we did not write
 	@infra/tools.sh judges
 	@judges/run.sh
+
+stores: ## the object store's suite against a second real store, versitygw
+	@infra/stores.sh
 
 lint: ## formatting, clippy, shell scripts, compose file; warnings denied
 	@infra/lint.sh

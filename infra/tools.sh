@@ -7,6 +7,7 @@
 #
 #   tools.sh [judges]     with `judges` also what judges/run.sh needs: a JDK, Maven, Go, certtool, venv
 #   tools.sh [chaos]      with `chaos` also what sets clocks for chaos.sh: libfaketime
+#   tools.sh [stores]     with `stores` also a second S3 server for stores.sh: versitygw
 #
 #   GOFLAGS, GOPROXY      respected by go
 #   PROBITY_S3_ENDPOINT   an S3 server to test with instead of MinIO (see crates/testkit/src/s3.rs)
@@ -17,6 +18,7 @@ NATS_OLDEST=2.10.0
 # What `latest` of the module resolves to: its source is published without tags that go can order.
 MINIO_VERSION=v0.0.0-20260212201848-7aac2a2c5b7c
 MINIO_GO_OLDEST=1.24.0
+VERSITYGW_VERSION=v1.8.0
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bin=$root/.probity/tools/bin
@@ -93,17 +95,26 @@ go_good_for_minio() {
         at_least "$(go env GOVERSION | tr -d go)" "$MINIO_GO_OLDEST"; }
 }
 
+# build_store MODULE@VERSION: an S3 server, with the go at hand or one brought for it.
+build_store() {
+    local go=$root/.probity/tools/go
+    if go_good_for_minio && go_install "$1"; then return; fi
+    say "no Go $MINIO_GO_OLDEST or later: unpacking the one of Debian trixie"
+    [ -d "$go" ] || { unpack_deb trixie golang-1.24-go "$go" && unpack_deb trixie golang-1.24-src "$go"; } || return 1
+    PATH=$go/usr/lib/go-1.24/bin:$PATH GOROOT=$go/usr/lib/go-1.24 GOTOOLCHAIN=local go_install "$1"
+}
+
 bring_minio() {
     if [ -n "${PROBITY_S3_ENDPOINT:-}" ] || [ -x "$bin/minio" ]; then return; fi
     if have minio; then link minio; return; fi
-    local module=github.com/minio/minio@$MINIO_VERSION go=$root/.probity/tools/go
-    if go_good_for_minio && go_install "$module"; then return; fi
-    say "no Go $MINIO_GO_OLDEST or later: unpacking the one of Debian trixie"
-    if unpack_deb trixie golang-1.24-go "$go" && unpack_deb trixie golang-1.24-src "$go"; then
-        PATH=$go/usr/lib/go-1.24/bin:$PATH GOROOT=$go/usr/lib/go-1.24 GOTOOLCHAIN=local \
-            go_install "$module" && return
-    fi
-    fail "no MinIO: install Go $MINIO_GO_OLDEST or later, or set PROBITY_S3_ENDPOINT to an S3 server"
+    build_store "github.com/minio/minio@$MINIO_VERSION" ||
+        fail "no MinIO: install Go $MINIO_GO_OLDEST or later, or set PROBITY_S3_ENDPOINT to an S3 server"
+}
+
+bring_versitygw() {
+    if [ -x "$bin/versitygw" ]; then return; fi
+    build_store "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION" ||
+        fail "no versitygw: install Go $MINIO_GO_OLDEST or later"
 }
 
 bring_redis() {
@@ -163,6 +174,7 @@ bring_nats
 bring_minio
 bring_shellcheck
 [ "${1:-}" != judges ] || bring_judges
+[ "${1:-}" != stores ] || bring_versitygw
 [ "${1:-}" != chaos ] || have faketime || apt_install faketime
 
 PATH=$bin:$PATH
