@@ -8,6 +8,7 @@ use probity_delivery::read::Read;
 use probity_domain::DeliveryState;
 use probity_platform::ErrorKind;
 use probity_platform::access::CallerRole;
+use probity_platform::ledger::Appended;
 use probity_platform::objects::{Buckets, MemoryObjects, Verb};
 use probity_proto::ledger::{DeliveryEvent, ReadEvent};
 
@@ -104,12 +105,15 @@ async fn a_delivery_with_reads_of_an_earlier_version_goes_on() {
         credential: "c".into(),
         legal_basis: "earlier".into(),
     };
-    let decide = |_: &_| Ok(Some(earlier.clone()));
     let id = delivery.id.to_string();
     let court = platform.hangzhou.caller();
+    let actor = court.actor();
     for _ in 0..3 {
-        let appended = platform.ledger.update(&id, &court.actor(), "fetch", decide);
-        appended.await.unwrap();
+        let mut history = platform.ledger.read(&id).await.unwrap();
+        let appended = platform
+            .ledger
+            .append(&mut history, &actor, "fetch", earlier.clone());
+        assert_eq!(appended.await.unwrap(), Appended::Appended);
     }
     let fetched = platform.courier.fetch(&court, delivery.id, Some("now"));
     collect(fetched.await.unwrap().1).await.unwrap();

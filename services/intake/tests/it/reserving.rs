@@ -83,8 +83,9 @@ impl Reserved {
             ..SubmissionDraft::clone(accepted)
         });
         let bytes = Bytes::from(write_submission(&late.unwrap()));
-        let created = self.world.truth.create(&submission_key(void.id), bytes);
-        assert!(matches!(created.await.unwrap(), Created::Exists(_)));
+        let key = submission_key(void.id);
+        let created = self.world.truth.create(&key, bytes).await.unwrap();
+        assert!(matches!(created, Created::Exists(_)));
     }
 }
 
