@@ -74,6 +74,16 @@ def table(folder, profile, batches, batch_size, rate_batch_size, size_bytes):
                       f"{at['per_second']:.0f}", ms(accepted, "p50_ms"), ms(accepted, "p99_ms"),
                       ms(deposited, "p50_ms"), ms(deposited, "p99_ms"), ms(between, "p99_ms")))
     printed(rates)
+    peak, over = report(folder, "rate-saturation"), report(folder, "rate-200")
+    refusals = over["request_to_refused_per_batch"]
+    printed([
+        ("2 × saturation, instructions of " + rate_batch_size, "figure"),
+        ("captures/s planned", f"{over['planned_per_second']:.0f}"),
+        ("deposited, until the log held all that was accepted", f"{over['per_second']:.0f}/s"),
+        ("of the peak (all at once)", f"{100 * over['per_second'] / peak['per_second']:.0f} %"),
+        ("instructions accepted and refused", f"{over['batches'] - refusals['count']}, {refusals['count']}"),
+        ("request to refusal", f"p50 {ms(refusals, 'p50_ms')}, p99 {ms(refusals, 'p99_ms')}, most {ms(refusals, 'max_ms')}"),
+    ])
     printed([("process", "peak memory"), *((name, f"{mib} MiB") for name, mib in peaks(folder))])
     print("Latencies count from planned start. A deposit is noticed within 50 ms of its becoming visible.")
 

@@ -1,12 +1,12 @@
 //! The open-model generator: batches start when planned, whether or not earlier ones are done.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _};
-use probity_client::{DigestedFile, Endpoints, Secret, Vendor, digest_file};
+use probity_client::{DigestedFile, Endpoints, ProblemKind, Secret, Vendor, digest_file};
 use probity_domain::EvidenceId;
 use probity_proto::http::{
     ArtifactDocument, INSTRUCTION_FORMAT, InstructionDocument, IntentConfirmDocument,
@@ -48,6 +48,9 @@ pub struct Plan {
     /// Uploads in flight over all batches.
     #[arg(long, default_value_t = 16)]
     in_flight: usize,
+    /// More than can be done: an instruction that is refused is counted, with the time to its refusal, and not repeated.
+    #[arg(long)]
+    overload: bool,
 }
 
 /// One batch on its way: when it was planned, its files, its number in the run.
@@ -56,6 +59,10 @@ pub(crate) struct Batch {
     pub files: Vec<DigestedFile>,
     pub number: u64,
 }
+
+/// How long the refusals of a run took, instruction by instruction.
+#[derive(Default)]
+struct Refused(Mutex<Vec<Duration>>);
 
 struct Accepted {
     latency: Duration,
@@ -77,6 +84,7 @@ pub async fn run(plan: Plan) -> Result<serde_json::Value, Failure> {
     let files = prepare(folder.path(), &plan.captures).await?;
     let before = log_size(&plan.log).await?;
     let uploads = Arc::new(Semaphore::new(plan.in_flight));
+    let refused = Arc::new(Refused::default());
 
     let started = Instant::now();
     let batches = plan.captures.batches;
@@ -92,24 +100,39 @@ pub async fn run(plan: Plan) -> Result<serde_json::Value, Failure> {
                 files,
                 number,
             };
-            one_batch(vendor.clone(), uploads.clone(), plan.clone(), batch)
+            let (vendor, uploads) = (vendor.clone(), uploads.clone());
+            one_batch(vendor, uploads, plan.clone(), batch, refused.clone())
         })
         // Open model: every batch is in flight from its planned start on.
         .buffer_unordered(usize::try_from(batches).unwrap_or(usize::MAX));
     let deposits = submitted
-        .map_ok(|accepted| deposited(vendor.clone(), accepted))
+        .try_filter_map(async |accepted| Ok(accepted))
+        .map_ok(|accepted| deposited(vendor.clone(), accepted, plan.overload))
         .try_buffer_unordered(usize::try_from(batches).unwrap_or(usize::MAX));
-    let done: Vec<(Accepted, Duration)> = deposits.try_collect().await?;
+    let done: Vec<(Accepted, Option<Duration>)> = deposits.try_collect().await?;
     let accepted: u64 = done.iter().map(|(a, _)| a.items).sum();
     wait_for_log(&plan.log, before + accepted).await?;
     let elapsed = started.elapsed();
 
-    let [mut to_accepted, mut to_deposited, mut between] =
-        [Latencies::new()?, Latencies::new()?, Latencies::new()?];
+    let [
+        mut to_accepted,
+        mut to_deposited,
+        mut between,
+        mut to_refused,
+    ] = [
+        Latencies::new()?,
+        Latencies::new()?,
+        Latencies::new()?,
+        Latencies::new()?,
+    ];
+    let times = refused.0.lock().unwrap_or_else(PoisonError::into_inner);
+    times.iter().for_each(|time| to_refused.add(*time));
     for (accepted, deposited) in &done {
         to_accepted.add(accepted.latency);
-        to_deposited.add(*deposited);
-        between.add(deposited.saturating_sub(accepted.latency));
+        if let Some(deposited) = deposited {
+            to_deposited.add(*deposited);
+            between.add(deposited.saturating_sub(accepted.latency));
+        }
     }
     Ok(serde_json::json!({
         "what": "run",
@@ -120,6 +143,8 @@ pub async fn run(plan: Plan) -> Result<serde_json::Value, Failure> {
         "planned_to_deposited_per_batch": to_deposited.to_json(),
         "accepted_to_deposited_per_batch": between.to_json(),
         "planned_per_second": plan.rate * plan.captures.batch_size as f64,
+        "batches": batches,
+        "request_to_refused_per_batch": to_refused.to_json(),
     }))
 }
 
@@ -154,7 +179,8 @@ async fn one_batch(
     uploads: Arc<Semaphore>,
     plan: Plan,
     batch: Batch,
-) -> Result<Accepted, Failure> {
+    refused: Arc<Refused>,
+) -> Result<Option<Accepted>, Failure> {
     tokio::time::sleep_until(batch.planned.into()).await;
     let instruction = instruction(&plan.captures, &batch)?;
     let intent = confirmed_intent(&vendor, &plan.codes, &instruction).await?;
@@ -170,10 +196,21 @@ async fn one_batch(
         .try_for_each(|_| async { Ok(()) })
         .await?;
     let key = format!("load-{}-{}", plan.captures.seed, batch.number);
-    let answer = vendor
-        .submit(&instruction, &key, Some(&intent))
-        .await
-        .map_err(Failure::new)?;
+    let submit = async |vendor: &Vendor| vendor.submit(&instruction, &key, Some(&intent)).await;
+    let answer = if plan.overload {
+        let asked = Instant::now();
+        let answer = submit(&Vendor::clone(&vendor).asking_once()).await;
+        let kind = answer.as_ref().err().and_then(probity_client::Error::kind);
+        if let Some(ProblemKind::TooMany | ProblemKind::Unavailable) = kind {
+            let mut times = refused.0.lock().unwrap_or_else(PoisonError::into_inner);
+            times.push(asked.elapsed());
+            return Ok(None);
+        }
+        answer
+    } else {
+        submit(&vendor).await
+    };
+    let answer = answer.map_err(Failure::new)?;
     let refused = answer.items.iter().find(|i| i.evidence.is_none());
     if let Some(item) = refused {
         return Err(Failure::new(format!(
@@ -186,12 +223,12 @@ async fn one_batch(
         .last()
         .and_then(|i| i.evidence.as_deref())
         .unwrap_or_default();
-    Ok(Accepted {
+    Ok(Some(Accepted {
         latency: batch.planned.elapsed(),
         planned: batch.planned,
         last: EvidenceId::parse(last).map_err(Failure::new)?,
         items: answer.items.len() as u64,
-    })
+    }))
 }
 
 pub(crate) fn instruction(captures: &CaptureArgs, batch: &Batch) -> Result<Vec<u8>, Failure> {
@@ -252,17 +289,22 @@ pub(crate) async fn confirmed_intent(
     Ok(requested.intent)
 }
 
-/// Waits until the batch's last item is deposited; answers the latency from planned start.
+/// Waits until the batch's last item is deposited; answers the latency from planned start. Under overload only the log
+/// is waited for: hundreds of batches that ask twenty times a second would be another load.
 async fn deposited(
     vendor: Arc<Vendor>,
     accepted: Accepted,
-) -> Result<(Accepted, Duration), Failure> {
+    overload: bool,
+) -> Result<(Accepted, Option<Duration>), Failure> {
+    if overload {
+        return Ok((accepted, None));
+    }
     let patience = Instant::now() + STALL_MAX;
     loop {
         let status = vendor.status(&accepted.last).await.map_err(Failure::new)?;
         if status.state == "deposited" {
             let latency = accepted.planned.elapsed();
-            return Ok((accepted, latency));
+            return Ok((accepted, Some(latency)));
         }
         if Instant::now() > patience {
             return Err(Failure::new(format!(

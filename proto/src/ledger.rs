@@ -207,13 +207,28 @@ pub enum DeliveryEvent {
     Suspended {
         reason: String,
     },
-    /// A read by the recipient, with the legal basis it gave (R7).
+    /// A read by the recipient, with the legal basis it gave (R7), as it was written before [`ReadEvent`].
     Fetched {
         credential: String,
         legal_basis: String,
     },
 }
 ledger_kind!(DeliveryEvent, "delivery");
+
+/// A read of a delivery's package by its recipient (R7); id = delivery, `_`, and a number of the read's own, so that
+/// each is a stream of one event: nothing has to be read to write one, and who reads often fills nothing up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ReadEvent {
+    /// Its bytes were given out; whether the last one was taken, [`DeliveryEvent::Entered`] says.
+    Fetched {
+        credential: String,
+        legal_basis: String,
+        /// Of the encrypted package.
+        package_sha256: String,
+    },
+}
+ledger_kind!(ReadEvent, "read");
 
 /// What the scrubber found not to be as it was written; id = SHA-256 of the object's key, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

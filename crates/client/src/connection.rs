@@ -55,6 +55,8 @@ pub struct Connection {
     uploads: Client,
     base: Url,
     credential: Option<Secret>,
+    /// Nothing is sent again.
+    once: bool,
 }
 
 impl Connection {
@@ -94,7 +96,13 @@ impl Connection {
             uploads: uploads.map_err(|e| malformed(&e))?,
             base: base_url,
             credential,
+            once: false,
         })
+    }
+
+    /// The same, sending every request once: for callers who want to hear the refusal.
+    pub(crate) fn asking_once(self) -> Self {
+        Self { once: true, ..self }
     }
 
     /// The address of a path below the base; each segment is percent-encoded.
@@ -139,6 +147,9 @@ impl Connection {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
+            if self.once {
+                return Err(error);
+            }
             let mut jitter = [0];
             let _ = getrandom::fill(&mut jitter);
             let [jitter] = jitter;

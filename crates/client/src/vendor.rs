@@ -51,6 +51,16 @@ impl Vendor {
         })
     }
 
+    /// The same, making every call once: a refusal is the answer, and is not waited out.
+    #[must_use]
+    pub fn asking_once(self) -> Self {
+        Self {
+            intake: self.intake.asking_once(),
+            identity: self.identity.asking_once(),
+            delivery: self.delivery.asking_once(),
+        }
+    }
+
     /// Whether the bytes with this digest are uploaded already.
     ///
     /// # Errors

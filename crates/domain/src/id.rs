@@ -227,6 +227,11 @@ uuid_id!(
     "delivery id"
 );
 uuid_id!(
+    /// Names one read of a delivery's package by its recipient.
+    ReadId,
+    "read id"
+);
+uuid_id!(
     /// Names a credential. Not secret: the secret half is never stored.
     CredentialId,
     "credential id"

@@ -22,8 +22,8 @@ pub use delivery::{DeliveryFact, DeliveryState, ReceiptScope};
 pub use digest::{Digests, Sha3_256, Sha256};
 pub use error::Malformed;
 pub use id::{
-    CaseId, CredentialId, DeliveryId, EvidenceId, IdempotencyKey, IntentId, PartyId, RecipientId,
-    SubmissionId, TenantId,
+    CaseId, CredentialId, DeliveryId, EvidenceId, IdempotencyKey, IntentId, PartyId, ReadId,
+    RecipientId, SubmissionId, TenantId,
 };
 pub use place::{PlaceOfBusiness, ReceiptRule, receipt_time};
 pub use record::{RECORD_BYTES_MAX, Record};

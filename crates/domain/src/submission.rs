@@ -236,7 +236,7 @@ impl Submission {
     /// Checks what holds over the whole.
     ///
     /// # Errors
-    /// [`Malformed`] when there are no items, too many, or none of them was accepted.
+    /// [`Malformed`] when there are no items, or too many.
     pub fn new(draft: SubmissionDraft) -> Result<Self, Malformed> {
         if draft.items.is_empty() || draft.items.len() > ITEMS_PER_SUBMISSION_MAX {
             return Err(Malformed::new(
@@ -244,14 +244,13 @@ impl Submission {
                 format!("1 to {ITEMS_PER_SUBMISSION_MAX} of them"),
             ));
         }
-        if !draft
-            .items
-            .iter()
-            .any(|item| matches!(item, ItemOutcome::Accepted(_)))
-        {
-            return Err(Malformed::new("items", "every one of them was refused"));
-        }
         Ok(Self(draft))
+    }
+
+    /// Nothing of it was accepted: it only keeps its place from being used.
+    #[must_use]
+    pub fn is_void(&self) -> bool {
+        self.accepted().next().is_none()
     }
 
     /// The accepted items with the evidence number of each.
@@ -351,7 +350,7 @@ mod tests {
         let numbers: Vec<_> = s.accepted().map(|(id, _)| id.item).collect();
         assert_eq!(numbers, [1]);
         assert!(s.item(0).is_none() && s.item(1).is_some() && s.item(2).is_none());
-        assert!(Submission::new(draft(vec![refused])).is_err());
+        assert!(!s.is_void() && Submission::new(draft(vec![refused])).unwrap().is_void());
         assert!(Submission::new(draft(vec![])).is_err());
     }
 

@@ -6,9 +6,9 @@
 //!
 //! There are no snapshots, because no stream is long enough to need one. Parties, agreements, credentials,
 //! certificates, recipients and quarantines are changed by people, an intent has at most a handful of attempts, an
-//! instruction one reservation for each time that it lapsed. The longest are deliveries: ten attempts at most, and one
-//! event for each read by a court. A hundred events are read in five round trips, a thousand in twenty; a snapshot
-//! would cost one, and a second place that could be wrong.
+//! instruction one reservation for each time that it lapsed, a delivery ten attempts at most; a read by a court is a
+//! stream of its own. A hundred events are read in five round trips, a thousand in twenty; a snapshot would cost one,
+//! and a second place that could be wrong.
 
 use std::sync::Arc;
 

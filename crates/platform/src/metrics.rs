@@ -119,6 +119,7 @@ pub(crate) struct StageMetrics {
     pub panicked: Family<StageLabel, Counter>,
     pub consumer_ensured: Family<StageLabel, Counter>,
     pub pending: Family<StageLabel, Gauge>,
+    pub cut_off: Family<StageLabel, Gauge>,
     pub batch_seconds: Seconds<StageLabel>,
 }
 
@@ -134,6 +135,7 @@ impl StageMetrics {
             panicked: Family::default(),
             consumer_ensured: Family::default(),
             pending: Family::default(),
+            cut_off: Family::default(),
             batch_seconds: Family::new_with_constructor(seconds),
         };
         registry.register("stage_received", "Hints received", m.received.clone());
@@ -172,6 +174,11 @@ impl StageMetrics {
             "stage_pending",
             "Hints waiting or in work, last seen",
             m.pending.clone(),
+        );
+        registry.register(
+            "stage_cut_off",
+            "1 while a stage cannot get its hints: no NATS, stream or consumer",
+            m.cut_off.clone(),
         );
         registry.register(
             "stage_batch_seconds",

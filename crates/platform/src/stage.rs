@@ -311,10 +311,10 @@ impl Source {
         let subject = self.hint.subject;
         match pulled {
             Ok(Pulled::Messages(messages)) => {
-                self.failures = 0;
+                self.reached();
                 return messages;
             }
-            Ok(Pulled::Nothing) => self.failures = 0,
+            Ok(Pulled::Nothing) => self.reached(),
             Ok(Pulled::Ensured) => {
                 let ensured = &self.ctx.metrics.stage.consumer_ensured;
                 ensured.get_or_create(&StageLabel { subject }).inc();
@@ -325,6 +325,7 @@ impl Source {
                     tracing::warn!(subject, error = %e, "stage cannot fetch");
                 }
                 self.failures = self.failures.saturating_add(1);
+                self.note(Err(e));
                 let pause = pause(self.failures, &*self.ctx.random);
                 tokio::select! {
                     () = self.ctx.shutdown.requested() => {}
@@ -333,6 +334,24 @@ impl Source {
             }
         }
         Vec::new()
+    }
+
+    fn reached(&mut self) {
+        if self.failures > 0 {
+            self.failures = 0;
+            self.note(Ok(()));
+        }
+    }
+
+    /// For `/readyz` and the metrics: whether the stage gets its hints.
+    fn note(&self, state: Result<()>) {
+        let subject = self.hint.subject;
+        let cut_off = &self.ctx.metrics.stage.cut_off;
+        let is_cut_off = i64::from(state.is_err());
+        cut_off
+            .get_or_create(&StageLabel { subject })
+            .set(is_cut_off);
+        self.ctx.readiness.set_stage(subject, state);
     }
 }
 

@@ -106,7 +106,7 @@ impl Server {
     }
 
     fn spawn(&self) -> io::Result<Running> {
-        let data = self.folder.join("data");
+        let data = self.data();
         fs::create_dir_all(&data)?;
         let log = File::options()
             .create(true)
@@ -183,9 +183,14 @@ impl Server {
     /// Kills the server and deletes all it stored.
     pub(crate) fn wipe(&mut self) {
         self.kill();
-        if let Err(error) = fs::remove_dir_all(self.folder.join("data")) {
+        if let Err(error) = fs::remove_dir_all(self.data()) {
             panic!("{}: data cannot be deleted: {error}", self.kind.name());
         }
+    }
+
+    /// Where the server keeps what it stores.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     fn log(&self) -> String {

@@ -1,5 +1,7 @@
 //! The servers a test runs against.
 
+use std::path::PathBuf;
+
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -169,6 +171,11 @@ impl World {
     /// Ends nats-server at once (SIGKILL).
     pub async fn kill_nats(&self) {
         lock(&self.nats, "NATS").await.kill();
+    }
+
+    /// The folder where nats-server keeps its streams: to be changed while it is stopped.
+    pub async fn nats_store(&self) -> PathBuf {
+        lock(&self.nats, "NATS").await.data()
     }
 
     /// Ends nats-server at once and deletes its streams, consumers and messages.

@@ -7,7 +7,7 @@ use probity_proto::http::{PartyApplicationDocument, RecipientDocument};
 use probity_proto::ledger::{
     AgreementEvent, CertificateEvent, CredentialEvent, DeliveryEvent, EVENT_FORMAT, Envelope,
     FindingEvent, InstructionEvent, IntentEvent, LedgerEvent, PartyEvent, QuarantineEvent,
-    RecipientEvent,
+    ReadEvent, RecipientEvent,
 };
 
 use crate::golden;
@@ -273,6 +273,16 @@ fn deliveries() {
         };
         holds(name, event);
     }
+}
+
+#[test]
+fn reads() {
+    let fetched = ReadEvent::Fetched {
+        credential: "c".into(),
+        legal_basis: "Article 7".into(),
+        package_sha256: "03".repeat(32),
+    };
+    holds("fetched", fetched);
 }
 
 #[test]

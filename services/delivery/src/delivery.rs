@@ -157,7 +157,7 @@ impl Delivery {
     }
 }
 
-/// What an event means for the state; `None` for reads, which change nothing.
+/// What an event means for the state; `None` for reads of an earlier version, which change nothing.
 fn fact(event: &DeliveryEvent, at: Timestamp) -> Result<Option<DeliveryFact>> {
     Ok(Some(match event {
         DeliveryEvent::Requested { .. } => DeliveryFact::Requested { at },

@@ -9,7 +9,6 @@ use probity_domain::{DeliveryId, RecipientId};
 use probity_platform::access::Caller;
 use probity_platform::objects::ByteStream;
 use probity_platform::{Error, Result};
-use probity_proto::ledger::DeliveryEvent;
 
 use crate::acknowledge::Way;
 use crate::courier::{Courier, unknown};
@@ -61,14 +60,7 @@ impl Courier {
                 package.object
             )));
         }
-        let read = DeliveryEvent::Fetched {
-            credential: caller.credential.to_string(),
-            legal_basis,
-        };
-        let decide = |_: &Delivery| Ok(Some(read.clone()));
-        let delivery = self
-            .record(&delivery, &caller.actor(), "fetch", decide)
-            .await?;
+        self.note_read(caller, id, &package, legal_basis).await?;
         let body = self.noting_its_end(delivery, size_bytes, caller.actor(), body);
         Ok((package, body))
     }

@@ -8,8 +8,9 @@ use probity_domain::TenantId;
 use probity_platform::{Error, Result};
 use tokio::sync::Notify;
 
-/// How long somebody waits to be let in before being told to come back.
-const ADMISSION: Duration = Duration::from_millis(100);
+/// How long somebody waits to be let in before being told to come back: half of the time in which who is refused is to
+/// know it.
+const ADMISSION: Duration = Duration::from_millis(50);
 /// This part of the whole is a tenant's own share, and as much is kept free by whoever has used up its share. So one
 /// tenant alone may use three quarters, and another one that comes finds room.
 const SHARES: u64 = 4;
@@ -50,7 +51,7 @@ impl Room {
         }))
     }
 
-    /// Takes a part, or waits for it for a tenth of a second. More than the whole counts as the whole.
+    /// Takes a part, or waits for it for a twentieth of a second. More than the whole counts as the whole.
     ///
     /// # Errors
     /// `TooMany` when the tenant itself uses too much, `Unavailable` when all together do.

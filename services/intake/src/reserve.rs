@@ -1,9 +1,18 @@
 //! The idempotency key: whoever comes with it again gets the same numbers, with every cache gone (check 23).
 //!
 //! A reservation gives an instruction its submission id, whose hour says where the submission will lie. It has to be
-//! written while that hour is still looked at by whoever looks for unfinished work, so a reservation lapses: after
-//! [`WRITE_WITHIN_MS`] nobody begins to write under its id any more, after [`LAPSED_AFTER_MS`] the instruction gets
-//! another one.
+//! written while that hour is still looked at by whoever looks for unfinished work, and says when the instruction came;
+//! so a place is good for [`WRITE_WITHIN_MS`] after its time and, for a clock that was ahead, not before it.
+//!
+//! A place whose time is not now is *closed* before the key gets another one: a void submission is created under its
+//! id. Whoever reserved it may be writing at this moment, on a clock that is right or wrong, or may stop here for an
+//! hour and go on; no clock is asked which. Of the two creations of one object the store lets one win:
+//!
+//! - the writer was first: whoever closes finds its submission, and that is the answer to the key;
+//! - the closing was first: the writer finds the void, answers "try again", and its next try meets the new place.
+//!
+//! The new place is reserved only after the closing, so of two places of one key never more than one has evidence.
+//! Whoever dies between closing and reserving leaves a closed place, which everybody knows by the void in it.
 
 use probity_domain::{IdempotencyKey, Sha256, SubmissionId, TenantId, Timestamp};
 use probity_platform::ledger::{Appended, History, Ledger};
@@ -15,8 +24,8 @@ use sha2::Digest as _;
 /// Writing a submission begins at most this long after the time in its id. Storage's reconciler keeps an hour open for
 /// ten minutes after its end: twice as long, so that the write has come to its end as well.
 pub const WRITE_WITHIN_MS: i64 = 5 * 60_000;
-/// Until then a write begun in time may still come to its end.
-pub const LAPSED_AFTER_MS: i64 = 15 * 60_000;
+/// How much earlier a place's time may be reached by this clock: clocks of several intakes differ.
+const AHEAD_MS_MAX: i64 = 10_000;
 
 /// How often a lost reservation is looked at again.
 const TRIES_MAX: usize = 8;
@@ -25,6 +34,8 @@ const TRIES_MAX: usize = 8;
 pub struct Reservations {
     history: History<InstructionEvent>,
     latest: Option<Reservation>,
+    /// A place in which a void submission was seen.
+    closed: Option<SubmissionId>,
 }
 
 /// An instruction's place.
@@ -32,6 +43,23 @@ pub struct Reservations {
 pub struct Reserved {
     pub submission: SubmissionId,
     pub received_at: Timestamp,
+}
+
+impl Reserved {
+    /// Whether the writing of its submission may begin.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        (-AHEAD_MS_MAX..WRITE_WITHIN_MS).contains(&now.ms_since(self.received_at))
+    }
+}
+
+/// What stands under a key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Place {
+    /// To be written to.
+    Open(Reserved),
+    /// To be closed, then asked for again.
+    Stale(Reserved),
 }
 
 impl Reservations {
@@ -50,7 +78,11 @@ impl Reservations {
             .await?;
         let latest = Reservation::of(&history.events);
         same_instruction(latest.as_ref(), instruction)?;
-        Ok(Self { history, latest })
+        Ok(Self {
+            history,
+            latest,
+            closed: None,
+        })
     }
 
     /// The latest place reserved.
@@ -70,32 +102,44 @@ impl Reservations {
             .collect()
     }
 
-    /// Takes the reservation that stands, or makes `fresh` one. Whoever comes at the same time with the same key gets
-    /// the same place.
+    /// A void submission stands in this place: the key needs another one.
+    pub const fn note_closed(&mut self, submission: SubmissionId) {
+        self.closed = Some(submission);
+    }
+
+    /// Takes the place that stands, or reserves `fresh`. Whoever comes at the same time with the same key gets the
+    /// same place.
     ///
     /// # Errors
-    /// `Conflict` when somebody reserved the key for another instruction meanwhile; `Unavailable` while an earlier
-    /// try may still be writing.
+    /// `Conflict` when somebody reserved the key for another instruction meanwhile; those of the ledger.
     pub async fn reserve(
-        mut self,
+        &mut self,
         ledger: &Ledger,
         actor: &str,
         tenant: &TenantId,
         instruction: Sha256,
         fresh: Reserved,
-    ) -> Result<Reserved> {
+    ) -> Result<Place> {
         let cause = fresh.submission.to_string();
         for _ in 0..TRIES_MAX {
             let latest = Reservation::of(&self.history.events);
-            let Some(event) = decide(latest.as_ref(), tenant, instruction, fresh)? else {
-                return latest.as_ref().map_or(Ok(fresh), place);
+            same_instruction(latest.as_ref(), instruction)?;
+            let latest = latest.as_ref().map(place).transpose()?;
+            if let Some(place) = standing(latest, self.closed, fresh.received_at) {
+                return Ok(place);
+            }
+            let event = InstructionEvent::Reserved {
+                tenant: tenant.to_string(),
+                submission: fresh.submission.to_string(),
+                instruction_sha256: instruction.to_hex(),
+                received_at: fresh.received_at.to_rfc3339(),
             };
             if ledger
                 .append(&mut self.history, actor, &cause, event)
                 .await?
                 == Appended::Appended
             {
-                return Ok(fresh);
+                return Ok(Place::Open(fresh));
             }
             ledger.catch_up(&mut self.history).await?;
         }
@@ -103,30 +147,17 @@ impl Reservations {
     }
 }
 
-fn decide(
-    latest: Option<&Reservation>,
-    tenant: &TenantId,
-    instruction: Sha256,
-    fresh: Reserved,
-) -> Result<Option<InstructionEvent>> {
-    same_instruction(latest, instruction)?;
-    if let Some(latest) = latest {
-        let age_ms = fresh.received_at.ms_since(place(latest)?.received_at);
-        if age_ms < WRITE_WITHIN_MS {
-            return Ok(None);
-        }
-        if age_ms < LAPSED_AFTER_MS {
-            return Err(Error::unavailable(
-                "an earlier try may still be under way; try again in some minutes",
-            ));
-        }
-    }
-    Ok(Some(InstructionEvent::Reserved {
-        tenant: tenant.to_string(),
-        submission: fresh.submission.to_string(),
-        instruction_sha256: instruction.to_hex(),
-        received_at: fresh.received_at.to_rfc3339(),
-    }))
+/// What the latest reservation is good for; `None` when another one is to be made.
+fn standing(
+    latest: Option<Reserved>,
+    closed: Option<SubmissionId>,
+    now: Timestamp,
+) -> Option<Place> {
+    let latest = latest.filter(|latest| Some(latest.submission) != closed)?;
+    Some(match latest.is_open(now) {
+        true => Place::Open(latest),
+        false => Place::Stale(latest),
+    })
 }
 
 fn same_instruction(latest: Option<&Reservation>, instruction: Sha256) -> Result<()> {
@@ -160,41 +191,43 @@ mod tests {
     use probity_platform::ErrorKind;
 
     #[test]
-    fn reservations_stand_then_lapse() {
-        let tenant = TenantId::parse("t").unwrap();
+    fn a_place_is_open_at_its_time_and_stale_before_and_after() {
         let began = Timestamp::from_unix_ms(1_795_000_000_000);
-        let at = |ms| {
-            let received_at = began.plus_ms(ms);
-            Reserved {
-                submission: SubmissionId::new(received_at, [0; 10]),
-                received_at,
-            }
+        let place = Reserved {
+            submission: SubmissionId::new(began, [0; 10]),
+            received_at: began,
         };
+        let at = |ms| standing(Some(place), None, began.plus_ms(ms)).unwrap();
+        for ms in [-AHEAD_MS_MAX, 0, WRITE_WITHIN_MS - 1] {
+            assert_eq!(at(ms), Place::Open(place), "{ms}");
+        }
+        for ms in [
+            -600_000,
+            -AHEAD_MS_MAX - 1,
+            WRITE_WITHIN_MS,
+            i64::from(u32::MAX),
+        ] {
+            assert_eq!(at(ms), Place::Stale(place), "{ms}");
+        }
+        assert_eq!(standing(None, None, began), None);
+        assert_eq!(standing(Some(place), Some(place.submission), began), None);
+        let other = SubmissionId::new(began, [1; 10]);
+        assert!(standing(Some(place), Some(other), began).is_some());
+    }
+
+    #[test]
+    fn another_instruction_under_the_key_is_refused() {
         let (this, other) = (Sha256([1; 32]), Sha256([2; 32]));
         let stands = Reservation {
             tenant: "t".into(),
-            submission: at(0).submission.to_string(),
+            submission: String::new(),
             instruction_sha256: this.to_hex(),
-            received_at: began.to_rfc3339(),
+            received_at: String::new(),
         };
-        let decide = |latest, instruction, ms| {
-            decide(latest, &tenant, instruction, at(ms))
-                .map(|e| e.is_some())
-                .map_err(|e| e.kind)
-        };
-        assert_eq!(decide(None, this, 0), Ok(true));
-        assert_eq!(decide(Some(&stands), this, 0), Ok(false));
-        assert_eq!(decide(Some(&stands), this, WRITE_WITHIN_MS - 1), Ok(false));
-        assert_eq!(
-            decide(Some(&stands), this, WRITE_WITHIN_MS),
-            Err(ErrorKind::Unavailable)
-        );
-        assert_eq!(decide(Some(&stands), this, LAPSED_AFTER_MS), Ok(true));
-        assert_eq!(decide(Some(&stands), other, 0), Err(ErrorKind::Conflict));
-        assert_eq!(
-            decide(Some(&stands), other, LAPSED_AFTER_MS),
-            Err(ErrorKind::Conflict)
-        );
+        assert!(same_instruction(None, this).is_ok());
+        assert!(same_instruction(Some(&stands), this).is_ok());
+        let refused = same_instruction(Some(&stands), other).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Conflict);
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Parts {
     /// Lets a call in that brings something, until the answer is given.
     ///
     /// # Errors
-    /// `TooMany` or `Unavailable` when there is no room within a tenth of a second.
+    /// `TooMany` or `Unavailable` when there is no room within a twentieth of a second.
     pub async fn enter(&self, tenant: &TenantId) -> Result<Held> {
         self.calls.take(tenant, 1).await
     }
@@ -109,7 +109,7 @@ impl Parts {
     /// Lets `bytes` of memory in, until the permit is dropped.
     ///
     /// # Errors
-    /// `TooMany` or `Unavailable` when there is no room within a tenth of a second.
+    /// `TooMany` or `Unavailable` when there is no room within a twentieth of a second.
     pub async fn admit(&self, tenant: &TenantId, bytes: u64) -> Result<Held> {
         self.memory.take(tenant, bytes).await
     }

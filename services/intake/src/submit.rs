@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use probity_domain::{
-    IdempotencyKey, IntentId, PartyId, Sha3_256, Sha256, Submission, SubmissionDraft, SubmissionId,
-    TenantId,
+    CaseId, IdempotencyKey, IntentId, ItemOutcome, Malformed, PartyId, Sha3_256, Sha256,
+    Submission, SubmissionDraft, SubmissionId, SubmitterSignature, TenantId,
 };
 use probity_platform::access::Caller;
 use probity_platform::objects::Created;
@@ -15,11 +15,11 @@ use tracing::Instrument as _;
 
 use crate::instruction::{self, Instruction};
 use crate::intent::{self, Claim};
-use crate::reserve::{Reservations, Reserved, WRITE_WITHIN_MS};
+use crate::reserve::{Place, Reservations, Reserved};
 use crate::{Intake, status, submitter};
 
 /// Items named by one hint: what signing takes at once.
-const ITEMS_PER_HINT: u32 = 200;
+pub const ITEMS_PER_HINT: u32 = 200;
 
 /// An instruction as it came.
 pub struct Request<'a> {
@@ -44,16 +44,14 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
     let digest = Sha256(sha2::Sha256::digest(&request.instruction).into());
 
     // 2. The same key again: the same answer, from the store alone.
-    let reservations = Reservations::read(&intake.ledger, tenant, &request.key, digest).await?;
+    let mut reservations = Reservations::read(&intake.ledger, tenant, &request.key, digest).await?;
     if let Some(reserved) = reservations.latest()?
-        && let Some(accepted) = status::stored_submission(intake, reserved.submission).await?
+        && let Some(stored) = status::stored_submission(intake, reserved.submission).await?
     {
-        if request.signature.is_some() && accepted.submitter_signature.is_none() {
-            return Err(Error::conflict(
-                "accepted before without the submitter's own signature, which cannot be added",
-            ));
+        if !stored.is_void() {
+            return as_instructed(&request, stored);
         }
-        return Ok(accepted);
+        reservations.note_closed(reserved.submission);
     }
 
     // 3. The instruction as a whole, and each of its lines.
@@ -101,16 +99,34 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
         None => None,
     };
 
-    // 8. A place: the key's reservation decides the submission id, whoever else comes with the key.
+    // 8. A place: the key's reservation decides the submission id, whoever else comes with the key. A place of another
+    //    time is closed first, unless its submission was written after all.
     let now = intake.clock.now();
     let fresh = Reserved {
         submission: SubmissionId::new(now, intake.random.bytes()),
         received_at: now,
     };
     let actor = request.caller.actor();
-    let reserved = reservations
-        .reserve(&intake.ledger, &actor, tenant, digest, fresh)
-        .await?;
+    let draft = Draft {
+        request: &request,
+        tenant,
+        party,
+        digest,
+        case: instruction.case.clone(),
+    };
+    let reserved = loop {
+        let place = reservations.reserve(&intake.ledger, &actor, tenant, digest, fresh);
+        match place.await? {
+            Place::Open(reserved) => break reserved,
+            Place::Stale(stale) => {
+                let stands = create(intake, Submission::new(draft.void(stale))?).await?;
+                if !stands.is_void() {
+                    return as_instructed(&request, stands);
+                }
+                reservations.note_closed(stale.submission);
+            }
+        }
+    };
 
     // 9. The intent is used, by this submission and no other.
     if let Some(intent) = request.intent {
@@ -130,11 +146,8 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
     );
 
     // 10. The submission becomes durable: from here nothing may lose it. Of several at once, one is written.
-    let draft = SubmissionDraft {
-        submitter_signature: signature,
-        ..draft(&request, tenant, party, digest, reserved, instruction)
-    };
-    let submission = store(intake, Submission::new(draft)?)
+    let draft = draft.of(reserved, instruction, signature);
+    let submission = store(intake, reserved, Submission::new(draft)?)
         .instrument(span.clone())
         .await?;
 
@@ -143,39 +156,80 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
     Ok(submission)
 }
 
-fn draft(
-    request: &Request<'_>,
-    tenant: &TenantId,
-    party: &PartyId,
+/// What was accepted under the key before, as the answer to this request.
+fn as_instructed(request: &Request<'_>, accepted: Submission) -> Result<Submission> {
+    if request.signature.is_some() && accepted.submitter_signature.is_none() {
+        return Err(Error::conflict(
+            "accepted before without the submitter's own signature, which cannot be added",
+        ));
+    }
+    Ok(accepted)
+}
+
+/// What is known of a submission before it has a place.
+struct Draft<'a> {
+    request: &'a Request<'a>,
+    tenant: &'a TenantId,
+    party: &'a PartyId,
     digest: Sha256,
-    reserved: Reserved,
-    instruction: Instruction,
-) -> SubmissionDraft {
-    SubmissionDraft {
-        id: reserved.submission,
-        tenant: tenant.clone(),
-        party: party.clone(),
-        credential: request.caller.credential,
-        on_behalf_of: instruction.on_behalf_of,
-        automated: instruction.automated,
-        case: instruction.case,
-        intent: request.intent,
-        idempotency_key: request.key.clone(),
-        instruction_sha256: digest,
-        submitter_signature: None,
-        received_at: reserved.received_at,
-        items: instruction.items,
+    case: CaseId,
+}
+
+impl Draft<'_> {
+    fn of(
+        &self,
+        reserved: Reserved,
+        instruction: Instruction,
+        submitter_signature: Option<SubmitterSignature>,
+    ) -> SubmissionDraft {
+        SubmissionDraft {
+            on_behalf_of: instruction.on_behalf_of,
+            automated: instruction.automated,
+            intent: self.request.intent,
+            submitter_signature,
+            items: instruction.items,
+            ..self.void(reserved)
+        }
+    }
+
+    /// What is written into a place that nobody is to use any more.
+    fn void(&self, reserved: Reserved) -> SubmissionDraft {
+        let unused = Malformed::new("item", "nothing was accepted under this number");
+        SubmissionDraft {
+            id: reserved.submission,
+            tenant: self.tenant.clone(),
+            party: self.party.clone(),
+            credential: self.request.caller.credential,
+            on_behalf_of: None,
+            automated: false,
+            case: self.case.clone(),
+            intent: None,
+            idempotency_key: self.request.key.clone(),
+            instruction_sha256: self.digest,
+            submitter_signature: None,
+            received_at: reserved.received_at,
+            items: vec![ItemOutcome::Refused(unused)],
+        }
     }
 }
 
-/// Writes create-only; answers what stands there afterwards.
-async fn store(intake: &Intake, submission: Submission) -> Result<Submission> {
+/// Writes a submission into its place, if its time is still now; answers what stands there afterwards.
+async fn store(intake: &Intake, place: Reserved, submission: Submission) -> Result<Submission> {
     // Later, whoever looks for unfinished work may be past this submission's hour.
-    if intake.clock.now().ms_since(submission.id.at()) >= WRITE_WITHIN_MS {
+    if !place.is_open(intake.clock.now()) {
+        return Err(Error::unavailable("checking took too long; try again"));
+    }
+    let stands = create(intake, submission).await?;
+    if stands.is_void() {
         return Err(Error::unavailable(
-            "checking took too long; try again in some minutes",
+            "another try has given up this one's place; try again",
         ));
     }
+    Ok(stands)
+}
+
+/// Creates, or finds who was first.
+async fn create(intake: &Intake, submission: Submission) -> Result<Submission> {
     let key = submission_key(submission.id);
     match intake
         .truth
@@ -220,8 +274,8 @@ fn hints(submission: &Submission) -> Vec<Submitted> {
 mod tests {
     use super::*;
     use probity_domain::{
-        Artifact, ArtifactName, ArtifactRole, CaseId, CredentialId, Digests, Item, ItemOutcome,
-        Malformed, MediaType, Purpose, Sha3_256, Timestamp,
+        Artifact, ArtifactName, ArtifactRole, CredentialId, Digests, Item, MediaType, Purpose,
+        Timestamp,
     };
 
     fn item() -> Item {

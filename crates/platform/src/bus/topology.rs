@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
 use async_nats::jetstream::context::CreateStreamErrorKind;
-use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{
+    self, ConsumerError, ConsumerErrorKind, DiscardPolicy, RetentionPolicy, StorageType,
+};
 
 use probity_proto::subjects::Hint;
 
@@ -27,6 +29,10 @@ const ACK_PENDING_MAX: i64 = 20_000;
 
 /// "stream name already in use with a different configuration".
 const STREAM_NAME_IN_USE: u64 = 10058;
+
+/// A consumer of that name stands in the way: with settings that cannot be changed (10012), or with
+/// state that cannot be read (10104).
+const CONSUMER_IN_THE_WAY: [u64; 2] = [10012, 10104];
 
 fn stream_config(hint: &Hint, replicas: usize) -> stream::Config {
     stream::Config {
@@ -97,14 +103,11 @@ fn differences(asked: &stream::Config, got: &stream::Config) -> Option<String> {
     (!lost.is_empty()).then(|| lost.join(", "))
 }
 
-/// Makes stream and consumer of a hint, or brings existing ones to these settings (trap 36).
-pub(crate) async fn ensure_consumer(
-    bus: &Bus,
-    hint: &Hint,
-    ack_wait: Duration,
-) -> Result<Consumer<pull::Config>> {
-    ensure_stream(bus, hint).await?;
-    let asked = pull::Config {
+/// Its state is kept in memory alone. What it says, which hints are under way, costs a second
+/// delivery when it is lost; on disk, where nats-server keeps no checksum of it, one flipped bit makes
+/// a consumer that can never be made again, or one that leaves hints out.
+fn consumer_config(hint: &Hint, ack_wait: Duration, replicas: usize) -> pull::Config {
+    pull::Config {
         durable_name: Some(hint.consumer.to_owned()),
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
@@ -115,20 +118,36 @@ pub(crate) async fn ensure_consumer(
         max_ack_pending: ACK_PENDING_MAX,
         max_waiting: 512,
         filter_subject: hint.subject.to_owned(),
-        num_replicas: bus.replicas,
+        num_replicas: replicas,
+        memory_storage: true,
         ..Default::default()
-    };
-    let made = bus
-        .jetstream()
-        .create_consumer_on_stream(asked.clone(), hint.stream)
-        .await;
+    }
+}
+
+/// Makes stream and consumer of a hint, or brings existing ones to these settings (trap 36).
+pub(crate) async fn ensure_consumer(
+    bus: &Bus,
+    hint: &Hint,
+    ack_wait: Duration,
+) -> Result<Consumer<pull::Config>> {
+    ensure_stream(bus, hint).await?;
+    let asked = consumer_config(hint, ack_wait, bus.replicas);
+    let mut made = make_consumer(bus, hint, &asked).await;
+    if let Err(e) = &made
+        && is_in_the_way(e)
+    {
+        tracing::warn!(consumer = hint.consumer, error = %e, "making the consumer anew");
+        delete_consumer(bus, hint).await;
+        made = make_consumer(bus, hint, &asked).await;
+    }
     let consumer =
         made.map_err(|e| Error::unavailable(format!("consumer {}: {e}", hint.consumer)))?;
     let got = &consumer.cached_info().config;
     let held = got.ack_wait == asked.ack_wait
         && got.max_ack_pending == asked.max_ack_pending
         && got.ack_policy == asked.ack_policy
-        && got.filter_subject == asked.filter_subject;
+        && got.filter_subject == asked.filter_subject
+        && got.memory_storage == asked.memory_storage;
     if !held {
         return Err(Error::conflict(format!(
             "consumer {}: the server did not take its settings",
@@ -136,6 +155,35 @@ pub(crate) async fn ensure_consumer(
         )));
     }
     Ok(consumer)
+}
+
+async fn make_consumer(
+    bus: &Bus,
+    hint: &Hint,
+    asked: &pull::Config,
+) -> core::result::Result<Consumer<pull::Config>, ConsumerError> {
+    bus.jetstream()
+        .create_consumer_on_stream(asked.clone(), hint.stream)
+        .await
+}
+
+fn is_in_the_way(e: &ConsumerError) -> bool {
+    match e.kind() {
+        ConsumerErrorKind::JetStream(e) => CONSUMER_IN_THE_WAY.contains(&e.error_code().0),
+        _ => false,
+    }
+}
+
+/// Deletes a consumer, to be made again. What was under way comes a second time; what cannot be
+/// deleted is met again by whoever makes it.
+pub(crate) async fn delete_consumer(bus: &Bus, hint: &Hint) {
+    let deleted = bus
+        .jetstream()
+        .delete_consumer_from_stream(hint.consumer, hint.stream)
+        .await;
+    if let Err(e) = deleted {
+        tracing::debug!(consumer = hint.consumer, error = %e, "not deleted");
+    }
 }
 
 #[cfg(test)]

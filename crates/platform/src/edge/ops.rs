@@ -28,6 +28,8 @@ const LOOK_TIME_MAX: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 pub struct Readiness {
     missing: Arc<Mutex<BTreeMap<&'static str, String>>>,
+    /// Subjects whose hints cannot be had, and why.
+    cut_off: Arc<Mutex<BTreeMap<&'static str, String>>>,
     shutdown: Shutdown,
 }
 
@@ -35,6 +37,7 @@ impl Readiness {
     pub(crate) fn new(shutdown: Shutdown) -> Self {
         Self {
             missing: Arc::default(),
+            cut_off: Arc::default(),
             shutdown,
         }
     }
@@ -70,6 +73,23 @@ impl Readiness {
         missing.clone()
     }
 
+    /// States that a stage gets the hints of its subject, or why it does not: its stream or its consumer cannot be
+    /// made, or NATS is away. That does not decide whether the process is ready.
+    pub(crate) fn set_stage(&self, subject: &'static str, state: Result<()>) {
+        let mut cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        match state {
+            Ok(()) => cut_off.remove(subject),
+            Err(e) => cut_off.insert(subject, e.to_string()),
+        };
+    }
+
+    /// Stages that get no hints, by subject, and why.
+    #[must_use]
+    pub fn cut_off(&self) -> BTreeMap<&'static str, String> {
+        let cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        cut_off.clone()
+    }
+
     /// Nothing is missing and nobody asked to stop.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -84,6 +104,8 @@ struct ReadyDocument {
     missing: BTreeMap<&'static str, String>,
     /// Does not decide: accepting and pulling need the store alone.
     nats_connected: bool,
+    /// Nor do these: stages that cannot get their hints, and why.
+    cut_off: BTreeMap<&'static str, String>,
 }
 
 /// Serves until shutdown and a little beyond, so that the last scrape and the drain can be seen.
@@ -119,6 +141,7 @@ async fn readyz(State(ctx): State<Context>) -> Response {
         draining: ctx.shutdown.is_requested(),
         missing: ctx.readiness.missing(),
         nats_connected: ctx.bus.is_connected(),
+        cut_off: ctx.readiness.cut_off(),
     };
     let status = if document.ready {
         StatusCode::OK

@@ -178,11 +178,7 @@ pub(super) async fn watch(ctx: &Context, hint: Hint, config: StageConfig) -> Inf
                 waiting,
                 "consumer delivers nothing; making it anew"
             );
-            ctx.bus
-                .jetstream()
-                .delete_consumer_from_stream(hint.consumer, hint.stream)
-                .await
-                .ok();
+            topology::delete_consumer(&ctx.bus, &hint).await;
             topology::ensure_consumer(&ctx.bus, &hint, config.ack_wait)
                 .await
                 .ok();

@@ -11,6 +11,7 @@ mod bus;
 mod cache;
 #[path = "../../../pki/tests/it/conformance.rs"]
 mod conformance;
+mod corrupt;
 mod edge;
 mod fixture;
 mod keeping;

@@ -14,11 +14,11 @@ use tokio::task::JoinHandle;
 
 use crate::fixture::{context, nats};
 
-const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// How often each submission was worked on.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<BTreeMap<String, usize>>>);
+pub struct Seen(Arc<Mutex<BTreeMap<String, usize>>>);
 
 impl Seen {
     fn note(&self, id: &str) -> usize {
@@ -28,7 +28,7 @@ impl Seen {
         *count
     }
 
-    fn times(&self, id: &str) -> usize {
+    pub fn times(&self, id: &str) -> usize {
         self.0.lock().unwrap().get(id).copied().unwrap_or(0)
     }
 }
@@ -41,7 +41,7 @@ fn hint(id: &str) -> Submitted {
 }
 
 /// Runs the stage; what a submission's id says is what happens to it.
-fn start(ctx: &Context, config: StageConfig, seen: &Seen) -> JoinHandle<Result<()>> {
+pub fn start(ctx: &Context, config: StageConfig, seen: &Seen) -> JoinHandle<Result<()>> {
     let (ctx, seen) = (ctx.clone(), seen.clone());
     tokio::spawn(async move {
         let handler = move |batch: Vec<Submitted>| {
@@ -78,19 +78,19 @@ async fn work(seen: &Seen, id: &str) -> Outcome {
     }
 }
 
-async fn tell(ctx: &Context, id: &str) {
+pub async fn tell(ctx: &Context, id: &str) {
     wait_until("NATS to take a hint", PATIENCE, async || {
         ctx.bus.tell(&SUBMITTED, id, &hint(id)).await.is_ok()
     })
     .await;
 }
 
-async fn seen_times(seen: &Seen, id: &str, times: usize) {
+pub async fn seen_times(seen: &Seen, id: &str, times: usize) {
     wait_until(id, PATIENCE, async || seen.times(id) >= times).await;
 }
 
 /// Messages the stream still holds: waiting, in work, or acknowledged too late.
-async fn left(world: &World) -> u64 {
+pub async fn left(world: &World) -> u64 {
     let client = async_nats::connect(world.nats_url()).await.unwrap();
     let stream = async_nats::jetstream::new(client)
         .get_stream(SUBMITTED.stream)
@@ -99,11 +99,11 @@ async fn left(world: &World) -> u64 {
     stream.cached_info().state.messages
 }
 
-async fn settled(world: &World) {
+pub async fn settled(world: &World) {
     wait_until("an empty stream", PATIENCE, async || left(world).await == 0).await;
 }
 
-async fn stopped(ctx: &Context, stage: JoinHandle<Result<()>>) {
+pub async fn stopped(ctx: &Context, stage: JoinHandle<Result<()>>) {
     ctx.shutdown.request();
     stage.await.unwrap().unwrap();
 }
@@ -117,9 +117,20 @@ async fn goes_on_by_itself_after_nats_was_killed_and_emptied() {
     seen_times(&seen, "before", 1).await;
 
     world.kill_nats().await;
+    wait_until("the operator to be told", PATIENCE, async || {
+        ctx.readiness.cut_off().contains_key(SUBMITTED.subject)
+    })
+    .await;
+    // Accepting and pulling need the store alone.
+    assert!(ctx.readiness.is_ready());
+    assert!(is_cut_off(&ctx, 1));
     world.start_nats().await;
     tell(&ctx, "killed").await;
     seen_times(&seen, "killed", 1).await;
+    wait_until("that to be over", PATIENCE, async || {
+        ctx.readiness.cut_off().is_empty() && is_cut_off(&ctx, 0)
+    })
+    .await;
 
     world.kill_nats().await;
     world.wipe_nats().await;
@@ -141,6 +152,11 @@ async fn goes_on_by_itself_after_nats_was_killed_and_emptied() {
 
     settled(&world).await;
     stopped(&ctx, stage).await;
+}
+
+fn is_cut_off(ctx: &Context, value: u8) -> bool {
+    let line = format!("probity_stage_cut_off{{subject=\"evidence.submitted\"}} {value}\n");
+    ctx.metrics.encode().unwrap().contains(&line)
 }
 
 #[tokio::test]

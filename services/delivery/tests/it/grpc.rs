@@ -16,7 +16,7 @@ use probity_platform::edge::{self, Limits};
 use probity_platform::objects::{Buckets, LockConfig, S3Config};
 use probity_platform::startup::Context;
 use probity_proto::http::SignedReceiptDocument;
-use probity_proto::ledger::DeliveryEvent;
+use probity_proto::ledger::ReadEvent;
 use probity_proto::v1::court_client::CourtClient;
 use probity_proto::v1::court_server::CourtServer;
 use probity_proto::v1::{AcknowledgeRequest, FetchDeliveryRequest, ListDeliveriesRequest};
@@ -195,9 +195,15 @@ async fn a_court_lists_fetches_and_acknowledges() {
     let content: [u8; 32] = sha3::Sha3_256::digest(&opened).into();
     assert_eq!(content, package.content_sha3_256.0);
     assert_eq!(served.state().await, "entered", "fetched is received");
-    let events = served.platform.events(served.delivery.id).await;
-    let on_record = |e: &DeliveryEvent| matches!(e, DeliveryEvent::Fetched { legal_basis, .. } if legal_basis == "法 1");
-    assert_eq!(events.iter().filter(|e| on_record(e)).count(), 1);
+    let reads = served
+        .platform
+        .courier
+        .reads(served.delivery.id, None, 9)
+        .await
+        .unwrap();
+    let [read] = reads.try_into().unwrap();
+    let ReadEvent::Fetched { legal_basis, .. } = read.event;
+    assert_eq!(legal_basis, "法 1");
 
     let receipt = hangzhou.receipt(&served.delivery, "content_digest_confirmed");
     let request = served.acknowledge_request(&hangzhou.sign(&receipt));

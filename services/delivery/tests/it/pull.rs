@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use probity_delivery::delivery::Delivery;
+use probity_delivery::read::Read;
 use probity_domain::DeliveryState;
 use probity_platform::ErrorKind;
 use probity_platform::access::CallerRole;
+use probity_platform::ledger::Appended;
 use probity_platform::objects::{Buckets, MemoryObjects, Verb};
-use probity_proto::ledger::DeliveryEvent;
+use probity_proto::ledger::{DeliveryEvent, ReadEvent};
 
 use crate::fixture;
 use crate::world::{Platform, caller, collect, first_piece};
@@ -26,9 +29,6 @@ async fn a_complete_fetch_is_receipt_by_retrieval() {
     assert_eq!(bytes, platform.package_bytes(&delivery).await);
     assert_eq!(package.size_bytes, bytes.len() as u64);
     let events = platform.events(delivery.id).await;
-    let reads = |events: &[DeliveryEvent]| {
-        events.iter().filter(|e| matches!(e, DeliveryEvent::Fetched { legal_basis, .. } if legal_basis == "case 1")).count()
-    };
     let entered = |events: &[DeliveryEvent]| {
         events
             .iter()
@@ -37,7 +37,10 @@ async fn a_complete_fetch_is_receipt_by_retrieval() {
             )
             .count()
     };
-    assert_eq!((reads(&events), entered(&events)), (1, 1));
+    assert_eq!(
+        (reads(&platform, &delivery).await.len(), entered(&events)),
+        (1, 1)
+    );
     // Read again: on record again, received once.
     let (_, body) = platform
         .courier
@@ -46,7 +49,77 @@ async fn a_complete_fetch_is_receipt_by_retrieval() {
         .unwrap();
     collect(body).await.unwrap();
     let events = platform.events(delivery.id).await;
-    assert_eq!((reads(&events), entered(&events)), (2, 1));
+    let reads = reads(&platform, &delivery).await;
+    assert_eq!((reads.len(), entered(&events)), (2, 1));
+    for read in reads {
+        let fetched = ReadEvent::Fetched {
+            credential: court.credential.to_string(),
+            legal_basis: "case 1".into(),
+            package_sha256: package.sha256.to_hex(),
+        };
+        assert_eq!((read.event, read.actor), (fetched, court.actor()));
+    }
+}
+
+async fn reads(platform: &Platform, delivery: &Delivery) -> Vec<Read> {
+    let reads = platform.courier.reads(delivery.id, None, 100);
+    reads.await.unwrap()
+}
+
+/// A court's program that asks again and again: every read is on record, and the delivery does not grow by them.
+#[tokio::test]
+async fn reads_without_end_are_recorded_and_stop_nothing() {
+    let platform = Platform::new().await;
+    let delivery = platform.prepared().await;
+    let court = platform.hangzhou.caller();
+    let fetch = async |basis: &str| {
+        let fetched = platform.courier.fetch(&court, delivery.id, Some(basis));
+        collect(fetched.await.unwrap().1).await.unwrap();
+    };
+    fetch("0").await;
+    let length = platform.events(delivery.id).await.len();
+    for n in 1..50 {
+        platform.clock.advance_ms(1);
+        fetch(&n.to_string()).await;
+    }
+    assert_eq!(platform.events(delivery.id).await.len(), length);
+    let (mut on_record, mut after) = (Vec::new(), None);
+    loop {
+        let page = platform.courier.reads(delivery.id, after, 7).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        on_record.extend(page.into_iter().map(|read| match read.event {
+            ReadEvent::Fetched { legal_basis, .. } => legal_basis,
+        }));
+    }
+    let asked: Vec<_> = (0..50).map(|n| n.to_string()).collect();
+    assert_eq!(on_record, asked);
+}
+
+/// Reads that an earlier version wrote into the delivery itself stay where they are, and are folded over.
+#[tokio::test]
+async fn a_delivery_with_reads_of_an_earlier_version_goes_on() {
+    let platform = Platform::new().await;
+    let delivery = platform.prepared().await;
+    let earlier = DeliveryEvent::Fetched {
+        credential: "c".into(),
+        legal_basis: "earlier".into(),
+    };
+    let id = delivery.id.to_string();
+    let court = platform.hangzhou.caller();
+    let actor = court.actor();
+    for _ in 0..3 {
+        let mut history = platform.ledger.read(&id).await.unwrap();
+        let appended = platform
+            .ledger
+            .append(&mut history, &actor, "fetch", earlier.clone());
+        assert_eq!(appended.await.unwrap(), Appended::Appended);
+    }
+    let fetched = platform.courier.fetch(&court, delivery.id, Some("now"));
+    collect(fetched.await.unwrap().1).await.unwrap();
+    let state = platform.courier.delivery(delivery.id).await.unwrap().state;
+    assert!(matches!(state, DeliveryState::Entered { .. }), "{state:?}");
+    assert_eq!(reads(&platform, &delivery).await.len(), 1);
 }
 
 #[tokio::test]
@@ -97,6 +170,7 @@ async fn only_the_recipient_and_only_with_a_reason() {
         2,
         "refused reads leave nothing"
     );
+    assert!(reads(&platform, &delivery).await.is_empty());
 }
 
 #[tokio::test]

@@ -121,11 +121,14 @@ async fn one_tenant_s_hints_do_not_use_up_the_queue() {
     let bus = Bus::connect(&BusConfig::plain(nats.nats_url()), "intake")
         .await
         .unwrap();
-    let backlog = Backlog::new(bus, 5, 3);
+    // In captures; each hint means ten.
+    let backlog = Backlog::new(bus, 50, 30);
     let [floods, other] = ["floods", "other"].map(|name| TenantId::parse(name).unwrap());
     let tell = |tenant: &TenantId, n: u32| {
         let hint = Submitted {
             tenant: tenant.to_string(),
+            first_item: 5,
+            last_item: 14,
             ..Default::default()
         };
         let (backlog, id) = (&backlog, format!("{tenant}-{n}"));

@@ -373,35 +373,6 @@ async fn a_lost_answer_is_read_back_on_the_next_try() {
 }
 
 #[tokio::test]
-async fn a_reservation_lapses_before_its_hour_is_forgotten() {
-    let world = World::start().await;
-    let instruction = instruction("c", vec![item(vec![world.upload(b"one").await])]);
-    let intent = world.intent(&instruction).await;
-    world.truth.set_faults(|verb, key| {
-        (verb == Verb::Create && key.starts_with("submissions/")).then_some(Fault::Refuse)
-    });
-    assert_eq!(
-        world.submit(&instruction, "key-1", Some(&intent)).await.0,
-        503
-    );
-    world.truth.clear_faults();
-    world.clock.advance_ms(12 * 60_000);
-    assert_eq!(
-        world.submit(&instruction, "key-1", Some(&intent)).await.0,
-        503
-    );
-    world.clock.advance_ms(24 * 3_600_000);
-    let (status, submitted) = world.submit(&instruction, "key-1", Some(&intent)).await;
-    assert_eq!(status, 200, "{submitted}");
-    let id = SubmissionId::parse(submitted["submission"].as_str().unwrap()).unwrap();
-    assert!(id.at().unix_ms() > 1_795_000_000_000 + 24 * 3_600_000);
-    assert_eq!(
-        world.submit(&instruction, "key-1", Some(&intent)).await.1,
-        submitted
-    );
-}
-
-#[tokio::test]
 async fn without_required_intents_an_instruction_stands_alone() {
     let world = World::start_with(json!({"require_intent": false})).await;
     let instruction = instruction("c", vec![item(vec![world.upload(b"one").await])]);

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use probity_domain::{ItemOutcome, Submission, SubmissionDraft, SubmissionId, TenantId};
+use probity_platform::bus::{Bus, BusConfig, Queue};
 use probity_platform::objects::{MemoryObjects, Objects as _};
 use probity_platform::{Error, quarantine};
 use probity_proto::stored::{submission_key, write_submission};
+use probity_proto::subjects::SUBMITTED;
 use probity_storage::{AuditScope, Reconciler, Redrive, audit, release};
 
 use crate::log::Store;
@@ -126,6 +128,40 @@ async fn hints_that_could_not_be_sent_are_none() {
     assert_eq!(of(&sent, id), 600);
     let next = reconciler.round().await.unwrap();
     assert!(next.is_empty(), "sent ones have their pause");
+}
+
+/// A full queue is left alone: what it does not take is due in the next round, and goes out when there is room.
+#[tokio::test]
+async fn nothing_is_hinted_into_a_full_queue() {
+    let lost = Lost::new().await;
+    let id = lost.submission(1, HOUR_MS, "acme", 600).await;
+    let nats = probity_testkit::World::builder().nats().start().await;
+    let config = BusConfig::plain(nats.nats_url());
+    let bus = Bus::connect(&config, "storage").await.unwrap();
+    let queue = |max| Queue::new(bus.clone(), SUBMITTED, max);
+    let waiting = async || {
+        let look = queue(1);
+        look.measure().await;
+        look.measured().map_or(0, |measured| measured.messages)
+    };
+    let mut reconciler = lost.reconciler();
+    let sent = reconciler.round().await.unwrap();
+    assert_eq!(sent.len(), 3);
+    // Looked at before the first: an empty one takes them, up to the next look.
+    reconciler.send(&sent, &queue(1)).await;
+    assert_eq!(waiting().await, 3);
+    lost.world.clock.advance_ms(HOUR_MS);
+    for _ in 0..3 {
+        let again = reconciler.round().await.unwrap();
+        assert_eq!(of(&again, id), 600);
+        assert!(again.iter().all(|r| r.hint.round == 2), "none was sent");
+        reconciler.send(&again, &queue(3)).await;
+        assert_eq!(waiting().await, 3);
+    }
+    let again = reconciler.round().await.unwrap();
+    reconciler.send(&again, &queue(4)).await;
+    assert_eq!(waiting().await, 6);
+    assert!(reconciler.round().await.unwrap().is_empty(), "sent now");
 }
 
 #[tokio::test]
