@@ -281,7 +281,7 @@ impl Statement {
 }
 
 /// A domain value by its written form.
-trait Written: Sized {
+pub(crate) trait Written: Sized {
     fn write(&self) -> String;
     fn read(text: &str) -> core::result::Result<Self, Malformed>;
 }
@@ -319,7 +319,7 @@ written! {
 
 /// Only the one canonical writing of a value is read back: times in UTC with milliseconds, digests
 /// in lower case, evidence numbers in upper case.
-mod written {
+pub(crate) mod written {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use super::Written;
@@ -337,6 +337,30 @@ mod written {
             )));
         }
         Ok(value)
+    }
+
+    /// The same where `null` says that there is none.
+    pub mod option {
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use super::Written;
+
+        pub fn serialize<T: Written, S: Serializer>(
+            value: &Option<T>,
+            s: S,
+        ) -> Result<S::Ok, S::Error> {
+            super::super::written_option::serialize(value, s)
+        }
+
+        pub fn deserialize<'de, T: Written, D: Deserializer<'de>>(
+            d: D,
+        ) -> Result<Option<T>, D::Error> {
+            let Some(text) = Option::<String>::deserialize(d)? else {
+                return Ok(None);
+            };
+            let text = serde::de::value::StringDeserializer::<D::Error>::new(text);
+            super::deserialize(text).map(Some)
+        }
     }
 }
 
