@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use probity_pki::tlog::LogVerifier;
 use probity_platform::SystemClock;
-use probity_platform::objects::{Keeping, LockConfig, Objects as _};
+use probity_platform::objects::{Keeping, LockConfig};
 use probity_storage::{AuditReport, AuditScope, FindingKind, audit};
 
 use crate::scrub::{Scrubbed, log_key, on_minio};
