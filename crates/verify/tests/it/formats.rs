@@ -435,7 +435,10 @@ fn storage_attestation(known: &Known, bytes: &[u8]) {
         assert_eq!(parsed.unwrap(), verified);
     }
     // No bytes are both.
-    assert!(StorageAttestation::parse_unverified(bytes).is_err() || Checkpoint::parse_unverified(bytes).is_err());
+    assert!(
+        StorageAttestation::parse_unverified(bytes).is_err()
+            || Checkpoint::parse_unverified(bytes).is_err()
+    );
 }
 
 /// The first byte is the number of entries.

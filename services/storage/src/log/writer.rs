@@ -170,23 +170,27 @@ impl Writer {
     async fn create(&self, key: &str, bytes: &Bytes) -> Result<()> {
         match self.log.truth.create(key, bytes.clone()).await? {
             Created::Created => Ok(()),
-            Created::Exists(_) => {
-                tracing::error!(key, "the log would fork: other bytes stand there");
-                Err(Error::internal(format!("the log would fork at {key}")))
-            }
+            Created::Exists(_) => Err(fork(key)),
         }
     }
 
     /// What is no checkpoint may stand in its place: it was forged before, or damaged since. It stays as a version.
     async fn create_checkpoint(&self, published: &Published) -> Result<()> {
         let (key, truth) = (checkpoint_key(published.size), &self.log.truth);
-        if let Some(Err(reason)) = self.log.stored_checkpoint(published.size).await?
-            && truth.keeping().await?.versions
-        {
-            tracing::error!(key, reason, "written over with the log's checkpoint");
-            return truth.put(&key, published.note.clone()).await;
+        let created = truth.create(&key, published.note.clone()).await?;
+        let Created::Exists(there) = created else {
+            return Ok(());
+        };
+        let read = self.log.read_note(there);
+        let is_checkpoint = read.is_ok_and(|read| read.size == published.size);
+        if is_checkpoint || !truth.keeping().await?.versions {
+            return Err(fork(&key));
         }
-        self.create(&key, &published.note).await
+        tracing::error!(
+            key,
+            "no checkpoint of the log stood in its place: written over"
+        );
+        truth.put(&key, published.note.clone()).await
     }
 
     /// Finds out where the log stands, and finishes what a writer before this one began.
@@ -307,4 +311,9 @@ impl Writer {
         let numbers = entries.iter().map(|entry| entry.evidence);
         self.recovered.extend(numbers.zip(first..));
     }
+}
+
+fn fork(key: &str) -> Error {
+    tracing::error!(key, "the log would fork: other bytes stand there");
+    Error::internal(format!("the log would fork at {key}"))
 }
