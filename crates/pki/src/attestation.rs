@@ -72,7 +72,7 @@ pub struct AttestedArtifact {
     pub versions_accounted: u64,
     pub lock_mode: AttestedLock,
     /// End of its retention.
-    #[serde(with = "written::option")]
+    #[serde(with = "time_or_null")]
     pub retain_until: Option<Timestamp>,
     /// The store's own flag.
     pub legal_hold: bool,
@@ -97,7 +97,7 @@ pub struct AttestedFinding {
     pub what: String,
     #[serde(with = "written")]
     pub found_at: Timestamp,
-    #[serde(with = "written::option")]
+    #[serde(with = "time_or_null")]
     pub repaired_at: Option<Timestamp>,
 }
 
@@ -107,7 +107,7 @@ pub struct AttestedFinding {
 pub struct AttestedReplica {
     pub bucket: String,
     /// When it was asked for these artifacts and answered; `None`: it did not.
-    #[serde(with = "written::option")]
+    #[serde(with = "time_or_null")]
     pub compared_at: Option<Timestamp>,
     /// How many of them it had then under the same key with the same size.
     pub copies: u64,
@@ -206,6 +206,27 @@ fn read(note: &[u8]) -> Result<(StorageAttestation, Note)> {
     let attestation: StorageAttestation = serde_json::from_str(json).map_err(bad)?;
     attestation.check()?;
     Ok((attestation, note))
+}
+
+mod time_or_null {
+    use probity_domain::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::written;
+
+    #[derive(Deserialize)]
+    struct Time(#[serde(with = "written")] Timestamp);
+
+    pub fn serialize<S: Serializer>(time: &Option<Timestamp>, s: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => written::serialize(time, s),
+            None => s.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Timestamp>, D::Error> {
+        Ok(Option::<Time>::deserialize(d)?.map(|Time(time)| time))
+    }
 }
 
 fn bad(reason: impl ToString) -> Error {

@@ -338,30 +338,6 @@ pub(crate) mod written {
         }
         Ok(value)
     }
-
-    /// The same where `null` says that there is none.
-    pub mod option {
-        use serde::{Deserialize, Deserializer, Serializer};
-
-        use super::Written;
-
-        pub fn serialize<T: Written, S: Serializer>(
-            value: &Option<T>,
-            s: S,
-        ) -> Result<S::Ok, S::Error> {
-            super::super::written_option::serialize(value, s)
-        }
-
-        pub fn deserialize<'de, T: Written, D: Deserializer<'de>>(
-            d: D,
-        ) -> Result<Option<T>, D::Error> {
-            let Some(text) = Option::<String>::deserialize(d)? else {
-                return Ok(None);
-            };
-            let text = serde::de::value::StringDeserializer::<D::Error>::new(text);
-            super::deserialize(text).map(Some)
-        }
-    }
 }
 
 mod written_option {
