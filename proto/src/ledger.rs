@@ -3,7 +3,10 @@
 //! State is a fold over a stream's events, and applying an event cannot fail: whatever is wrong with a request was
 //! refused before its event was written.
 
+use probity_domain::Malformed;
 use serde::{Deserialize, Serialize};
+
+use crate::format;
 
 /// One stored event with who, when and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,6 +277,42 @@ pub enum CustodyEvent {
     Deleted { order: String, keys: Vec<String> },
 }
 ledger_kind!(CustodyEvent, "custody");
+
+macro_rules! read_by_kind {
+    ($kind:expr, $json:expr; $($event:ty),*) => {{
+        $(if $kind == <$event>::KIND {
+            return read_one::<$event>($json);
+        })*
+        Err(Malformed::new("kind", format!("no registry is of kind {:?}", $kind)))
+    }};
+}
+
+/// Reads an event of any kind, for whoever checks that it reads and asks only who, when and why.
+///
+/// # Errors
+/// [`Malformed`] for a kind that is none, and an event that is none of its kind.
+pub fn read_event(kind: &str, json: &[u8]) -> Result<Envelope<()>, Malformed> {
+    read_by_kind!(kind, json;
+        PartyEvent, AgreementEvent, CredentialEvent, IntentEvent, InstructionEvent, CertificateEvent,
+        RecipientEvent, DeliveryEvent, FindingEvent, QuarantineEvent, CustodyEvent
+    )
+}
+
+fn read_one<E: LedgerEvent>(json: &[u8]) -> Result<Envelope<()>, Malformed> {
+    let read: Envelope<E> = format::read_json("event", EVENT_FORMAT, json)?;
+    format::expect(EVENT_FORMAT, &read.format)?;
+    Ok(Envelope {
+        format: read.format,
+        kind: read.kind,
+        id: read.id,
+        seq: read.seq,
+        at: read.at,
+        actor: read.actor,
+        cause: read.cause,
+        write_id: read.write_id,
+        event: (),
+    })
+}
 
 impl CustodyEvent {
     /// The order by which the bytes were deleted, if they were.

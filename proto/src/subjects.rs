@@ -63,6 +63,11 @@ pub const PROVE: Ask = Ask {
     answered_by: "storage",
     asked_by: "delivery",
 };
+pub const ATTEST: Ask = Ask {
+    subject: "storage.attest",
+    answered_by: "storage",
+    asked_by: "delivery",
+};
 pub const STAMP: Ask = Ask {
     subject: "timestamping.stamp",
     answered_by: "timestamping",
@@ -78,7 +83,7 @@ pub const LOCATE: Ask = Ask {
 pub const HINTS: [Hint; 5] = [SUBMITTED, SIGNED, STAMPED, DEPOSITED, DELIVERY_DUE];
 
 /// Every question there is.
-pub const ASKS: [Ask; 4] = [ISSUE_EVENT_CERTIFICATE, STAMP, PROVE, LOCATE];
+pub const ASKS: [Ask; 5] = [ISSUE_EVENT_CERTIFICATE, STAMP, PROVE, ATTEST, LOCATE];
 
 #[cfg(test)]
 mod tests {

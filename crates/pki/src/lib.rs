@@ -7,6 +7,7 @@
 pub mod algorithm;
 pub mod asic;
 mod asn1_time;
+pub mod attestation;
 mod canonical;
 pub mod cms;
 pub mod crl;

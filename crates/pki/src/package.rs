@@ -24,6 +24,8 @@ pub const ARTIFACTS: &str = "artifacts/";
 pub const CHECKPOINT: &str = "log/checkpoint.txt";
 /// Proof that the evidence is in the log of that checkpoint.
 pub const INCLUSION: &str = "log/inclusion.json";
+/// Storage's signed attestation of how it keeps the evidence ([`crate::attestation`]); older packages have none.
+pub const STORAGE_ATTESTATION: &str = "storage/attestation.txt";
 /// The readable certificate, Chinese and English.
 pub const CERTIFICATE: &str = "certificate.html";
 /// What the event signature covers.
@@ -55,12 +57,13 @@ const XML: &str = "text/xml";
 
 /// Members every package has besides `mimetype` and its artifacts, with their media types, in the
 /// order they are written. The seal's own two members come last.
-pub const FIXED_MEMBERS: [(&str, &str); 6] = [
+pub const FIXED_MEMBERS: [(&str, &str); 7] = [
     (STATEMENT, JSON),
     (EVENT_MANIFEST, XML),
     (EVENT_SIGNATURE, SIGNATURE_MIME_TYPE),
     (CHECKPOINT, "text/plain"),
     (INCLUSION, JSON),
+    (STORAGE_ATTESTATION, "text/plain"),
     (CERTIFICATE, "text/html"),
 ];
 

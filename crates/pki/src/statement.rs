@@ -281,7 +281,7 @@ impl Statement {
 }
 
 /// A domain value by its written form.
-trait Written: Sized {
+pub(crate) trait Written: Sized {
     fn write(&self) -> String;
     fn read(text: &str) -> core::result::Result<Self, Malformed>;
 }
@@ -319,7 +319,7 @@ written! {
 
 /// Only the one canonical writing of a value is read back: times in UTC with milliseconds, digests
 /// in lower case, evidence numbers in upper case.
-mod written {
+pub(crate) mod written {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use super::Written;

@@ -13,6 +13,7 @@ pub use bundle::{
     bundle_path, decode_bundle, decode_index, encode_bundle, encode_index, index_path,
 };
 pub use checkpoint::{Checkpoint, LogKey, LogVerifier};
+pub(crate) use checkpoint::{check_note, read_note};
 pub use tlog_tiles::Hash;
 pub use tree::{
     Growth, TileId, Tiles, append, check_consistency, check_inclusion, consistency_tiles,

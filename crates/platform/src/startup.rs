@@ -14,7 +14,7 @@ use crate::access::Access;
 use crate::bus::Bus;
 use crate::cache::Cache;
 use crate::config::Config;
-use crate::edge::{listen, ops};
+use crate::edge::{Readiness, listen, ops};
 use crate::ledger::Ledger;
 use crate::objects::{Buckets, S3Config, proved};
 use crate::telemetry::{self, Telemetry};
@@ -23,8 +23,10 @@ use crate::{Clock, Error, Random, Result, SystemClock, SystemRandom};
 pub use context::Context;
 pub use shutdown::Shutdown;
 
-/// How long a start waits for an object store that does not answer.
-const STORE_WAIT: Duration = Duration::from_secs(60);
+/// Between two attempts to prove the store.
+const BETWEEN_PROOFS: Duration = Duration::from_secs(1);
+/// What `/readyz` calls the proof.
+const STORE_PROOF: &str = "store_proof";
 
 /// A process that has started: its context, and what has to be brought down in order.
 #[derive(Debug)]
@@ -72,9 +74,9 @@ impl Stores {
 /// shutdown from here on.
 ///
 /// # Errors
-/// `Malformed` for a wrong configuration, before any socket opens; `Internal` when the object store
-/// lets several writers win one create-only PUT, or when `truth` keeps less than the configuration
-/// asks for; `Unavailable` when it does not answer for a minute.
+/// `Malformed` for a wrong configuration, before any socket opens; `Conflict` when the object store
+/// lets several writers win one create-only PUT, `Internal` when `truth` keeps less than the
+/// configuration asks for; `Unavailable` when shutdown is requested before the store was proved.
 pub async fn start(
     config: &Config,
     name: &str,
@@ -94,11 +96,12 @@ pub async fn start(
 
     let shutdown = Shutdown::on_signals()?;
     let ops_listener = listen(config.process.ops_listen).await?;
-    store_holds(&config.s3, &random, &shutdown).await?;
     let bus = Bus::connect(&config.nats, name).await?;
     let context = Context::new(buckets, bus, cache, shutdown);
+    context.readiness.expect(STORE_PROOF);
     roles.into_iter().for_each(|r| context.readiness.expect(r));
     let ops = tokio::spawn(ops::serve(ops_listener, context.clone()));
+    store_holds(&config.s3, &random, &context).await?;
     tracing::info!(process = %config.process.name, name, "started");
     Ok(Process {
         context,
@@ -108,38 +111,46 @@ pub async fn start(
 }
 
 /// Proves that a create-only PUT has one winner, through whatever door, and that `truth` keeps what
-/// it is told to. The store is waited for; one that fails the proof is not.
-async fn store_holds(s3: &S3Config, random: &Arc<dyn Random>, shutdown: &Shutdown) -> Result<()> {
-    let deadline = tokio::time::Instant::now() + STORE_WAIT;
+/// it is told to. A store that is away or slow is not unfit: it is waited for, and the process is not
+/// ready. One that fails the proof ends the process.
+async fn store_holds(s3: &S3Config, random: &Arc<dyn Random>, ctx: &Context) -> Result<()> {
     let doors = s3.open_each(random)?;
     let work: Vec<_> = doors.iter().map(|door| door.work.clone()).collect();
+    let holds = async || {
+        for door in &doors {
+            let keeping = door.truth.keeping().await?;
+            keeping.suits(&s3.truth_bucket, s3.versions_demanded, &s3.lock)?;
+        }
+        proved(&work, &**random, &SystemClock).await
+    };
+    until_proved(holds, &ctx.readiness, &ctx.shutdown).await
+}
+
+async fn until_proved(
+    mut holds: impl AsyncFnMut() -> Result<Option<String>>,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    let mut said = String::new();
     loop {
-        let holds = async {
-            for door in &doors {
-                let keeping = door.truth.keeping().await?;
-                keeping.suits(&s3.truth_bucket, s3.versions_demanded, &s3.lock)?;
-            }
-            proved(&work, &**random, &SystemClock).await
-        };
-        match holds.await {
+        let why = match holds().await {
             Ok(Some(proof)) => {
                 tracing::info!(proof, "the object store holds its conditions");
+                readiness.set(STORE_PROOF, Ok(()));
                 return Ok(());
             }
-            Ok(None) if tokio::time::Instant::now() >= deadline => {
-                return Err(Error::unavailable(
-                    "another process has been proving the object store for a minute",
-                ));
-            }
-            Ok(None) => tracing::info!("another process is proving the object store"),
-            Err(e) if !e.kind.is_transient() || tokio::time::Instant::now() >= deadline => {
-                return Err(e);
-            }
-            Err(e) => tracing::warn!(error = %e, "no object store yet"),
+            Ok(None) => Error::unavailable("another process is proving the object store"),
+            Err(e) if e.kind.is_transient() => e,
+            Err(e) => return Err(e),
+        };
+        if why.detail != said {
+            tracing::warn!(error = %why, "the object store is not proved yet");
+            said.clone_from(&why.detail);
         }
+        readiness.set(STORE_PROOF, Err(why));
         tokio::select! {
-            () = shutdown.requested() => return Err(Error::unavailable("stopped before the object store answered")),
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = shutdown.requested() => return Err(Error::unavailable("stopped before the object store was proved")),
+            () = tokio::time::sleep(BETWEEN_PROOFS) => {}
         }
     }
 }
@@ -162,5 +173,42 @@ impl Process {
                 .await
                 .ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[tokio::test]
+    async fn a_slow_store_is_waited_for_and_an_unfit_one_is_not() {
+        let shutdown = Shutdown::new();
+        let readiness = Readiness::new(shutdown.clone());
+        readiness.expect(STORE_PROOF);
+        let mut asked = 0;
+        let slow_then_fit = async || {
+            asked += 1;
+            match asked {
+                1 => Err(Error::timeout("no answer to all races in 5 s")),
+                _ => {
+                    let why = readiness.missing();
+                    assert!(why[STORE_PROOF].contains("all races"), "{why:?}");
+                    Ok(Some("proof".to_owned()))
+                }
+            }
+        };
+        let proved = until_proved(slow_then_fit, &readiness, &shutdown).await;
+        proved.unwrap();
+        assert!(readiness.is_ready());
+
+        let two_winners = async || Err(Error::conflict("had 2 winners of 8"));
+        let unfit = until_proved(two_winners, &readiness, &shutdown).await;
+        assert_eq!(unfit.unwrap_err().kind, ErrorKind::Conflict);
+
+        shutdown.request();
+        let anothers_turn = async || Ok(None);
+        let stopped = until_proved(anothers_turn, &readiness, &shutdown).await;
+        assert_eq!(stopped.unwrap_err().kind, ErrorKind::Unavailable);
     }
 }

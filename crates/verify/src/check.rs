@@ -64,12 +64,13 @@ pub enum CheckName {
     ProcessLog,
     SubmitterSignature,
     ClockEvidence,
+    StorageAttestation,
     Receipt,
 }
 
 impl CheckName {
     /// Every check, in the order of the report.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Container,
         Self::MembersMatchManifest,
         Self::Signature,
@@ -90,6 +91,7 @@ impl CheckName {
         Self::ProcessLog,
         Self::SubmitterSignature,
         Self::ClockEvidence,
+        Self::StorageAttestation,
         Self::Receipt,
     ];
 
@@ -117,6 +119,7 @@ impl CheckName {
             Self::ProcessLog => "process_log",
             Self::SubmitterSignature => "submitter_signature",
             Self::ClockEvidence => "clock_evidence",
+            Self::StorageAttestation => "storage_attestation",
             Self::Receipt => "receipt",
         }
     }
@@ -151,6 +154,7 @@ impl CheckName {
             Self::ProcessLog => "C1, C3, C11",
             Self::SubmitterSignature => "EN 319 162-1 4.4; EN 319 122-1 5; I5",
             Self::ClockEvidence => "EN 319 421 7.7.2; T2",
+            Self::StorageAttestation => "probity.storage-attestation/1; C2SP signed-note; R5",
             Self::Receipt => "probity.receipt/1; EN 319 122-1 5; P2",
         }
     }

@@ -16,7 +16,7 @@ use crate::verdict::Source;
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// Small members whose bytes the judgement needs.
-pub const DOCUMENTS: [&str; 9] = [
+pub const DOCUMENTS: [&str; 10] = [
     package::STATEMENT,
     package::EVENT_MANIFEST,
     package::EVENT_SIGNATURE,
@@ -26,6 +26,7 @@ pub const DOCUMENTS: [&str; 9] = [
     package::SUBMITTER_SIGNATURE,
     package::CHECKPOINT,
     package::INCLUSION,
+    package::STORAGE_ATTESTATION,
 ];
 
 /// Whose digests must be computed.

@@ -11,7 +11,7 @@ struct Entry {
     means_zh: &'static str,
 }
 
-const ENTRIES: [Entry; 13] = [
+const ENTRIES: [Entry; 14] = [
     Entry {
         en: "certificate",
         zh: "证书",
@@ -71,6 +71,12 @@ const ENTRIES: [Entry; 13] = [
         zh: "日志",
         means_en: "a public register to which entries are only ever added; removing or changing one would be seen",
         means_zh: "只增不减的公开登记簿，删除或更改任何一条均会被发现",
+    },
+    Entry {
+        en: "replica",
+        zh: "副本",
+        means_en: "a second copy of what is stored, at another site",
+        means_zh: "保存于另一地点的另一份存储内容",
     },
     Entry {
         en: "seal",

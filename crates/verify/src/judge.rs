@@ -20,7 +20,7 @@ use crate::signature::{self, Outcome, Signed};
 use crate::text::Text;
 use crate::trust::Status;
 use crate::verdict::{Verdict, Who};
-use crate::{clock, log, receipt, stated, submitter};
+use crate::{clock, log, receipt, stated, storage, submitter};
 
 /// Verifies a package: [`examine`], then [`judge`]. Always ends in a verdict: what cannot be read is a
 /// failed or undecided check.
@@ -132,9 +132,6 @@ impl Case<'_> {
             CheckName::ClockEvidence,
             clock::check(event.and_then(|event| event.stamp.as_ref())),
         );
-        if findings.log.is_some() {
-            relied.log(policy.at);
-        }
         if event.is_some() {
             let outcome = algorithms::check(&relied, policy);
             findings.note(CheckName::Algorithms, outcome);
@@ -263,8 +260,18 @@ impl Case<'_> {
             }
         };
         let (outcome, found) = log::check(self.diagnostic, statement, policy);
-        findings.log = found;
         let when = findings.when;
+        let known = storage::Known {
+            statement,
+            log: found.as_ref(),
+            when,
+            made_at,
+        };
+        let attested = storage::check(self.diagnostic, &known, policy);
+        if found.is_some() || attested.0 == CheckResult::Passed {
+            relied.log(policy.at);
+        }
+        findings.log = found;
         let receipt = receipt::Beside {
             diagnostic: self.diagnostic,
             evidence: statement.evidence_number,
@@ -293,6 +300,7 @@ impl Case<'_> {
                     relied,
                 ),
             ),
+            (CheckName::StorageAttestation, attested),
             (CheckName::Receipt, receipt::check(&receipt, policy, relied)),
         ] {
             findings.note(name, outcome);

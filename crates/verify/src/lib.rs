@@ -26,6 +26,7 @@ mod render;
 mod seal;
 mod signature;
 mod stated;
+mod storage;
 mod submitter;
 mod text;
 mod trust;

@@ -51,7 +51,7 @@ impl Parts {
 }
 
 impl<T> Part<T> {
-    fn of(
+    pub fn of(
         diagnostic: &Diagnostic,
         name: &str,
         parse: impl FnOnce(&[u8]) -> probity_pki::Result<T>,

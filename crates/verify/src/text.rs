@@ -110,6 +110,8 @@ fn noun(what: &str) -> &str {
         "statement" => "声明",
         "inclusion proof" => "日志收录证明",
         "checkpoint" => "日志检查点",
+        "storage attestation" => "保管证明",
+        "signed note" => "签名文本",
         "signature" => "签名",
         "public key" => "公钥",
         "hash algorithm" => "摘要算法",

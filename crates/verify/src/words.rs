@@ -137,6 +137,10 @@ pub const fn check(name: CheckName, lang: Lang) -> &'static str {
         CheckName::ClockEvidence => {
             lang.pick("Record of the time-stamp's clock", "时间戳的时钟记录")
         }
+        CheckName::StorageAttestation => lang.pick(
+            "Storage's attestation of how it keeps it",
+            "存储方的保管证明",
+        ),
         CheckName::Receipt => lang.pick("Receipt by the court", "法院回执"),
     }
 }

@@ -3,10 +3,11 @@
 use core::fmt::Debug;
 
 use probity_proto::v1::{
-    DeliveryDue, Deposited, DepositedAt, DepositedEvidence, EventCertificate, EvidenceRecord,
-    IssueEventCertificateReply, IssueEventCertificateRequest, LocateReply, LocateRequest, Located,
-    Proof, ProveReply, ProveRequest, Refusal, Signed, StampReply, StampRequest, Stamped, Stamps,
-    Submitted, issue_event_certificate_reply, locate_reply, prove_reply, stamp_reply,
+    AttestReply, AttestRequest, Attestation, DeliveryDue, Deposited, DepositedAt,
+    DepositedEvidence, EventCertificate, EvidenceRecord, IssueEventCertificateReply,
+    IssueEventCertificateRequest, LocateReply, LocateRequest, Located, Proof, ProveReply,
+    ProveRequest, Refusal, Signed, StampReply, StampRequest, Stamped, Stamps, Submitted,
+    attest_reply, issue_event_certificate_reply, locate_reply, prove_reply, stamp_reply,
 };
 use prost::Message;
 
@@ -107,6 +108,8 @@ fn questions_of_yesterday() {
     holds("stamp-request", &StampRequest { requests });
     let evidence_number = NUMBER.to_owned();
     holds("prove-request", &ProveRequest { evidence_number });
+    let evidence_number = NUMBER.to_owned();
+    holds("attest-request", &AttestRequest { evidence_number });
     let evidence_numbers = vec![NUMBER.to_owned()];
     holds("locate-request", &LocateRequest { evidence_numbers });
 }
@@ -166,6 +169,21 @@ fn answers_of_yesterday() {
     holds(
         "prove-refusal",
         &ProveReply {
+            outcome: Some(outcome),
+        },
+    );
+    let note = vec![9; 3].into();
+    let outcome = attest_reply::Outcome::Attestation(Attestation { note });
+    holds(
+        "attest-reply",
+        &AttestReply {
+            outcome: Some(outcome),
+        },
+    );
+    let outcome = attest_reply::Outcome::Refusal(refusal());
+    holds(
+        "attest-refusal",
+        &AttestReply {
             outcome: Some(outcome),
         },
     );

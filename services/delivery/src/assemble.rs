@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use probity_domain::{EvidenceId, Record, Sha3_256, TenantId, Timestamp};
+use probity_pki::attestation::StorageAttestation;
 use probity_pki::cms::SignedData;
 use probity_pki::package::{
     CERTIFICATE, CHECKPOINT, EVENT_MANIFEST, EVENT_SIGNATURE, FIXED_MEMBERS, INCLUSION, Inclusion,
-    SEAL_MANIFEST, SEAL_SIGNATURE, STATEMENT, SUBMITTER_INSTRUCTION, SUBMITTER_MANIFEST,
-    SUBMITTER_MEMBERS, SUBMITTER_SIGNATURE, SealedMember, seal_manifest,
+    SEAL_MANIFEST, SEAL_SIGNATURE, STATEMENT, STORAGE_ATTESTATION, SUBMITTER_INSTRUCTION,
+    SUBMITTER_MANIFEST, SUBMITTER_MEMBERS, SUBMITTER_SIGNATURE, SealedMember, seal_manifest,
 };
 use probity_pki::statement::{StatedArtifact, Statement};
 use probity_pki::tlog::{Checkpoint, Hash, check_inclusion, leaf_hash};
@@ -28,6 +29,8 @@ pub struct Evidence {
     inclusion: Inclusion,
     checkpoint: Checkpoint,
     note: Bytes,
+    /// Storage's attestation, a signed note.
+    attestation: Bytes,
     submitter: Option<SubmitterMembers>,
 }
 
@@ -79,10 +82,30 @@ impl Evidence {
             },
             checkpoint: Checkpoint::parse_unverified(&proof.checkpoint).map_err(kept)?,
             note: proof.checkpoint.clone(),
+            attestation: Bytes::new(),
             submitter: None,
         };
         evidence_read.check()?;
         Ok(evidence_read)
+    }
+
+    /// Takes storage's attestation along, when it is of this evidence.
+    ///
+    /// # Errors
+    /// `Internal` when it is not.
+    pub fn attested(mut self, note: Bytes) -> Result<Self> {
+        let attestation = StorageAttestation::parse_unverified(&note).map_err(kept)?;
+        let (log, number) = (&attestation.log, attestation.evidence_number);
+        let entry = (log.origin.as_str(), log.leaf_index);
+        let proved = (self.checkpoint.origin.as_str(), self.inclusion.leaf_index);
+        if number != self.statement.evidence_number || entry != proved {
+            return Err(Error::internal(format!(
+                "storage attested {number}, entry {} of {}, instead of the evidence",
+                log.leaf_index, log.origin
+            )));
+        }
+        self.attestation = note;
+        Ok(self)
     }
 
     /// Reads what belongs to the submitter's own signature, if it made one.
@@ -124,6 +147,7 @@ impl Evidence {
             EVENT_SIGNATURE => Bytes::copy_from_slice(&self.record.signature),
             CHECKPOINT => self.note.clone(),
             INCLUSION => Bytes::copy_from_slice(&inclusion),
+            STORAGE_ATTESTATION => self.attestation.clone(),
             CERTIFICATE => Bytes::copy_from_slice(page.as_bytes()),
             _ => Bytes::new(),
         };

@@ -127,12 +127,13 @@ impl Courier {
         folded(&history)
     }
 
-    /// The log's proof, parsed and checked; `None` while the evidence is not deposited.
+    /// The log's proof and storage's attestation, parsed and checked; `None` while the evidence is not deposited.
     pub(crate) async fn evidence(&self, evidence: &EvidenceId) -> Result<Option<Evidence>> {
         let Some(proof) = self.prove.prove(evidence).await? else {
             return Ok(None);
         };
-        let mut evidence = Evidence::from_proof(evidence, &proof)?;
+        let attestation = self.prove.attest(evidence).await?;
+        let mut evidence = Evidence::from_proof(evidence, &proof)?.attested(attestation)?;
         evidence.read_submitter(&*self.buckets.truth).await?;
         Ok(Some(evidence))
     }

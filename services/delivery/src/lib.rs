@@ -6,7 +6,7 @@
 //! | wakes on | `delivery.due`, `evidence.deposited`; its agenda; requests of vendors and courts |
 //! | needs | ledger (recipients, deliveries), submissions and blobs in `truth`, packages in `work` |
 //! | makes | ledger `delivery/<id>`, `read/<id>_<read>`, `recipient/<id>`; `deliveries/by-recipient/…`, `deliveries/by-case/…`; `work` `packages/…` |
-//! | asks | storage for the log's proof, timestamping for the seal's time-stamp |
+//! | asks | storage for the log's proof and for its attestation, timestamping for the seal's time-stamp |
 //! | holds | the delivery seal's key |
 //! | refuses when | the evidence is another tenant's, the profile's certificates are not good, the address is private, the read names no legal basis, the receipt does not hold |
 //!

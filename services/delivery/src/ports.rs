@@ -3,24 +3,28 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use probity_domain::{DeliveryId, EvidenceId};
 use probity_platform::bus::Bus;
 use probity_platform::objects::ByteStream;
 use probity_platform::{Error, ErrorKind, Result};
-use probity_proto::subjects::{DELIVERY_DUE, PROVE, STAMP};
+use probity_proto::subjects::{ATTEST, DELIVERY_DUE, PROVE, STAMP};
 use probity_proto::v1::{
-    DeliveryDue, Proof, ProveReply, ProveRequest, StampReply, StampRequest, prove_reply,
-    stamp_reply,
+    AttestReply, AttestRequest, DeliveryDue, Proof, ProveReply, ProveRequest, StampReply,
+    StampRequest, attest_reply, prove_reply, stamp_reply,
 };
 
 use crate::answer::Answer;
 use crate::endpoint::Endpoint;
 
-/// Asks storage for the log's proof.
+/// Asks storage for the log's proof, and for how it keeps the evidence.
 #[async_trait]
 pub trait Prove: Send + Sync + 'static {
     /// The proof; `None` while the evidence is not deposited.
     async fn prove(&self, evidence: &EvidenceId) -> Result<Option<Proof>>;
+
+    /// Storage's signed attestation of deposited evidence.
+    async fn attest(&self, evidence: &EvidenceId) -> Result<Bytes>;
 }
 
 /// Asks timestamping for a token.
@@ -78,6 +82,22 @@ impl Prove for Bus {
             }) => Ok(Some(proof)),
             Ok(_) => Ok(None),
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn attest(&self, evidence: &EvidenceId) -> Result<Bytes> {
+        let question = AttestRequest {
+            evidence_number: evidence.to_string(),
+        };
+        let reply = self.ask::<_, AttestReply>(&ATTEST, &question, PROVE_TIMEOUT);
+        match reply.await {
+            Ok(AttestReply {
+                outcome: Some(attest_reply::Outcome::Attestation(attestation)),
+            }) => Ok(attestation.note),
+            Ok(_) => Err(Error::internal("storage attested nothing")),
+            // Another process of storage has proved it: this one is behind.
+            Err(e) if e.kind == ErrorKind::NotFound => Err(Error::unavailable(e.detail)),
             Err(e) => Err(e),
         }
     }

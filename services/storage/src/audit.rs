@@ -11,14 +11,18 @@
 //! | records | signature, certificates, time-stamp and statement as a stranger verifies them; the number stands once |
 //! | submissions | every accepted item is in the log (or held in quarantine), and the log holds nothing that was not accepted |
 //! | blobs | hashed again |
+//! | ledger | the events of each stream follow one another without a gap, read, and say who acted, when and why |
+//! | versions | every key in `truth` has one, or as many as recorded repairs account for, where the store keeps versions |
 //! | receipts | numbers that callers were given: each is deposited |
 
 mod bundles;
+mod events;
 mod receipts;
 mod records;
 mod report;
 mod submissions;
 mod tree;
+mod versions;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -86,6 +90,8 @@ pub async fn audit(scope: AuditScope) -> Result<AuditReport> {
     audit.strays(points.last()).await?;
     audit.all_submissions().await?;
     audit.receipts().await?;
+    audit.events().await?;
+    audit.versions().await?;
     audit.report.finish(points.last(), audit.scope.clock.now());
     Ok(audit.report)
 }

@@ -2,8 +2,8 @@
 //!
 //! | | |
 //! |---|---|
-//! | does | verifies each record as a stranger would, appends it to the log, indexes it; proves and locates; re-drives what got lost; reads everything again and says what changed ([`scrub`]) |
-//! | wakes on | `evidence.stamped`; questions `storage.prove`, `storage.locate`; HTTP requests; the reconciler's period |
+//! | does | verifies each record as a stranger would, appends it to the log, indexes it; proves and locates; attests how it keeps an evidence ([`Attest`]); re-drives what got lost; reads everything again and says what changed ([`scrub`]) |
+//! | wakes on | `evidence.stamped`; questions `storage.prove`, `storage.attest`, `storage.locate`; HTTP requests; the reconciler's period |
 //! | needs | submissions in `truth`, the pinned roots |
 //! | makes | `log/…` in `truth` (C2SP tlog-tiles), `log/head`, `log/lease`, `log/staged/…`, `log/low-water`, `log/retries/…`, `scrub/position` in `work`; `scrub/…` and ledger events of the kinds `finding` and `quarantine` in `truth`; `evidence.deposited`; the Redis index |
 //! | asks | nobody |
@@ -13,6 +13,7 @@
 //! One process holds the lease: it takes the hints, appends, reconciles and scrubs. The others prove, locate, serve the tiles,
 //! and stand by. The lease is for efficiency; what keeps the log one log is the swap of its head ([`log`]).
 
+mod attest;
 mod audit;
 mod command;
 mod custody;
@@ -35,6 +36,7 @@ use probity_platform::config::SecretFile;
 use probity_platform::{Error, Result};
 use serde::Deserialize;
 
+pub use attest::{Attest, Replica};
 pub use audit::{AuditReport, AuditScope, Checked, Finding, FindingKind, Open, audit};
 pub use command::rebuild;
 pub use custody::{Authority, Custody, Order, evidence};

@@ -39,6 +39,7 @@ pub(crate) use layout::{
     number, segment_key,
 };
 pub use lease::Lease;
+pub(crate) use published::SIZES_END;
 pub use published::{Log, Published};
 pub use tree::{Entry, Tree};
 pub use writer::{Committed, Writer};

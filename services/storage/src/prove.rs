@@ -26,16 +26,7 @@ const REFRESH_TIME_MAX: Duration = Duration::from_secs(2);
 /// `NotFound` when the number is not in the log; those of the store.
 pub async fn prove(log: &Log, request: &ProveRequest) -> Result<Proof> {
     let evidence = EvidenceId::parse(&request.evidence_number)?;
-    if log.leaf(evidence).is_none() {
-        refresh(log).await;
-    }
-    let leaf = log.leaf(evidence);
-    let leaf = leaf.ok_or_else(|| Error::not_found(format!("{evidence} is not in the log")))?;
-    let mut published = log.latest()?;
-    if leaf >= published.size {
-        refresh(log).await;
-        published = log.latest()?;
-    }
+    let (leaf, published) = published_at(log, evidence).await?;
     let record = read_entry(&*log.truth, leaf, published.size).await?;
     let (path, _) = audit_path(&*log.truth, leaf, &published).await?;
     // What the store gives back is believed no more here than by whoever checks the proof.
@@ -53,6 +44,24 @@ pub async fn prove(log: &Log, request: &ProveRequest) -> Result<Proof> {
         hashes,
         checkpoint: published.note,
     })
+}
+
+/// Where a number stands in the log, and a checkpoint that covers it.
+///
+/// # Errors
+/// `NotFound` when it is not in the log.
+pub(crate) async fn published_at(log: &Log, evidence: EvidenceId) -> Result<(u64, Published)> {
+    if log.leaf(evidence).is_none() {
+        refresh(log).await;
+    }
+    let leaf = log.leaf(evidence);
+    let leaf = leaf.ok_or_else(|| Error::not_found(format!("{evidence} is not in the log")))?;
+    let mut published = log.latest()?;
+    if leaf >= published.size {
+        refresh(log).await;
+        published = log.latest()?;
+    }
+    Ok((leaf, published))
 }
 
 /// Entries `256 * bundle ..` of a published log, each of them proved to be in it.

@@ -4,7 +4,7 @@ use probity_domain::EvidenceId;
 use probity_platform::cache::Cache;
 use probity_platform::{Error, Result};
 
-use crate::log::{BUNDLE_ENTRIES, Log, numbers};
+use crate::log::{BUNDLE_ENTRIES, Log, Published, numbers};
 
 /// How many entries of the log the index in Redis covers, from the first on without a gap; eight big-endian bytes.
 const MARKER: &str = "log:indexed";
@@ -28,9 +28,10 @@ pub struct Rebuilt {
 /// `Unavailable` without Redis or the store, and when Redis was emptied meanwhile.
 pub async fn rebuild_index(cache: &Cache, log: &Log) -> Result<Rebuilt> {
     log.refresh().await?;
-    let size = log.latest()?.size;
+    let published = log.latest()?;
+    let size = published.size;
     let resumed_at = marked(cache, REBUILDING).await?.min(size);
-    write(cache, log, resumed_at..size, REBUILDING).await?;
+    write(cache, log, resumed_at, &published, REBUILDING).await?;
     mark(cache, MARKER, size).await?;
     cache.del(REBUILDING).await?;
     Ok(Rebuilt {
@@ -44,11 +45,12 @@ pub async fn rebuild_index(cache: &Cache, log: &Log) -> Result<Rebuilt> {
 /// # Errors
 /// `Unavailable` without Redis; those of the store.
 pub async fn catch_up(cache: &Cache, log: &Log) -> Result<u64> {
-    let (covered, size) = (marked(cache, MARKER).await?, log.latest()?.size);
+    let (covered, published) = (marked(cache, MARKER).await?, log.latest()?);
+    let size = published.size;
     if covered >= size {
         return Ok(covered);
     }
-    write(cache, log, covered..size, MARKER).await?;
+    write(cache, log, covered, &published, MARKER).await?;
     tracing::info!(
         from = covered,
         to = size,
@@ -57,13 +59,19 @@ pub async fn catch_up(cache: &Cache, log: &Log) -> Result<u64> {
     Ok(size)
 }
 
-/// Writes the entries of `leaves` and lets the marker follow.
-async fn write(cache: &Cache, log: &Log, leaves: std::ops::Range<u64>, marker: &str) -> Result<()> {
-    mark(cache, marker, leaves.start).await?;
-    let size = leaves.end;
-    for bundle in leaves.start / BUNDLE_ENTRIES..size.div_ceil(BUNDLE_ENTRIES) {
+/// Writes the entries from `first` on and lets the marker follow.
+async fn write(
+    cache: &Cache,
+    log: &Log,
+    first: u64,
+    published: &Published,
+    marker: &str,
+) -> Result<()> {
+    mark(cache, marker, first).await?;
+    let size = published.size;
+    for bundle in first / BUNDLE_ENTRIES..size.div_ceil(BUNDLE_ENTRIES) {
         let first = bundle * BUNDLE_ENTRIES;
-        let numbers = numbers(&*log.truth, bundle, size).await?;
+        let numbers = numbers(&*log.truth, bundle, published).await?;
         let entries: Vec<_> = numbers.into_iter().zip(first..).collect();
         cache.index_put(&entries).await?;
         if (bundle + 1) % BUNDLES_PER_MARK == 0 {

@@ -38,9 +38,12 @@ use crate::log::Log;
 use position::{AREAS, Position};
 
 pub use finding::{Finding, What};
+pub(crate) use finding::{accounted, findings};
 pub use pace::ScrubConfig;
+pub(crate) use report::newest_report;
 pub use report::{AreaCount, LapReport};
 pub use run::{scrub_once, serve};
+pub(crate) use versions::{several, unaccounted};
 
 /// What it takes to read `truth` again.
 pub struct Scrubber {

@@ -13,17 +13,18 @@ use probity_platform::objects::Buckets;
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::{Context, Shutdown};
 use probity_platform::{Error, Result, keys, quarantine, telemetry};
-use probity_proto::subjects::{DEPOSITED, LOCATE, PROVE, STAMPED};
+use probity_proto::subjects::{ATTEST, DEPOSITED, LOCATE, PROVE, STAMPED};
 use probity_proto::v1::{
-    Deposited as DepositedHint, DepositedEvidence, LocateReply, LocateRequest, ProveReply,
-    ProveRequest, Stamped, locate_reply, prove_reply,
+    AttestReply, AttestRequest, Deposited as DepositedHint, DepositedEvidence, LocateReply,
+    LocateRequest, ProveReply, ProveRequest, Stamped, attest_reply, locate_reply, prove_reply,
 };
 
 use tracing::Instrument as _;
 
 use crate::log::{AppendLimits, Appends, Lease, Log, Writer, appender};
 use crate::{
-    Config, Deposit, Deposited, Submissions, locate, prove, rebuild, reconcile, router, scrub,
+    Attest, Config, Deposit, Deposited, Replica, Submissions, locate, prove, rebuild, reconcile,
+    router, scrub,
 };
 
 /// How often processes that do not write look for a newer checkpoint.
@@ -41,6 +42,7 @@ const MESSAGES_TOGETHER: usize = 16;
 pub async fn serve(config: Config, ctx: Context) -> Result<()> {
     config.check()?;
     let (key, log) = open_log(&config, &ctx.buckets)?;
+    let key = Arc::new(key);
     let roots: Arc<[_]> = keys::read_certificates(&config.roots_file)?.into();
     if roots.is_empty() {
         return Err(Error::malformed("roots_file holds no certificate"));
@@ -53,6 +55,14 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         roots,
         clock: ctx.clock.clone(),
     });
+    let attest = Attest {
+        log: log.clone(),
+        key: key.clone(),
+        submissions: Submissions::new(ctx.buckets.truth.clone()),
+        ledger: ctx.ledger.clone(),
+        replica: Replica::open(&config.scrub, ctx.random.clone())?,
+        clock: ctx.clock.clone(),
+    };
     let length = Duration::from_millis(config.lease_ms.max(300));
     let stand = Stand {
         config: config.clone(),
@@ -80,6 +90,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             Limits::default()
         ),
         answer_prove(&ctx, log.clone()),
+        answer_attest(&ctx, attest),
         answer_locate(&ctx, log.clone()),
         look(&ctx, &log),
         keep_index(&ctx, &log),
@@ -315,6 +326,20 @@ async fn answer_prove(ctx: &Context, log: Arc<Log>) -> Result<()> {
         }
     };
     ctx.bus.answer(&PROVE, ctx.shutdown.clone(), handler).await
+}
+
+async fn answer_attest(ctx: &Context, attest: Attest) -> Result<()> {
+    let attest = Arc::new(attest);
+    let handler = move |request: AttestRequest| {
+        let attest = attest.clone();
+        async move {
+            let attestation = attest.attest(&request).await?;
+            Ok(AttestReply {
+                outcome: Some(attest_reply::Outcome::Attestation(attestation)),
+            })
+        }
+    };
+    ctx.bus.answer(&ATTEST, ctx.shutdown.clone(), handler).await
 }
 
 async fn answer_locate(ctx: &Context, log: Arc<Log>) -> Result<()> {

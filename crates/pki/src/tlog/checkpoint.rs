@@ -94,6 +94,14 @@ impl LogKey {
     pub fn verifier_key(&self) -> &str {
         &self.verifier_key
     }
+
+    /// Signs a text as a note. Each kind of text begins with a line of its own, so that none is taken for another.
+    pub(crate) fn sign_note(&self, text: &str) -> Result<Vec<u8>> {
+        let bad = |e: signed_note::NoteError| Error::malformed("signed note", e);
+        let mut note = Note::new(text.as_bytes(), &[]).map_err(bad)?;
+        note.add_sigs(&[&self.signer]).map_err(bad)?;
+        Ok(note.to_bytes())
+    }
 }
 
 impl LogVerifier {
@@ -129,9 +137,8 @@ impl Checkpoint {
         let bad = |e: &dyn ToString| Error::malformed("checkpoint", e.to_string());
         let body = tlog_tiles::Checkpoint::new(&self.origin, self.size, self.root, "")
             .map_err(|e| bad(&e))?;
-        let mut note = Note::new(&body.to_bytes(), &[]).map_err(|e| bad(&e))?;
-        note.add_sigs(&[&key.signer]).map_err(|e| bad(&e))?;
-        Ok(note.to_bytes())
+        let text = String::from_utf8(body.to_bytes()).map_err(|e| bad(&e))?;
+        key.sign_note(&text)
     }
 
     /// Reads a signed note and checks that one of the pinned keys, named as its origin, signed it.
@@ -141,20 +148,7 @@ impl Checkpoint {
     /// [`Error::Malformed`] or [`Error::NotVerified`].
     pub fn verify(note: &[u8], pinned: &[LogVerifier]) -> Result<Self> {
         let (checkpoint, note) = Self::read(note)?;
-        let mut known: Vec<Box<dyn signed_note::Verifier>> = Vec::new();
-        let mut ids = std::collections::BTreeSet::new();
-        for pin in pinned {
-            // The same key pinned twice would be refused as ambiguous.
-            if pin.name() == checkpoint.origin && ids.insert(pin.verifier.key_id()) {
-                known.push(Box::new(pin.verifier.clone()));
-            }
-        }
-        if known.is_empty() {
-            let reason = format!("no key of log {:?} is pinned", checkpoint.origin);
-            return Err(Error::not_verified("checkpoint", reason));
-        }
-        note.verify(&VerifierList::new(known))
-            .map_err(|e| Error::not_verified("checkpoint", e))?;
+        check_note("checkpoint", &note, &checkpoint.origin, pinned)?;
         Ok(checkpoint)
     }
 
@@ -168,13 +162,7 @@ impl Checkpoint {
 
     fn read(note: &[u8]) -> Result<(Self, Note)> {
         let bad = |e: &dyn ToString| Error::malformed("checkpoint", e.to_string());
-        if note.len() > CHECKPOINT_BYTES_MAX {
-            return Err(Error::TooLarge {
-                what: "checkpoint",
-                limit: CHECKPOINT_BYTES_MAX as u64,
-            });
-        }
-        let note = Note::from_bytes(note).map_err(|e| bad(&e))?;
+        let note = read_note("checkpoint", note, CHECKPOINT_BYTES_MAX)?;
         let body = tlog_tiles::Checkpoint::from_bytes(note.text()).map_err(|e| bad(&e))?;
         if body.size() > TREE_SIZE_MAX {
             return Err(Error::TooLarge {
@@ -189,6 +177,39 @@ impl Checkpoint {
         };
         Ok((checkpoint, note))
     }
+}
+
+/// Reads a signed note, whoever signed it.
+pub(crate) fn read_note(what: &'static str, bytes: &[u8], bytes_max: usize) -> Result<Note> {
+    if bytes.len() > bytes_max {
+        let limit = bytes_max as u64;
+        return Err(Error::TooLarge { what, limit });
+    }
+    Note::from_bytes(bytes).map_err(|e| Error::malformed(what, e))
+}
+
+/// That one of the pinned keys of log `origin` signed the note. Signatures by others are let pass.
+pub(crate) fn check_note(
+    what: &'static str,
+    note: &Note,
+    origin: &str,
+    pinned: &[LogVerifier],
+) -> Result<()> {
+    let mut known: Vec<Box<dyn signed_note::Verifier>> = Vec::new();
+    let mut ids = std::collections::BTreeSet::new();
+    for pin in pinned {
+        // The same key pinned twice would be refused as ambiguous.
+        if pin.name() == origin && ids.insert(pin.verifier.key_id()) {
+            known.push(Box::new(pin.verifier.clone()));
+        }
+    }
+    if known.is_empty() {
+        let reason = format!("no key of log {origin:?} is pinned");
+        return Err(Error::not_verified(what, reason));
+    }
+    note.verify(&VerifierList::new(known))
+        .map(drop)
+        .map_err(|e| Error::not_verified(what, e))
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use tracing::Instrument as _;
 
 use probity_proto::subjects::Ask;
 use probity_proto::v1::{
-    IssueEventCertificateReply, LocateReply, ProveReply, Refusal, StampReply,
-    issue_event_certificate_reply, locate_reply, prove_reply, stamp_reply,
+    AttestReply, IssueEventCertificateReply, LocateReply, ProveReply, Refusal, StampReply,
+    attest_reply, issue_event_certificate_reply, locate_reply, prove_reply, stamp_reply,
 };
 
 use super::{Bus, encode, headers};
@@ -68,6 +68,7 @@ replies!(
     IssueEventCertificateReply => issue_event_certificate_reply::Outcome,
     StampReply => stamp_reply::Outcome,
     ProveReply => prove_reply::Outcome,
+    AttestReply => attest_reply::Outcome,
     LocateReply => locate_reply::Outcome
 );
 

@@ -140,6 +140,8 @@ impl Keeping {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Protection {
     pub hold: bool,
+    /// How firmly it is kept until then.
+    pub mode: LockMode,
     /// End of its retention.
     pub until: Option<Timestamp>,
 }

@@ -182,7 +182,7 @@ impl Objects for MemoryObjects {
         let found = self.run(Verb::Get, key, |objects| objects.get(key).cloned())?;
         let Some(bytes) = found else { return Ok(None) };
         if bytes.len() as u64 > bytes_max {
-            return Err(Error::too_many(format!(
+            return Err(Error::malformed(format!(
                 "{key} is larger than {bytes_max} bytes"
             )));
         }

@@ -73,7 +73,7 @@ pub struct Listed {
 ///
 /// Errors: `Unavailable` and `Timeout` when the store does not answer or asks to slow down (after the adapter's own
 /// bounded retries), `UnknownOutcome` when the fate of a conditional write could not be read back, `Malformed` for keys
-/// that are no plain paths and bodies of another length than announced, `Internal` when the store is set up wrongly.
+/// that are no plain paths, bodies of another length than announced and objects over a bound, `Internal` when the store is set up wrongly.
 #[async_trait]
 pub trait Objects: Send + Sync + 'static {
     /// Writes `bytes` under `key` if nothing stands there. An object of the same bytes counts as created.
@@ -96,7 +96,7 @@ pub trait Objects: Send + Sync + 'static {
     /// Writes a large object unconditionally, streamed. Only for bucket `work`.
     async fn put_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<()>;
 
-    /// Reads a whole object of at most `bytes_max` bytes; `None` when there is none, `TooMany` when it is larger.
+    /// Reads a whole object of at most `bytes_max` bytes; `None` when there is none, `Malformed` when it is larger.
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Object>>;
 
     /// Reads an object as a stream, from byte `offset`; `None` when there is none. Also tells its size.

@@ -14,11 +14,11 @@ use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::{Context, Shutdown};
 use probity_platform::{Error, ErrorKind, SystemClock, SystemRandom};
 use probity_proto::subjects::{
-    ASKS, Ask, HINTS, Hint, ISSUE_EVENT_CERTIFICATE, LOCATE, PROVE, STAMP, SUBMITTED,
+    ASKS, ATTEST, Ask, HINTS, Hint, ISSUE_EVENT_CERTIFICATE, LOCATE, PROVE, STAMP, SUBMITTED,
 };
 use probity_proto::v1::{
-    IssueEventCertificateReply, IssueEventCertificateRequest, LocateReply, LocateRequest,
-    ProveReply, ProveRequest, StampReply, StampRequest, Submitted,
+    AttestReply, AttestRequest, IssueEventCertificateReply, IssueEventCertificateRequest,
+    LocateReply, LocateRequest, ProveReply, ProveRequest, StampReply, StampRequest, Submitted,
 };
 use probity_testkit::{World, wait_until};
 use prost::Message;
@@ -167,9 +167,10 @@ async fn all_work_is_permitted(further: &str) {
     )
     .await;
     a_question_goes_its_way::<ProveRequest, ProveReply>(&guarded, PROVE).await;
+    a_question_goes_its_way::<AttestRequest, AttestReply>(&guarded, ATTEST).await;
     a_question_goes_its_way::<LocateRequest, LocateReply>(&guarded, LOCATE).await;
     a_question_goes_its_way::<StampRequest, StampReply>(&guarded, STAMP).await;
-    assert_eq!(ASKS.len(), 4, "a question is not tried here");
+    assert_eq!(ASKS.len(), 5, "a question is not tried here");
 }
 
 #[tokio::test]

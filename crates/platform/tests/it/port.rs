@@ -84,7 +84,7 @@ async fn reads_within_bounds(store: &Store) {
     assert_eq!(store.get("g/1", 6).await.unwrap().unwrap().bytes.len(), 6);
     assert_eq!(
         store.get("g/1", 5).await.unwrap_err().kind,
-        ErrorKind::TooMany
+        ErrorKind::Malformed
     );
     assert_eq!(store.head("g/1").await.unwrap(), Some(6));
     assert!(store.get("g/none", 5).await.unwrap().is_none());

@@ -6,7 +6,7 @@ use probity_pki::algorithm::{key_name, signature_hash};
 use probity_pki::asic::Manifest;
 use probity_pki::crl::Crl;
 use probity_pki::ocsp::OcspResponse;
-use probity_pki::package::{CHECKPOINT, INCLUSION, Inclusion};
+use probity_pki::package::{CHECKPOINT, INCLUSION, Inclusion, STORAGE_ATTESTATION};
 use probity_pki::x509::Certificate;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub fn view(diagnostic: &Diagnostic) -> Value {
     let parts = Parts::of(diagnostic);
     let checkpoint = diagnostic.document(CHECKPOINT);
     let inclusion = diagnostic.document(INCLUSION).map(Inclusion::parse);
-    json!({
+    let mut view = json!({
         "event_manifest": part(&parts.event_manifest, manifest),
         "event_signature": part(&parts.event, signed),
         "seal_manifest": part(&parts.seal_manifest, manifest),
@@ -36,7 +36,14 @@ pub fn view(diagnostic: &Diagnostic) -> Value {
             }),
             Err(e) => unreadable(&Text::error(&e)),
         }),
-    })
+    });
+    // Data of packages without one stay what they were.
+    let attestation = diagnostic.document(STORAGE_ATTESTATION);
+    if let (Some(note), Some(view)) = (attestation, view.as_object_mut()) {
+        let note = String::from_utf8_lossy(note).into_owned();
+        view.insert("storage_attestation".to_owned(), note.into());
+    }
+    view
 }
 
 fn part<T>(part: &Part<T>, view: impl FnOnce(&T) -> Value) -> Value {

@@ -7,6 +7,10 @@ use probity_domain::{
     Purpose, Record, Sha3_256, Sha256, SubmissionId, TenantId, Timestamp,
 };
 use probity_pki::asic::{ContainerWriter, Packing};
+use probity_pki::attestation::{
+    AttestedArtifact, AttestedLap, AttestedLock, AttestedLog, AttestedReplica,
+    STORAGE_ATTESTATION_FORMAT, StorageAttestation,
+};
 use probity_pki::cms::{
     CommitmentType, SignRequest, SignedData, add_signature_time_stamp, sign_detached, sign_manifest,
 };
@@ -72,6 +76,8 @@ pub struct Scenario {
     /// Whether the seal has a time-stamp, of that time.
     pub seal_stamped: bool,
     pub logged: bool,
+    /// Whether storage attested, which the seal alone covers.
+    pub attested: bool,
 }
 
 pub const EVENT_SERIAL: [u8; 16] = [0x44; 16];
@@ -166,6 +172,7 @@ impl World {
             sealed_at: NOW.plus_ms(600_000),
             seal_stamped: true,
             logged: true,
+            attested: true,
         }
     }
 
@@ -273,6 +280,12 @@ impl World {
             let (checkpoint, inclusion) = self.deposit(&record.encode().unwrap());
             members.push((package::CHECKPOINT.to_owned(), checkpoint));
             members.push((package::INCLUSION.to_owned(), inclusion));
+            if scenario.sealed && scenario.attested {
+                let mut note = attestation(&scenario.statement, 271, 300);
+                note.attested_at = scenario.gen_time.unwrap_or(scenario.signing_time);
+                let note = note.sign(&self.log).unwrap();
+                members.push((package::STORAGE_ATTESTATION.to_owned(), note));
+            }
         }
         let artifacts = scenario.artifacts.iter();
         members.extend(artifacts.map(|(name, bytes)| (format!("artifacts/{name}"), bytes.clone())));
@@ -415,6 +428,50 @@ pub fn statement(submission: SubmissionId, artifacts: &[(String, Vec<u8>)]) -> S
             .iter()
             .map(|(name, bytes)| stated(name, bytes))
             .collect(),
+    }
+}
+
+/// What storage attests of sound evidence, a minute after it was stamped.
+pub fn attestation(statement: &Statement, leaf_index: u64, tree_size: u64) -> StorageAttestation {
+    let at = NOW.plus_ms(61_000);
+    let artifacts = statement.artifacts.iter().map(|artifact| AttestedArtifact {
+        key: format!("blobs/{}/{}", statement.tenant, artifact.sha3_256),
+        sha3_256: artifact.sha3_256,
+        size_bytes: Some(artifact.size_bytes),
+        versions: Some(1),
+        versions_accounted: 1,
+        lock_mode: AttestedLock::Compliance,
+        retain_until: Some(NOW.plus_ms(HOUR_MS)),
+        legal_hold: false,
+        finding: None,
+    });
+    let artifacts: Vec<_> = artifacts.collect();
+    StorageAttestation {
+        format: STORAGE_ATTESTATION_FORMAT.to_owned(),
+        evidence_number: statement.evidence_number,
+        attested_at: at,
+        log: AttestedLog {
+            origin: "log.example/1".to_owned(),
+            leaf_index,
+            tree_size,
+        },
+        store_keeps_versions: true,
+        store_has_object_lock: true,
+        retention_class: "blobs".to_owned(),
+        legal_hold: false,
+        replica: Some(AttestedReplica {
+            bucket: "truth-copy".to_owned(),
+            compared_at: Some(at),
+            copies: artifacts.len() as u64,
+        }),
+        artifacts,
+        scrub: Some(AttestedLap {
+            begun_at: NOW.plus_ms(-HOUR_MS),
+            ended_at: NOW.plus_ms(-1_000),
+            log_size: 200,
+            findings_total: 0,
+            findings_here: 0,
+        }),
     }
 }
 

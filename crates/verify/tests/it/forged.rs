@@ -73,7 +73,8 @@ fn another_logs_key_is_not_trusted() {
             ..world.policy()
         };
         let verdict = verify_package(Cursor::new(&bytes), &policy);
-        assert_eq!(failed(&verdict), [CheckName::LogInclusion]);
+        let signed = [CheckName::LogInclusion, CheckName::StorageAttestation];
+        assert_eq!(failed(&verdict), signed);
     }
 }
 
@@ -145,7 +146,8 @@ fn times_that_cannot_be() {
     let received_after = [CheckName::Statement, CheckName::Intent];
     assert_eq!(altered(&world, before_issue), received_after);
     let sealed_early = |s: &mut Scenario| s.sealed_at = NOW.plus_ms(-HOUR_MS / 2);
-    assert_eq!(altered(&world, sealed_early), [CheckName::DeliverySeal]);
+    let early = [CheckName::DeliverySeal, CheckName::StorageAttestation];
+    assert_eq!(altered(&world, sealed_early), early);
     let sealed_late = |s: &mut Scenario| s.sealed_at = future;
     let late = [CheckName::DeliverySeal, CheckName::SealTimeStamp];
     assert_eq!(altered(&world, sealed_late), late);

@@ -4,6 +4,7 @@ use probity_domain::{
     ArtifactName, CaseId, EvidenceId, MediaType, PartyId, Record, SubmissionId, Timestamp,
 };
 use probity_pki::asic::Manifest;
+use probity_pki::attestation::StorageAttestation;
 use probity_pki::cms::{SignedData, verify_detached_content};
 use probity_pki::crl::{Crl, RevocationReason, RevokedEntry, build_crl};
 use probity_pki::digest::HashAlgorithm;
@@ -13,7 +14,7 @@ use probity_pki::ocsp::{
 use probity_pki::oid;
 use probity_pki::package::{
     CHECKPOINT, EVENT_MANIFEST, EVENT_SIGNATURE, INCLUSION, Inclusion, SEAL_MANIFEST,
-    SEAL_SIGNATURE, STATEMENT,
+    SEAL_SIGNATURE, STATEMENT, STORAGE_ATTESTATION,
 };
 use probity_pki::statement::Statement;
 use probity_pki::tlog::{
@@ -59,6 +60,7 @@ decoders! {
     statement: |known| vec![known.member(STATEMENT)];
     inclusion: |known| vec![known.member(INCLUSION)];
     checkpoint: |known| vec![known.member(CHECKPOINT)];
+    storage_attestation: |known| vec![known.member(STORAGE_ATTESTATION)];
     entry_bundle: |known| vec![[vec![3], encode_bundle(&[known.record(), vec![], vec![7; 9]]).unwrap()].concat()];
     index_tile: |known| vec![encode_index(&[known.scenario.statement.evidence_number; 3])];
 }
@@ -423,6 +425,20 @@ fn checkpoint(known: &Known, bytes: &[u8]) {
         assert_eq!(verified.origin, known.world.log.name());
         assert_eq!(parsed.unwrap(), verified);
     }
+}
+
+fn storage_attestation(known: &Known, bytes: &[u8]) {
+    let pinned = LogVerifier::parse(known.world.log.verifier_key()).unwrap();
+    let parsed = StorageAttestation::parse_unverified(bytes);
+    if let Ok(verified) = StorageAttestation::verify(bytes, &[pinned]) {
+        assert_eq!(verified.log.origin, known.world.log.name());
+        assert_eq!(parsed.unwrap(), verified);
+    }
+    // No bytes are both.
+    assert!(
+        StorageAttestation::parse_unverified(bytes).is_err()
+            || Checkpoint::parse_unverified(bytes).is_err()
+    );
 }
 
 /// The first byte is the number of entries.

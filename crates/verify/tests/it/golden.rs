@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use probity_domain::Record;
 use probity_pki::asic::ContainerReader;
+use probity_pki::attestation::StorageAttestation;
 use probity_pki::cms::SignedData;
 use probity_pki::package::{
     EVENT_MANIFEST, EVENT_SIGNATURE, INCLUSION, Inclusion, STATEMENT, event_manifest,
@@ -19,7 +20,7 @@ use probity_verify::{
 };
 use serde_json::{Value, json};
 
-use crate::fixture::{World, container};
+use crate::fixture::{World, attestation, container};
 
 /// One for all tests here: files that are missing are made from one world.
 static WORLD: LazyLock<World> = LazyLock::new(World::new);
@@ -167,4 +168,15 @@ fn yesterdays_checkpoint_is_signed_the_same() {
     let pinned = [LogVerifier::parse(world.log.verifier_key()).unwrap()];
     let read = Checkpoint::verify(&note, &pinned).unwrap();
     assert_eq!((read.size, read.root), (checkpoint.size, checkpoint.root));
+}
+
+/// So is storage's attestation.
+#[test]
+fn yesterdays_attestation_is_signed_the_same() {
+    let world = &*WORLD;
+    let told = attestation(&world.scenario().statement, 271, 300);
+    let note = golden("attestation", || told.sign(&world.log).unwrap());
+    assert_eq!(told.sign(&world.log).unwrap(), note);
+    let pinned = [LogVerifier::parse(world.log.verifier_key()).unwrap()];
+    assert_eq!(StorageAttestation::verify(&note, &pinned).unwrap(), told);
 }

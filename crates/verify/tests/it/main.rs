@@ -31,6 +31,7 @@ mod region;
 mod responders;
 mod spelling;
 mod status;
+mod storage;
 mod tlv;
 mod valid;
 mod years;

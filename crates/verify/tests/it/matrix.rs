@@ -10,13 +10,13 @@ use probity_domain::Record;
 use probity_pki::cms::{CommitmentType, SignRequest, sign_manifest};
 use probity_pki::package::{
     self, CHECKPOINT, EVENT_MANIFEST, EVENT_SIGNATURE, INCLUSION, Inclusion, SEAL_MANIFEST,
-    SEAL_SIGNATURE, STATEMENT, SealedMember,
+    SEAL_SIGNATURE, STATEMENT, STORAGE_ATTESTATION, SealedMember,
 };
 use probity_pki::tlog::{Checkpoint, leaf_hash};
 use probity_verify::{CheckName, CheckResult, Overall, Verdict};
 
 use crate::decoders::{Known, facts};
-use crate::fixture::{Members, World, change, failed, result};
+use crate::fixture::{Members, World, attestation, change, failed, result};
 use crate::region::{ALL as REGIONS, region};
 use crate::tlv::Change::{self, AppendByte, Delete, Duplicate, FlipLastBit, Rotate};
 use crate::tlv::Element;
@@ -74,6 +74,9 @@ pub fn honestly_deposited(known: &Known, mut members: Members) -> Members {
     let (checkpoint, inclusion) = alone_in_the_log(&known.world, &record.encode().unwrap());
     change(&mut members, CHECKPOINT, |bytes| *bytes = checkpoint);
     change(&mut members, INCLUSION, |bytes| *bytes = inclusion);
+    let note = attestation(&known.scenario.statement, 0, 1);
+    let note = note.sign(&known.world.log).unwrap();
+    change(&mut members, STORAGE_ATTESTATION, |bytes| *bytes = note);
     seal(known, &known.world, &mut members);
     members
 }

@@ -54,6 +54,7 @@ fn json_keeps_its_schema() {
         "process_log",
         "submitter_signature",
         "clock_evidence",
+        "storage_attestation",
         "receipt",
     ];
     assert_eq!(names, expected);

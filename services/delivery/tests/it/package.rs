@@ -205,6 +205,7 @@ async fn the_submitters_own_signature_travels_along() {
         CheckName::MembersMatchManifest,
         CheckName::DeliverySeal,
         CheckName::LogInclusion,
+        CheckName::StorageAttestation,
     ] {
         assert_eq!(verdict.check(check).unwrap().result, CheckResult::Passed);
     }
@@ -290,6 +291,35 @@ async fn a_proof_of_something_else_is_refused() {
     }
     *platform.outside.proof.lock().unwrap() = Some(good);
     platform.courier.deliver(id).await.unwrap();
+}
+
+/// A package goes out with storage's attestation of this evidence, or not yet.
+#[tokio::test]
+async fn without_storages_attestation_nothing_goes_out() {
+    let platform = Platform::new().await;
+    let id = platform.request(&platform.hangzhou).await.id;
+    let world = &platform.evidence_world;
+    let good = platform.outside.attestation.lock().unwrap().take();
+    let silent = platform.courier.deliver(id).await.unwrap_err();
+    assert_eq!(silent.kind, ErrorKind::Unavailable, "{silent}");
+    let statement = world.scenario().statement;
+    let mut another = fixture::attestation(&statement, 271, 300);
+    another.evidence_number.item += 1;
+    let elsewhere = fixture::attestation(&statement, 270, 300);
+    for wrong in [another, elsewhere] {
+        let note = wrong.sign(&world.log).unwrap();
+        *platform.outside.attestation.lock().unwrap() = Some(note.into());
+        let refused = platform.courier.deliver(id).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Internal, "{refused}");
+    }
+    *platform.outside.attestation.lock().unwrap() = good;
+    platform.courier.deliver(id).await.unwrap();
+    let delivery = platform.courier.delivery(id).await.unwrap();
+    let bytes = platform.package_bytes(&delivery).await;
+    let opened = platform.hangzhou.open(&bytes);
+    let verdict = verify_package(Cursor::new(&opened), &policy(&platform));
+    let attested = verdict.check(CheckName::StorageAttestation).unwrap();
+    assert_eq!(attested.result, CheckResult::Passed, "{attested:?}");
 }
 
 #[tokio::test]

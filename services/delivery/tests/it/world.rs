@@ -55,6 +55,8 @@ pub type Behaviour = Box<dyn Fn(&Parcel, &[u8]) -> Answer + Send + Sync>;
 #[derive(Default)]
 pub struct Outside {
     pub proof: Mutex<Option<Proof>>,
+    /// Storage does not answer without one.
+    pub attestation: Mutex<Option<Bytes>>,
     pub hints: Mutex<Vec<DeliveryId>>,
     /// Without a bus hints fail.
     pub bus: Mutex<bool>,
@@ -71,6 +73,11 @@ pub struct Outside {
 impl Prove for Outside {
     async fn prove(&self, _: &EvidenceId) -> Result<Option<Proof>> {
         Ok(self.proof.lock().unwrap().clone())
+    }
+
+    async fn attest(&self, _: &EvidenceId) -> Result<Bytes> {
+        let note = self.attestation.lock().unwrap().clone();
+        note.ok_or_else(|| Error::unavailable("storage does not answer"))
     }
 }
 
@@ -161,6 +168,9 @@ impl Platform {
         scenario.statement = fixture::statement(evidence_world.submission, &artifacts);
         scenario.artifacts = artifacts;
         *outside.proof.lock().unwrap() = Some(proof(&evidence_world, &scenario));
+        let attested = fixture::attestation(&scenario.statement, 271, 300);
+        let note = attested.sign(&evidence_world.log).unwrap();
+        *outside.attestation.lock().unwrap() = Some(note.into());
         let tenant = scenario.statement.tenant.clone();
         for (artifact, (_, bytes)) in scenario.statement.artifacts.iter().zip(&scenario.artifacts) {
             let key = blob_key(&tenant, &artifact.sha3_256);

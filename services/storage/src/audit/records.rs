@@ -99,7 +99,7 @@ impl Audit {
             }
             Ok(_) => "which accepted no such item",
             Err(e) if e.kind == ErrorKind::NotFound => "which is missing",
-            Err(e) if e.kind.is_transient() && e.kind != ErrorKind::TooMany => return Err(e),
+            Err(e) if e.kind.is_transient() => return Err(e),
             // Found again, and named, when the submissions are walked.
             Err(_) => return Ok(None),
         };

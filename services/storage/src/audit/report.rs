@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use probity_domain::Timestamp;
-use probity_platform::{ErrorKind, Result};
+use probity_platform::Result;
 use serde::Serialize;
 
 use super::Point;
@@ -47,6 +47,10 @@ pub enum FindingKind {
     Receipt,
     /// An object that no checkpoint accounts for.
     Stray,
+    /// An event of the ledger that is missing, does not read, or does not say who acted, when and why.
+    Event,
+    /// A key with more versions than its first writing and recorded repairs account for, or a hidden one.
+    Version,
 }
 
 impl FindingKind {
@@ -68,6 +72,8 @@ impl FindingKind {
             Self::Blob => "blob",
             Self::Receipt => "receipt",
             Self::Stray => "stray",
+            Self::Event => "event",
+            Self::Version => "version",
         }
     }
 }
@@ -98,6 +104,10 @@ pub struct Checked {
     /// Gone by recorded order (ledger kind `custody`).
     pub deleted_blobs: u64,
     pub receipts: u64,
+    /// Of the ledger.
+    pub events: u64,
+    /// Of all keys in `truth`; 0 where the store keeps none.
+    pub versions: u64,
 }
 
 /// What was accepted and is not in the log, for a reason.
@@ -168,8 +178,7 @@ impl AuditReport {
     ) -> Result<Option<T>> {
         match read {
             Ok(value) => Ok(Some(value)),
-            // Larger than any such object may be.
-            Err(e) if e.kind.is_transient() && e.kind != ErrorKind::TooMany => Err(e),
+            Err(e) if e.kind.is_transient() => Err(e),
             Err(e) => {
                 self.find(kind, key, e.detail);
                 Ok(None)
@@ -213,6 +222,8 @@ impl AuditReport {
             ("bytes of blobs", checked.blob_bytes),
             ("blobs deleted by order", checked.deleted_blobs),
             ("receipts", checked.receipts),
+            ("ledger events", checked.events),
+            ("versions", checked.versions),
             ("open submissions", self.open.submissions),
             ("open items", self.open.items),
             ("open receipts", self.open.receipts),

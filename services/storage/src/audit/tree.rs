@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream};
 use probity_pki::tlog::{
     EMPTY_ROOT, Growth, Hash, TILE_WIDTH, TileId, Tiles, append, bundle_path, edge_tiles,
 };
-use probity_platform::{Error, ErrorKind, Result};
+use probity_platform::{Error, Result};
 
 use super::{Audit, FindingKind, PAGE, Point, READS_AT_ONCE};
 use crate::log::{
@@ -171,7 +171,7 @@ impl Audit {
             match self.log.truth.get(&key(&id.path()), TILE_BYTES_MAX).await {
                 Ok(Some(tile)) => return Ok(tile.bytes.get(..bytes).map(<[u8]>::to_vec)),
                 Ok(None) => {}
-                Err(e) if e.kind.is_transient() && e.kind != ErrorKind::TooMany => return Err(e),
+                Err(e) if e.kind.is_transient() => return Err(e),
                 Err(_) => return Ok(None),
             }
         }

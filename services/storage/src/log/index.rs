@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use probity_domain::{EvidenceId, SubmissionId};
-use probity_pki::tlog::{TILE_WIDTH, decode_index, index_path};
+use probity_pki::tlog::{TILE_WIDTH, decode_index, encode_index, index_path};
 use probity_platform::objects::Objects;
-use probity_platform::{Error, Result};
+use probity_platform::{ErrorKind, Result};
 
 use super::entries::read_bundle;
 use super::layout::{WIDTH, key};
+use super::published::Published;
 use super::tree::Entry;
+use crate::prove::read_proved;
 
 pub(crate) const INDEX_BYTES_MAX: u64 = 256 * 20;
 
@@ -56,25 +59,45 @@ impl Index {
     }
 }
 
-/// The numbers in a bundle of the log of `size`: from its index tile, or from the entries of the last one.
+/// The numbers in a bundle of a published log: from its index tile, or from the entries of the last one.
+///
+/// A tile that is missing is made again and written: it follows from the entries, which the signed root proves. One
+/// that does not read is left to the scrubber, which writes over nothing that would be lost by it.
 pub(crate) async fn numbers(
     truth: &dyn Objects,
     bundle: u64,
-    size: u64,
+    published: &Published,
 ) -> Result<Vec<EvidenceId>> {
-    if (bundle + 1) * WIDTH <= size {
-        let path = key(&index_path(bundle, TILE_WIDTH));
-        let tile = truth.get(&path, INDEX_BYTES_MAX).await?;
-        let tile = tile.ok_or_else(|| Error::internal(format!("{path} is missing")))?;
-        let numbers = decode_index(&tile.bytes).map_err(Error::internal)?;
-        if numbers.len() as u64 != WIDTH {
-            return Err(Error::internal(format!("{path} is not full")));
-        }
+    if (bundle + 1) * WIDTH > published.size {
+        return numbers_of(&read_bundle(truth, bundle, published.size).await?);
+    }
+    let key = key(&index_path(bundle, TILE_WIDTH));
+    let stored = match truth.get(&key, INDEX_BYTES_MAX).await {
+        // Larger than any.
+        Err(e) if e.kind == ErrorKind::Malformed => Some(Bytes::new()),
+        read => read?.map(|tile| tile.bytes),
+    };
+    let read = stored.as_deref().and_then(|tile| decode_index(tile).ok());
+    if let Some(numbers) = read.filter(|numbers| numbers.len() as u64 == WIDTH) {
         return Ok(numbers);
     }
-    let entries = read_bundle(truth, bundle, size).await?;
-    entries
-        .iter()
-        .map(|bytes| Entry::read(bytes).map(|entry| entry.evidence))
-        .collect()
+    let numbers = numbers_of(&read_proved(truth, bundle, published).await?)?;
+    if stored.is_some() {
+        tracing::error!(
+            key,
+            "an index tile does not read: its entries are read instead"
+        );
+    } else {
+        tracing::error!(
+            key,
+            "an index tile was missing: written again from its entries"
+        );
+        truth.create(&key, encode_index(&numbers).into()).await?;
+    }
+    Ok(numbers)
+}
+
+fn numbers_of(entries: &[Bytes]) -> Result<Vec<EvidenceId>> {
+    let entries = entries.iter().map(|bytes| Entry::read(bytes));
+    entries.map(|entry| Ok(entry?.evidence)).collect()
 }

@@ -1,20 +1,24 @@
 //! The log as everybody may see it: the newest published checkpoint and the numbers in it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use probity_domain::EvidenceId;
 use probity_pki::tlog::{Checkpoint, Hash, LogVerifier};
 use probity_platform::objects::{Buckets, Objects};
-use probity_platform::{Error, Result};
+use probity_platform::{Error, ErrorKind, Result};
 
+use super::entries::load_tree;
 use super::head::read_head;
 use super::index::{Index, numbers};
 use super::layout::{CHECKPOINTS, WIDTH, checkpoint_key, number};
 
 const CHECKPOINT_BYTES_MAX: u64 = 16 * 1024;
 /// Sizes are searched below this: twelve digits.
-const SIZE_MAX: u64 = 999_999_999_999;
+pub(crate) const SIZES_END: u64 = 1_000_000_000_000;
+/// Keys that are no checkpoints, remembered so that each is said once.
+const PASSED_OVER_MAX: usize = 1_000;
 
 /// A published checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +36,7 @@ pub struct Log {
     verifier: LogVerifier,
     latest: RwLock<Option<Published>>,
     index: RwLock<Index>,
+    passed_over: Mutex<BTreeSet<String>>,
 }
 
 impl Log {
@@ -44,6 +49,7 @@ impl Log {
             verifier,
             latest: RwLock::default(),
             index: RwLock::default(),
+            passed_over: Mutex::default(),
         }
     }
 
@@ -91,7 +97,7 @@ impl Log {
                 let size = if there { head.size } else { head.previous_size };
                 self.not_behind(size).await?
             }
-            None => self.newest_size().await?,
+            None => self.newest().await?.map(|newest| newest.size),
         };
         match newest {
             Some(size) if size > known || self.latest().is_err() => {
@@ -106,24 +112,39 @@ impl Log {
     /// The size that a head names, unless it is an old copy of the head. Who has seen a newer checkpoint before does
     /// not go back; who has not looks whether there is one.
     async fn not_behind(&self, size: u64) -> Result<Option<u64>> {
-        if self.latest().is_ok() || self.checkpoint_after(Some(size)).await?.is_none() {
+        if self.latest().is_ok() || self.published_after(size).await?.is_none() {
             return Ok(Some(size));
         }
         tracing::warn!(size, "the log's head is behind its checkpoints");
-        self.newest_size().await
+        Ok(self.newest().await?.map(|newest| newest.size))
     }
 
     /// The published checkpoint of a size, its signature verified.
     pub(crate) async fn checkpoint(&self, size: u64) -> Result<Option<Published>> {
+        let stored = self.stored_checkpoint(size).await?;
+        stored.transpose().map_err(Error::internal)
+    }
+
+    /// What stands under the key of a size: a checkpoint of that size which the log signed, or why it is none. That
+    /// the store cannot be read is neither.
+    pub(crate) async fn stored_checkpoint(
+        &self,
+        size: u64,
+    ) -> Result<Option<core::result::Result<Published, String>>> {
         let key = checkpoint_key(size);
-        let Some(object) = self.truth.get(&key, CHECKPOINT_BYTES_MAX).await? else {
+        let object = match self.truth.get(&key, CHECKPOINT_BYTES_MAX).await {
+            // Larger than any.
+            Err(e) if e.kind == ErrorKind::Malformed => return Ok(Some(Err(e.detail))),
+            read => read?,
+        };
+        let Some(object) = object else {
             return Ok(None);
         };
-        let published = self.read_note(object.bytes)?;
-        if published.size != size {
-            return Err(Error::internal(format!("{key} is of another size")));
-        }
-        Ok(Some(published))
+        Ok(Some(match self.read_note(object.bytes) {
+            Ok(published) if published.size == size => Ok(published),
+            Ok(_) => Err(format!("{key} is of another size")),
+            Err(e) => Err(format!("{key}: {}", e.detail)),
+        }))
     }
 
     pub(crate) fn read_note(&self, note: Bytes) -> Result<Published> {
@@ -136,20 +157,83 @@ impl Log {
         })
     }
 
-    /// The largest published size, by bisection: some eighty listings of one key, whatever the size.
-    pub(crate) async fn newest_size(&self) -> Result<Option<u64>> {
-        let Some(mut known) = self.checkpoint_after(None).await? else {
+    /// The newest checkpoint, for whoever has no head to go by.
+    ///
+    /// # Errors
+    /// As [`Self::published_after`].
+    pub(crate) async fn newest(&self) -> Result<Option<Published>> {
+        let mut below = SIZES_END;
+        while let Some(size) = self.newest_below(below).await? {
+            if let Some(published) = self.believed(size).await? {
+                return Ok(Some(published));
+            }
+            below = size;
+        }
+        Ok(None)
+    }
+
+    /// The smallest size above `size` that is published. A key alone is no proof of that: whoever may write into
+    /// `truth` can make one, and it must neither stop the log nor be built upon.
+    ///
+    /// # Errors
+    /// `Internal` when the log signed a checkpoint that the stored tree does not bear out: to go on beside it would be
+    /// to fork. Those of the store.
+    pub(crate) async fn published_after(&self, size: u64) -> Result<Option<u64>> {
+        let mut size = size;
+        while let Some(found) = self.listed_after(Some(size)).await? {
+            if self.believed(found).await?.is_some() {
+                return Ok(Some(found));
+            }
+            size = found;
+        }
+        Ok(None)
+    }
+
+    /// A listed checkpoint that the log signed, with the tree there to bear it out; `None`, and said, for anything else.
+    async fn believed(&self, size: u64) -> Result<Option<Published>> {
+        let key = checkpoint_key(size);
+        match self.stored_checkpoint(size).await? {
+            Some(Ok(published)) => {
+                load_tree(&*self.truth, published.size, published.root).await?;
+                Ok(Some(published))
+            }
+            Some(Err(reason)) => {
+                self.pass_over(&key, &reason);
+                Ok(None)
+            }
+            None => Err(Error::unavailable(format!("{key} is listed and not there"))),
+        }
+    }
+
+    /// Says it once: the key may be under a lock, and stand there for years.
+    fn pass_over(&self, key: &str, reason: &str) {
+        let mut said = self
+            .passed_over
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if said.len() < PASSED_OVER_MAX && said.insert(key.to_owned()) {
+            tracing::error!(key, reason, "no checkpoint of the log: passed over");
+        }
+    }
+
+    /// The largest size below `below` that has a key, by bisection: some eighty listings of one key, whatever the size.
+    pub(crate) async fn newest_below(&self, below: u64) -> Result<Option<u64>> {
+        let within = async |after: Option<u64>| {
+            let found = self.listed_after(after).await?;
+            Ok::<_, Error>(found.filter(|size| *size < below))
+        };
+        let Some(mut known) = within(None).await? else {
             return Ok(None);
         };
-        let mut bound = SIZE_MAX;
+        let mut bound = below.saturating_sub(1);
         while known < bound {
             let middle = known + (bound - known) / 2;
-            match self.checkpoint_after(Some(middle)).await? {
+            match within(Some(middle)).await? {
                 Some(found) => known = found,
                 None => {
                     bound = middle;
                     // Between `known` and `middle` there may be one still, unless they are neighbours.
-                    match self.checkpoint_after(Some(known)).await? {
+                    match within(Some(known)).await? {
                         Some(found) => known = found,
                         None => break,
                     }
@@ -159,16 +243,20 @@ impl Log {
         Ok(Some(known))
     }
 
-    /// The smallest published size above `size`.
-    pub(crate) async fn checkpoint_after(&self, size: Option<u64>) -> Result<Option<u64>> {
-        let after = size.map(checkpoint_key);
-        let found = self.truth.list(CHECKPOINTS, after.as_deref(), 1).await?;
-        let Some(first) = found.first() else {
-            return Ok(None);
-        };
-        let size = number(&first.key, CHECKPOINTS);
-        size.map(Some)
-            .ok_or_else(|| Error::internal(format!("{} is no checkpoint", first.key)))
+    /// The smallest size above `size` that has a key.
+    async fn listed_after(&self, size: Option<u64>) -> Result<Option<u64>> {
+        let mut after = size.map(checkpoint_key);
+        loop {
+            let found = self.truth.list(CHECKPOINTS, after.as_deref(), 1).await?;
+            let Some(first) = found.into_iter().next() else {
+                return Ok(None);
+            };
+            if let Some(size) = number(&first.key, CHECKPOINTS) {
+                return Ok(Some(size));
+            }
+            self.pass_over(&first.key, "its name is no size");
+            after = Some(first.key);
+        }
     }
 
     /// Takes up a published checkpoint: first its numbers, then the checkpoint itself.
@@ -178,7 +266,7 @@ impl Log {
                 size if size < published.size => size / WIDTH,
                 _ => break,
             };
-            let numbers = numbers(&*self.truth, bundle, published.size).await?;
+            let numbers = numbers(&*self.truth, bundle, &published).await?;
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
             // Somebody else may have gone further meanwhile.
             if index.size() / WIDTH == bundle {

@@ -22,7 +22,7 @@ const WRITES_AT_ONCE: usize = 8;
 /// Appends to the log. Any number of writers may exist; the swap of the head makes them one.
 pub struct Writer {
     log: Arc<Log>,
-    key: LogKey,
+    key: Arc<LogKey>,
     random: Arc<dyn Random>,
     /// `None` when the log has to be looked at again.
     state: Option<State>,
@@ -46,10 +46,10 @@ pub struct Committed {
 impl Writer {
     /// Holds the log's key; looks at the log when first used.
     #[must_use]
-    pub fn new(log: Arc<Log>, key: LogKey, random: Arc<dyn Random>) -> Self {
+    pub fn new(log: Arc<Log>, key: impl Into<Arc<LogKey>>, random: Arc<dyn Random>) -> Self {
         Self {
             log,
-            key,
+            key: key.into(),
             random,
             state: None,
             recovered: Vec::new(),
@@ -111,7 +111,7 @@ impl Writer {
         let staged = staged_key(size, &nonce);
         let (put, went_on) = tokio::join!(
             self.log.work.put(&staged, encode_staged(new)?),
-            self.log.checkpoint_after(Some(tree.size)),
+            self.log.published_after(tree.size),
         );
         put?;
         // An old copy of the head, put back, would let a writer that slept since then win the swap: its tiles would
@@ -160,8 +160,7 @@ impl Writer {
             .buffer_unordered(WRITES_AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
-        self.create(&checkpoint_key(published.size), &published.note)
-            .await?;
+        self.create_checkpoint(&published).await?;
         let numbers: Vec<EvidenceId> = new.iter().map(|entry| entry.evidence).collect();
         self.log.take_up(first, &numbers);
         self.log.show(published).await?;
@@ -171,11 +170,27 @@ impl Writer {
     async fn create(&self, key: &str, bytes: &Bytes) -> Result<()> {
         match self.log.truth.create(key, bytes.clone()).await? {
             Created::Created => Ok(()),
-            Created::Exists(_) => {
-                tracing::error!(key, "the log would fork: other bytes stand there");
-                Err(Error::internal(format!("the log would fork at {key}")))
-            }
+            Created::Exists(_) => Err(fork(key)),
         }
+    }
+
+    /// What is no checkpoint may stand in its place: it was forged before, or damaged since. It stays as a version.
+    async fn create_checkpoint(&self, published: &Published) -> Result<()> {
+        let (key, truth) = (checkpoint_key(published.size), &self.log.truth);
+        let created = truth.create(&key, published.note.clone()).await?;
+        let Created::Exists(there) = created else {
+            return Ok(());
+        };
+        let read = self.log.read_note(there);
+        let is_checkpoint = read.is_ok_and(|read| read.size == published.size);
+        if is_checkpoint || !truth.keeping().await?.versions {
+            return Err(fork(&key));
+        }
+        tracing::error!(
+            key,
+            "no checkpoint of the log stood in its place: written over"
+        );
+        truth.put(&key, published.note.clone()).await
     }
 
     /// Finds out where the log stands, and finishes what a writer before this one began.
@@ -183,14 +198,14 @@ impl Writer {
         let Some((head, version)) = read_head(&*self.log.work).await? else {
             return self.recover_without_head(None).await;
         };
-        if self.log.checkpoint_after(Some(head.size)).await?.is_some() {
+        if self.log.published_after(head.size).await?.is_some() {
             tracing::error!(
                 size = head.size,
                 "the log's head is older than its checkpoints"
             );
             return self.recover_without_head(Some(&version)).await;
         }
-        if let Some(published) = self.log.checkpoint(head.size).await? {
+        if let Some(Ok(published)) = self.log.stored_checkpoint(head.size).await? {
             // An old copy of the head, put back while the newest commit had written entries and no checkpoint, is no
             // older than any checkpoint: what it does not know of tells.
             if !self.left_behind(head.size).await?.is_empty() {
@@ -208,7 +223,7 @@ impl Writer {
         // Nothing is published between the two sizes of a head; if something is, an old copy of it was built upon.
         if self
             .log
-            .checkpoint_after(Some(head.previous_size))
+            .published_after(head.previous_size)
             .await?
             .is_some()
         {
@@ -246,9 +261,8 @@ impl Writer {
 
     /// The head is lost, or behind: goes on from the newest checkpoint, and from the entries that lie behind it.
     async fn recover_without_head(&mut self, head: Option<&Version>) -> Result<State> {
-        let newest = self.log.newest_size().await?;
-        let tree = match newest {
-            Some(size) => self.tree_of(size).await?,
+        let tree = match self.log.newest().await? {
+            Some(newest) => self.tree_of(newest.size).await?,
             None => Tree::empty(),
         };
         let left = self.left_behind(tree.size).await?;
@@ -297,4 +311,9 @@ impl Writer {
         let numbers = entries.iter().map(|entry| entry.evidence);
         self.recovered.extend(numbers.zip(first..));
     }
+}
+
+fn fork(key: &str) -> Error {
+    tracing::error!(key, "the log would fork: other bytes stand there");
+    Error::internal(format!("the log would fork at {key}"))
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use futures::StreamExt as _;
+use probity_platform::ledger::{History, Ledger};
 use probity_proto::ledger::FindingEvent;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -125,16 +126,6 @@ impl Scrubber {
         }
     }
 
-    /// How many versions of the key are accounted for by repairs.
-    pub(super) async fn versions_accounted(&self, key: &str) -> Result<u64> {
-        let history = self.ledger.read::<FindingEvent>(&id_of(key)).await?;
-        let repaired = history.facts().rev().find_map(|event| match event {
-            FindingEvent::Repaired { versions, .. } => Some(*versions),
-            FindingEvent::Found { .. } => None,
-        });
-        Ok(repaired.unwrap_or(1))
-    }
-
     /// Versions and delete markers of one key; `None` where the store keeps none.
     async fn versions_of(&self, key: &str) -> Result<Option<u64>> {
         let listed = self.truth.list_versions(key, None, VERSIONS_LISTED_MAX);
@@ -225,6 +216,20 @@ impl From<bytes::Bytes> for Body {
     fn from(bytes: bytes::Bytes) -> Self {
         Self::Whole(bytes)
     }
+}
+
+/// All that was ever found about a key, and done about it.
+pub(crate) async fn findings(ledger: &Ledger, key: &str) -> Result<History<FindingEvent>> {
+    ledger.read(&id_of(key)).await
+}
+
+/// How many versions of the key its first writing and recorded repairs account for.
+pub(crate) fn accounted(history: &History<FindingEvent>) -> u64 {
+    let repaired = history.facts().rev().find_map(|event| match event {
+        FindingEvent::Repaired { versions, .. } => Some(*versions),
+        FindingEvent::Found { .. } => None,
+    });
+    repaired.unwrap_or(1)
 }
 
 /// Keys have slashes; streams of the ledger do not.

@@ -142,7 +142,7 @@ impl Scrubber {
         let bytes = loop {
             let bytes = match self.truth.get(&key, OBJECT_BYTES_MAX).await {
                 Ok(object) => object.map(|object| object.bytes),
-                Err(e) if e.kind == ErrorKind::TooMany => {
+                Err(e) if e.kind == ErrorKind::Malformed => {
                     checked.wrong = Some(((What::Wrong, e.detail), expect));
                     return Ok(checked);
                 }

@@ -13,9 +13,8 @@ use super::check::{Expect, leaves_of};
 use super::finding::What;
 use super::position::Position;
 use super::{Error, ErrorKind, Result, Scrubber};
-use crate::log::{BUNDLE_ENTRIES, Published, read_bundle};
+use crate::log::{BUNDLE_ENTRIES, Published, SIZES_END, checkpoint_key, read_bundle};
 
-const CHECKPOINTS: &str = "log/checkpoints/";
 /// Bundles of one step: some megabytes.
 const BUNDLES: u64 = 4;
 const BUNDLE_BYTES_MAX: u64 = 256 * (65_535 + 2);
@@ -46,38 +45,21 @@ impl Scrubber {
 
     /// The largest size whose checkpoint the log signed; 0 when there is none.
     pub(super) async fn newest_believable(&self, position: &mut Position) -> Result<u64> {
-        let mut newest = self.log.newest_size().await?;
-        while let Some(size) = newest {
-            let key = format!("{CHECKPOINTS}{size:012}");
-            match self.log.checkpoint(size).await {
-                Ok(_) => break,
-                Err(e) if e.kind == ErrorKind::Internal => {
-                    let found = (What::Wrong, e.detail);
-                    self.found(position, &key, found, None).await?;
+        let mut below = SIZES_END;
+        while let Some(size) = self.log.newest_below(below).await? {
+            match self.log.stored_checkpoint(size).await? {
+                Some(Ok(_)) => return Ok(size),
+                Some(Err(reason)) => {
+                    let key = checkpoint_key(size);
+                    self.found(position, &key, (What::Wrong, reason), None)
+                        .await?;
                 }
-                Err(e) => return Err(e),
+                // Removed since it was listed; the baseline knows of it.
+                None => {}
             }
-            newest = self.size_below(size).await?;
+            below = size;
         }
-        Ok(newest.unwrap_or(0))
-    }
-
-    /// The published size before this one. Walks the list: it is asked only when somebody forged one.
-    async fn size_below(&self, size: u64) -> Result<Option<u64>> {
-        let bound = format!("{CHECKPOINTS}{size:012}");
-        let mut below: Option<String> = None;
-        loop {
-            let page = self.truth.list(CHECKPOINTS, below.as_deref(), 1000).await?;
-            let full = page.len() == 1000;
-            let before = page.into_iter().map(|l| l.key).take_while(|k| *k < bound);
-            let last = before.last();
-            let ended = last.is_none() || !full;
-            below = last.or(below);
-            if ended {
-                break;
-            }
-        }
-        Ok(below.and_then(|key| key.strip_prefix(CHECKPOINTS)?.parse().ok()))
+        Ok(0)
     }
 
     async fn check_full(
@@ -239,7 +221,7 @@ impl Scrubber {
         let segments = format!("log/segments/{:012}", bundle * BUNDLE_ENTRIES);
         let entries = match read_bundle(&*self.truth, bundle, published.size).await {
             Ok(entries) => entries,
-            Err(e) if e.kind == ErrorKind::Internal => {
+            Err(e) if matches!(e.kind, ErrorKind::Internal | ErrorKind::Malformed) => {
                 let found = (What::Wrong, e.detail);
                 return self.found(position, &segments, found, None).await;
             }
@@ -281,7 +263,7 @@ impl Scrubber {
                 Ok(bytes)
             }
             // Longer than any can be: wrong, as an empty one is.
-            Err(e) if e.kind == ErrorKind::TooMany => Ok(Some(Bytes::new())),
+            Err(e) if e.kind == ErrorKind::Malformed => Ok(Some(Bytes::new())),
             Err(e) => Err(e),
         }
     }

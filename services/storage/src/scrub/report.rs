@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
 use super::position::Position;
-use super::{BTreeMap, Error, ErrorKind, Finding, Keeping, Result, Scrubber, Timestamp};
+use super::{BTreeMap, Error, Finding, Keeping, Objects, Result, Scrubber, Timestamp};
 
 const FORMAT: &str = "probity.scrub/1";
 const LAPS: &str = "scrub/laps/";
@@ -90,22 +90,29 @@ impl fmt::Display for LapReport {
 impl Scrubber {
     /// The baseline of the newest lap that came to its end.
     pub(super) async fn newest_lap(&self) -> Result<Option<Baseline>> {
-        let mut newest: Option<String> = None;
-        loop {
-            let page = self.truth.list(LAPS, newest.as_deref(), 1000).await?;
-            let full = page.len() == 1000;
-            newest = page.into_iter().last().map(|l| l.key).or(newest);
-            if !full {
-                break;
-            }
-        }
-        let Some(key) = newest else { return Ok(None) };
-        let object = self.truth.get(&key, LAP_BYTES_MAX).await?;
-        let object = object.ok_or_else(|| Error::unavailable(format!("{key} is not there yet")))?;
-        let report: LapReport = serde_json::from_slice(&object.bytes).map_err(|e| Error {
-            kind: ErrorKind::Internal,
-            detail: format!("{key} does not read: {e}"),
-        })?;
-        Ok(Some(report.baseline))
+        let newest = newest_report(&*self.truth).await?;
+        Ok(newest.map(|report| report.baseline))
     }
+}
+
+/// The report of the newest lap that came to its end.
+///
+/// # Errors
+/// `Internal` when it does not read; those of the store.
+pub(crate) async fn newest_report(truth: &dyn Objects) -> Result<Option<LapReport>> {
+    let mut newest: Option<String> = None;
+    loop {
+        let page = truth.list(LAPS, newest.as_deref(), 1000).await?;
+        let full = page.len() == 1000;
+        newest = page.into_iter().last().map(|l| l.key).or(newest);
+        if !full {
+            break;
+        }
+    }
+    let Some(key) = newest else { return Ok(None) };
+    let object = truth.get(&key, LAP_BYTES_MAX).await?;
+    let object = object.ok_or_else(|| Error::unavailable(format!("{key} is not there yet")))?;
+    let read = serde_json::from_slice(&object.bytes);
+    read.map(Some)
+        .map_err(|e| Error::internal(format!("{key} does not read: {e}")))
 }

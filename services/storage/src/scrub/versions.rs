@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use probity_platform::objects::KeyVersion;
+use probity_platform::ledger::Ledger;
+use probity_platform::objects::{KeyVersion, Objects, VersionPage};
 
-use super::finding::What;
+use super::finding::{What, accounted, findings};
 use super::position::Position;
 use super::{Result, Scrubber};
 
@@ -21,15 +22,9 @@ impl Scrubber {
             return Ok(());
         };
         position.count(page.versions.len() as u64, 0);
-        // A key at the page's end may go on in the next: there it is met as an older version of itself.
-        let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
-        for version in &page.versions {
-            let count = seen.entry(&version.key).or_default();
-            *count += 1 + u64::from(!version.latest || version.delete_marker);
-        }
-        for (key, count) in seen {
-            if count > 1 && !key.starts_with(PROBES) {
-                self.check_versions(position, key).await?;
+        for key in several(&page) {
+            if let Some(found) = unaccounted(&*self.truth, &self.ledger, key).await? {
+                self.found(position, key, found, None).await?;
             }
         }
         position.mark = page.next;
@@ -38,29 +33,42 @@ impl Scrubber {
         }
         Ok(())
     }
+}
 
-    async fn check_versions(&self, position: &mut Position, key: &str) -> Result<()> {
-        let listed = self.truth.list_versions(key, None, PAGE).await?;
-        let all = listed.unwrap_or_default().versions;
-        let mine: Vec<&KeyVersion> = all.iter().filter(|v| v.key == key).collect();
-        let latest = mine.iter().find(|v| v.latest);
-        if let Some(marker) = latest.filter(|v| v.delete_marker) {
-            let detail = format!(
-                "hidden by delete marker {}, {} versions",
-                marker.id,
-                mine.len()
-            );
-            return self
-                .found(position, key, (What::Removed, detail), None)
-                .await;
-        }
-        let accounted = self.versions_accounted(key).await?;
-        if mine.len() as u64 <= accounted {
-            return Ok(());
-        }
-        let ids: Vec<_> = mine.iter().map(|v| v.id.as_str()).collect();
-        let detail = format!("{} versions, newest first: {}", mine.len(), ids.join(", "));
-        self.found(position, key, (What::SecondVersion, detail), None)
-            .await
+/// Keys of a page with more than one version, or hidden ones.
+pub(crate) fn several(page: &VersionPage) -> Vec<&str> {
+    // A key at the page's end may go on in the next: there it is met as an older version of itself.
+    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
+    for version in &page.versions {
+        let count = seen.entry(&version.key).or_default();
+        *count += 1 + u64::from(!version.latest || version.delete_marker);
     }
+    let several = seen.into_iter().filter(|(_, count)| *count > 1);
+    several
+        .map(|(key, _)| key)
+        .filter(|key| !key.starts_with(PROBES))
+        .collect()
+}
+
+/// What is wrong with the versions of one key; `None` when its first writing and recorded repairs account for them.
+pub(crate) async fn unaccounted(
+    truth: &dyn Objects,
+    ledger: &Ledger,
+    key: &str,
+) -> Result<Option<(What, String)>> {
+    let listed = truth.list_versions(key, None, PAGE).await?;
+    let all = listed.unwrap_or_default().versions;
+    let mine: Vec<&KeyVersion> = all.iter().filter(|v| v.key == key).collect();
+    let latest = mine.iter().find(|v| v.latest);
+    if let Some(marker) = latest.filter(|v| v.delete_marker) {
+        let (marker, count) = (&marker.id, mine.len());
+        let detail = format!("hidden by delete marker {marker}, {count} versions");
+        return Ok(Some((What::Removed, detail)));
+    }
+    if mine.len() as u64 <= accounted(&findings(ledger, key).await?) {
+        return Ok(None);
+    }
+    let ids: Vec<_> = mine.iter().map(|v| v.id.as_str()).collect();
+    let detail = format!("{} versions, newest first: {}", mine.len(), ids.join(", "));
+    Ok(Some((What::SecondVersion, detail)))
 }

@@ -148,7 +148,9 @@ async fn a_sound_store_is_clean_and_everything_was_looked_at() {
     assert_eq!(checked.submissions, 2);
     // Places 0, 2 and 0, 2, 3, 4: the two submissions share the blobs of 0 and 2.
     assert_eq!(checked.blobs, 8);
-    assert_eq!(report.notes, [""; 0]);
+    let of_this_store = |note: &String| note.contains("keeps no versions");
+    assert!(report.notes.iter().all(of_this_store), "{:?}", report.notes);
+    assert!(checked.events > 0);
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     assert_eq!((&json["clean"], &json["size"]), (&true.into(), &6.into()));
     assert!(report.to_text().ends_with("verdict: clean"));
@@ -377,12 +379,8 @@ async fn what_its_own_writer_would_have_to_have_done_is_found_too() {
             .reason
             .contains("at leaf 0 and at leaf 2")
     );
-    assert_eq!(
-        report.notes.len(),
-        1,
-        "there is no head: {:?}",
-        report.notes
-    );
+    let no_head = |note: &String| note.starts_with("there is no head");
+    assert!(report.notes.iter().any(no_head), "{:?}", report.notes);
     // A record signed into the log whose signature is another's, and bytes that are no record.
     let record = |n: usize| probity_domain::Record::decode(&entries[n].bytes).unwrap();
     let mut mixed = record(0);

@@ -1,11 +1,14 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod attest;
 mod audit;
 mod crash;
 mod custody;
+mod forged;
 mod log;
 mod pipeline;
 mod pki;
 mod reconcile;
 mod scrub;
+mod trail;
 mod world;

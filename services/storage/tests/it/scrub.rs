@@ -27,15 +27,15 @@ use sha2::Digest as _;
 const ENTRIES: u32 = 600;
 const BLOB: &[u8] = b"the captured page";
 
-fn log_key() -> probity_pki::tlog::LogKey {
+pub fn log_key() -> probity_pki::tlog::LogKey {
     probity_pki::tlog::LogKey::generate("log.example/scrub", &[9; 32]).unwrap()
 }
 
 /// A store with something of every area in it.
 pub struct Scrubbed {
     pub buckets: Buckets,
-    replica: Option<Arc<dyn Objects>>,
-    ledger: Ledger,
+    pub replica: Option<Arc<dyn Objects>>,
+    pub ledger: Ledger,
     pub blob: String,
     submission: String,
     pub first: EvidenceId,
@@ -103,7 +103,7 @@ impl Scrubbed {
         .await
     }
 
-    fn log(&self) -> Arc<Log> {
+    pub fn log(&self) -> Arc<Log> {
         let key = log_key();
         let verifier = probity_pki::tlog::LogVerifier::parse(key.verifier_key()).unwrap();
         Arc::new(Log::new(&self.buckets, verifier))
@@ -116,13 +116,13 @@ impl Scrubbed {
         scrubber.lap().await.unwrap()
     }
 
-    async fn bytes(&self, key: &str) -> Vec<u8> {
+    pub async fn bytes(&self, key: &str) -> Vec<u8> {
         let object = self.buckets.truth.get(key, 64 << 20).await.unwrap();
         assert!(object.is_some(), "{key}");
         object.unwrap().bytes.to_vec()
     }
 
-    async fn put(&self, key: &str, bytes: Vec<u8>) {
+    pub async fn put(&self, key: &str, bytes: Vec<u8>) {
         self.buckets.truth.put(key, bytes.into()).await.unwrap();
     }
 

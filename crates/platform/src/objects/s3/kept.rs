@@ -154,13 +154,19 @@ impl S3Objects {
                 self.send(0, request.key(key).send())
             })
             .await?;
-        let (mut hold, mut until) = (None, None);
+        let (mut hold, mut until, mut mode) = (None, None, None);
         if let Some(head) = &head {
             hold = head.object_lock_legal_hold_status();
             until = head.object_lock_retain_until_date();
+            mode = head.object_lock_mode();
         }
         Ok(Protection {
             hold: hold == Some(&ObjectLockLegalHoldStatus::On),
+            mode: match mode {
+                Some(ObjectLockMode::Compliance) => LockMode::Compliance,
+                Some(ObjectLockMode::Governance) => LockMode::Governance,
+                _ => LockMode::None,
+            },
             until: until.map(|at| Timestamp::from_unix_ms(at.secs().saturating_mul(1_000))),
         })
     }

@@ -79,7 +79,8 @@ impl Failure {
             Self::Refused(said) | Self::Lost(said) => {
                 Error::unavailable(format!("{at}: {}", said.reason))
             }
-            Self::TooLarge(max) => Error::too_many(format!("{at}: larger than {max} bytes")),
+            // The same object is as large next time.
+            Self::TooLarge(max) => Error::malformed(format!("{at}: larger than {max} bytes")),
             Self::Unknown(named) => Error::internal(format!(
                 "{at}: {named}: the store does not know what was asked"
             )),
@@ -167,6 +168,17 @@ mod tests {
         assert_eq!(busy.retry_after(), Some(Duration::from_secs(3)));
         assert!(!busy.is_silence());
         assert!(Failure::Lost(Said::by_us("no answer in time")).is_silence());
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_tried_again() {
+        let error = Failure::TooLarge(5).into_error("truth", "get a");
+        assert_eq!(error.kind, crate::ErrorKind::Malformed);
+        assert!(!error.kind.is_transient());
+        assert!(
+            error.detail.contains("get a: larger than 5 bytes"),
+            "{error}"
+        );
     }
 
     #[test]
