@@ -35,6 +35,8 @@ pub enum Action {
     Answer(u16, &'static str),
     /// As 503, asking for this many seconds of patience.
     Patience(u32),
+    /// The client reads what the proxy's editor makes of the answer's body.
+    Edit,
 }
 
 /// Requests held back by [`Action::ApplyLate`].
@@ -43,19 +45,22 @@ type Held = Mutex<Vec<Vec<u8>>>;
 /// Sees method and target of a request.
 pub type Decide = dyn Fn(&str, &str) -> Action + Send + Sync;
 
+/// Sees the target of a request and the answer's body; answers another.
+pub type Editor = dyn Fn(&str, Vec<u8>) -> Vec<u8> + Send + Sync;
+
 /// Starts a proxy to `upstream` (`http://host:port`) and answers its own URL. Ends with the runtime.
 ///
 /// # Panics
 /// If `upstream` is no such address, or no port can be had.
 pub async fn start(upstream: &str, decide: Arc<Decide>) -> String {
-    start_on(0, upstream, decide).await
+    start_on(0, upstream, decide, Arc::new(|_, body| body)).await
 }
 
-/// The same on a port of 127.0.0.1 that the caller chose.
+/// The same on a port of 127.0.0.1 that the caller chose, and with an editor for [`Action::Edit`].
 ///
 /// # Panics
 /// As [`start`].
-pub async fn start_on(port: u16, upstream: &str, decide: Arc<Decide>) -> String {
+pub async fn start_on(port: u16, upstream: &str, decide: Arc<Decide>, edit: Arc<Editor>) -> String {
     let upstream: SocketAddr = upstream
         .strip_prefix("http://")
         .and_then(|address| address.trim_end_matches('/').parse().ok())
@@ -67,10 +72,10 @@ pub async fn start_on(port: u16, upstream: &str, decide: Arc<Decide>) -> String 
     let held = Arc::new(Held::default());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let (decide, held) = (decide.clone(), held.clone());
+            let (decide, edit, held) = (decide.clone(), edit.clone(), held.clone());
             tokio::spawn(async move {
                 // A broken connection is what this is for.
-                let _ = serve(client, upstream, &*decide, &held).await;
+                let _ = serve(client, upstream, &*decide, &*edit, &held).await;
             });
         }
     });
@@ -82,6 +87,7 @@ async fn serve(
     client: TcpStream,
     upstream: SocketAddr,
     decide: &Decide,
+    edit: &Editor,
     held: &Held,
 ) -> io::Result<()> {
     let mut client = BufReader::new(client);
@@ -127,6 +133,15 @@ async fn serve(
             }
             Action::SlowClose(by) => {
                 return close_slowly(&answer, body, &mut server, &mut client, by).await;
+            }
+            Action::Edit => {
+                let body = edit(&request.word(1), whole_body(body, &mut server).await?);
+                client.write_all(&answer.with_body(&body)).await?;
+                if answer.closes() || request.closes() {
+                    return client.shutdown().await;
+                }
+                kept = Some(server);
+                continue;
             }
             _ => {}
         }
@@ -278,6 +293,19 @@ impl Head {
         kept.collect::<String>().into_bytes()
     }
 
+    /// The same answer with another body, framed by its length.
+    fn with_body(&self, body: &[u8]) -> Vec<u8> {
+        let framing = ["content-length", "transfer-encoding"];
+        let lines = self.text.split_inclusive("\r\n");
+        let kept = lines.filter(|line| {
+            let name = line.split(':').next().unwrap_or_default();
+            *line != "\r\n" && !framing.iter().any(|f| name.eq_ignore_ascii_case(f))
+        });
+        let mut whole = kept.collect::<String>();
+        whole += &format!("content-length: {}\r\n\r\n", body.len());
+        [whole.as_bytes(), body].concat()
+    }
+
     fn closes(&self) -> bool {
         self.header("connection")
             .is_some_and(|value| value == "close")
@@ -322,6 +350,30 @@ where
     to.flush().await
 }
 
+/// A body without its framing.
+async fn whole_body<R: AsyncBufRead + Unpin>(body: Body, from: &mut R) -> io::Result<Vec<u8>> {
+    let mut whole = Vec::new();
+    if body != Body::Chunks {
+        pass_body(body, from, &mut whole).await?;
+        return Ok(whole);
+    }
+    loop {
+        let line = pass_line(from, &mut sink()).await?;
+        let length = chunk_length(&line)?;
+        if length == 0 {
+            while pass_line(from, &mut sink()).await? != "\r\n" {}
+            return Ok(whole);
+        }
+        exactly(length, from, &mut whole).await?;
+        exactly(2, from, &mut sink()).await?;
+    }
+}
+
+fn chunk_length(line: &str) -> io::Result<u64> {
+    let digits = line.split(';').next().unwrap_or_default().trim();
+    u64::from_str_radix(digits, 16).map_err(|_| invalid("a chunk without length"))
+}
+
 async fn pass_chunks<R, W>(from: &mut R, to: &mut W) -> io::Result<()>
 where
     R: AsyncBufRead + Unpin,
@@ -329,9 +381,7 @@ where
 {
     loop {
         let line = pass_line(from, to).await?;
-        let digits = line.split(';').next().unwrap_or_default().trim();
-        let length =
-            u64::from_str_radix(digits, 16).map_err(|_| invalid("a chunk without length"))?;
+        let length = chunk_length(&line)?;
         if length == 0 {
             while pass_line(from, to).await? != "\r\n" {}
             return Ok(());
@@ -505,5 +555,17 @@ mod tests {
         assert_eq!(counts().1, 5, "held back");
         put(&mut stream, "/b", "ten").await.unwrap();
         assert_eq!(counts().1, 7, "and seen just before the next");
+    }
+
+    #[tokio::test]
+    async fn edits_what_comes_in_chunks_and_goes_on() {
+        let upstream = echo(Arc::default(), Arc::default()).await;
+        let decide = |_: &str, _: &str| Action::Edit;
+        let edit = |target: &str, body: Vec<u8>| [target.as_bytes(), b" ", &body].concat();
+        let proxy = start_on(0, &upstream, Arc::new(decide), Arc::new(edit)).await;
+        let mut stream = connect(&proxy).await;
+        for (target, body, wanted) in [("/a", "one", "200 /a one"), ("/b", "", "200 /b ")] {
+            assert_eq!(put(&mut stream, target, body).await.unwrap(), wanted);
+        }
     }
 }
