@@ -189,7 +189,7 @@ pub static FAULTS: [Fault; 22] = [
     ),
     Fault {
         set_up: SetUp {
-            per_second: 6.0,
+            per_second: 3.0,
             batch_size: 1,
             ..PLAIN
         },

@@ -26,6 +26,10 @@ pub struct Config {
     /// Memory for bodies being taken in; beyond it callers are told to come back.
     #[serde(default = "inflight_bytes_max")]
     pub inflight_bytes_max: u64,
+    /// Uploads of up to 8 MiB being written to the store at once; beyond it callers are told to come back. A store that is
+    /// given more than it can do makes everybody wait, and whoever floods it most of all the others.
+    #[serde(default = "store_writes_max")]
+    pub store_writes_max: u64,
     /// Hints before signing, each of up to 200 captures, beyond which no instruction is taken.
     #[serde(default = "backlog_max")]
     pub backlog_max: u64,
@@ -45,6 +49,9 @@ impl Config {
         }
         if self.blob_bytes_max == 0 {
             return Err(Error::malformed("[intake] blob_bytes_max: at least 1"));
+        }
+        if !(4..=100_000).contains(&self.store_writes_max) {
+            return Err(Error::malformed("[intake] store_writes_max: 4 to 100000"));
         }
         if !(1..=1_000_000).contains(&self.backlog_max) {
             return Err(Error::malformed("[intake] backlog_max: 1 to 1000000"));
@@ -68,6 +75,10 @@ const fn require_intent() -> bool {
 
 const fn inflight_bytes_max() -> u64 {
     128 * 1024 * 1024
+}
+
+const fn store_writes_max() -> u64 {
+    32
 }
 
 const fn backlog_max() -> u64 {
@@ -94,5 +105,7 @@ mod tests {
         assert!(parse(r#"{"listen": "127.0.0.1:0", "blob_max": 1}"#).is_err());
         let small = parse(r#"{"listen": "127.0.0.1:0", "inflight_bytes_max": 1}"#).unwrap();
         assert!(small.check().is_err());
+        let none = parse(r#"{"listen": "127.0.0.1:0", "store_writes_max": 3}"#).unwrap();
+        assert!(none.check().is_err());
     }
 }

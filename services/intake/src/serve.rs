@@ -45,6 +45,7 @@ pub struct Parts {
     pub(crate) submitter_roots: Arc<[Certificate]>,
     calls: Room,
     memory: Room,
+    writes: Room,
 }
 
 impl Parts {
@@ -86,6 +87,7 @@ impl Parts {
             submitter_roots: submitter_roots.into(),
             calls: Room::new("too many calls are under way", CALLS_MAX),
             memory: Room::new("too much is being taken in", config.inflight_bytes_max),
+            writes: Room::new("too much is being written", config.store_writes_max),
         })
     }
 
@@ -112,6 +114,14 @@ impl Parts {
     /// `TooMany` or `Unavailable` when there is no room within a tenth of a second.
     pub async fn admit(&self, tenant: &TenantId, bytes: u64) -> Result<Held> {
         self.memory.take(tenant, bytes).await
+    }
+
+    /// Lets one write to the store begin; the next may when this is dropped.
+    ///
+    /// # Errors
+    /// `TooMany` or `Unavailable` when there is no room within a tenth of a second.
+    pub async fn write_turn(&self, tenant: &TenantId) -> Result<Held> {
+        self.writes.take(tenant, 1).await
     }
 }
 

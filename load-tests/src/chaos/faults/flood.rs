@@ -28,6 +28,8 @@ use crate::{CaptureArgs, Failure};
 const TIMES: f64 = 50.0;
 const TIMES_LARGER: u64 = 30;
 const UPLOADS_AT_ONCE: usize = 8;
+/// Instructions under way; the flooder has not more machines than that, and leaves out what is planned beyond it.
+const AT_ONCE_MAX: usize = 32;
 /// Where an answer asks for no other patience.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 const CALL_MAX: Duration = Duration::from_secs(60);
@@ -137,6 +139,13 @@ impl Flood {
             }
             sleep_until(planned.into()).await;
             self.count("captures planned", self.captures.batch_size);
+            while let Some(done) = instructions.try_join_next() {
+                done.map_err(Failure::new)??;
+            }
+            if instructions.len() >= AT_ONCE_MAX {
+                self.count("captures not begun", self.captures.batch_size);
+                continue;
+            }
             instructions.spawn(self.clone().submit(planned, number));
         }
         while let Some(done) = instructions.join_next().await {
