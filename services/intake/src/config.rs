@@ -26,10 +26,10 @@ pub struct Config {
     /// Memory for bodies being taken in; beyond it callers are told to come back.
     #[serde(default = "inflight_bytes_max")]
     pub inflight_bytes_max: u64,
-    /// Uploads of up to 8 MiB being written to the store at once; beyond it callers are told to come back. A store that is
-    /// given more than it can do makes everybody wait, and whoever floods it most of all the others.
+    /// Uploads of up to 8 MiB being written to the store at once; the others wait for their turn. A store that is given more
+    /// than it does well makes everybody wait for whoever gave it most.
     #[serde(default = "store_writes_max")]
-    pub store_writes_max: u64,
+    pub store_writes_max: usize,
     /// Hints before signing, each of up to 200 captures, beyond which no instruction is taken.
     #[serde(default = "backlog_max")]
     pub backlog_max: u64,
@@ -77,7 +77,7 @@ const fn inflight_bytes_max() -> u64 {
     128 * 1024 * 1024
 }
 
-const fn store_writes_max() -> u64 {
+const fn store_writes_max() -> usize {
     32
 }
 

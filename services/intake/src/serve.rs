@@ -19,6 +19,7 @@ use crate::backlog::Backlog;
 use crate::blobs::Blobs;
 use crate::neighbours::{Neighbours, OverBus};
 use crate::standing::Standings;
+use crate::turns::{Turn, Turns};
 use crate::{Config, VendorEdge, http};
 
 /// Calls answered at once that bring something; fewer than an edge answers at all, so that others can be told to wait.
@@ -45,7 +46,7 @@ pub struct Parts {
     pub(crate) submitter_roots: Arc<[Certificate]>,
     calls: Room,
     memory: Room,
-    writes: Room,
+    writes: Turns,
 }
 
 impl Parts {
@@ -87,7 +88,7 @@ impl Parts {
             submitter_roots: submitter_roots.into(),
             calls: Room::new("too many calls are under way", CALLS_MAX),
             memory: Room::new("too much is being taken in", config.inflight_bytes_max),
-            writes: Room::new("too much is being written", config.store_writes_max),
+            writes: Turns::new(config.store_writes_max),
         })
     }
 
@@ -119,9 +120,9 @@ impl Parts {
     /// Lets one write to the store begin; the next may when this is dropped.
     ///
     /// # Errors
-    /// `TooMany` or `Unavailable` when there is no room within a tenth of a second.
-    pub async fn write_turn(&self, tenant: &TenantId) -> Result<Held> {
-        self.writes.take(tenant, 1).await
+    /// Those of [`Turns::take`].
+    pub async fn write_turn(&self, tenant: &TenantId) -> Result<Turn> {
+        self.writes.take(tenant).await
     }
 }
 

@@ -147,7 +147,7 @@ async fn one_tenant_s_hints_do_not_use_up_the_queue() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_tenant_s_uploads_do_not_use_up_the_store() {
     let world = World::start_with(json!({"store_writes_max": 4})).await;
     let floods = TenantId::parse("acme").unwrap();
