@@ -20,7 +20,7 @@ pub async fn rolling(lab: &Lab) -> Result<(), Failure> {
         }
         for role in ROLES {
             replace(lab, role, to).await?;
-            lab.pause(1..=3).await;
+            lab.pause(1..=2).await;
         }
         lab.did(match to {
             Build::New => "every role old to new",
@@ -37,7 +37,7 @@ async fn replace(lab: &Lab, role: &str, to: Build) -> Result<(), Failure> {
     } else {
         let beside = lab.stack.start_beside(role, to).await?;
         lab.did("old and new side by side");
-        lab.pause(2..=4).await;
+        lab.pause(2..=3).await;
         Some(beside)
     };
     let process = lab.stack.process(role)?;
