@@ -8,6 +8,8 @@
 #
 #   PROFILE=release    as in bench.sh; dev by default
 #   KEEP=1             keeps the stores of runs that held, too
+#   OLD=COMMIT         for F18: that commit is built into .probity/chaos-old, which is kept for the next time
+#   OLD_PROGRAMS=DIR   for F18: a folder with the probityd of another build
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -20,8 +22,23 @@ programs=${CARGO_TARGET_DIR:-$root/target}/$folder
 PATH=$tools:$PATH
 . infra/stack.sh
 
+# The build that F18 changes to and from; with neither variable there is none.
+old_programs=${OLD_PROGRAMS:-}
+if [ -z "$old_programs" ] && [ -n "${OLD:-}" ]; then
+    old=$root/.probity/chaos-old
+    step "building $OLD, the old version of F18"
+    if [ -e "$old/source/.git" ]; then
+        git -C "$old/source" checkout --quiet --detach "$OLD"
+    else
+        git worktree prune
+        git worktree add --quiet --detach "$old/source" "$OLD"
+    fi
+    (cd "$old/source" && CARGO_TARGET_DIR=$old/target cargo build --profile "$profile" --package probityd)
+    old_programs=$old/target/$folder
+fi
+
 SHORT="wipe F1 F7 F8"
-ALL="wipe F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F10-single F11 F13 tsa F16 F20 line-nats line-redis"
+ALL="wipe F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F10-single F11 F13 tsa F16 F17 F18 F19 F20 line-nats line-redis"
 faults=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -77,13 +94,21 @@ status=0
 for fault in "${faults[@]}"; do
     dir=$runs/$fault
     step "fault $fault"
+    other_build=()
+    if [ "$fault" = F18 ]; then
+        if [ -z "$old_programs" ]; then
+            echo "fault F18 not run: it needs another build, OLD=COMMIT or OLD_PROGRAMS=DIR" | tee -a "$runs/skipped"
+            continue
+        fi
+        other_build=(--old-programs "$old_programs")
+    fi
     prepare "$dir" || prepare "$dir"
     if [ "$fault" = F9 ] && ! small_volume "$dir/nats"; then
         echo "fault F9 not run: it needs the right to mount a small volume" | tee -a "$runs/skipped"
         continue
     fi
     "$programs/probity-load" chaos "$fault" --dir "$dir" --programs "$programs" --report "$dir/report.json" \
-        --table "$runs/rows.md" "$@" &
+        --table "$runs/rows.md" "${other_build[@]}" "$@" &
     lab=$!
     if wait "$lab"; then
         [ -n "${KEEP:-}" ] || { clean_up; rm -rf "$dir/minio" "$dir/nats" "$dir/nats-copy"; }

@@ -6,6 +6,7 @@
 
 mod audit;
 mod faults;
+mod latency;
 mod load;
 mod process;
 mod progress;
@@ -20,14 +21,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use probity_client::{Endpoints, Secret, Vendor};
 use probity_platform::{Random, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
+use self::audit::{Audit, Given};
 use self::faults::{FAULTS, Fault, inject};
-use self::load::{Rate, Submitter, Tally};
+use self::latency::{Compared, compare};
+use self::load::{Rate, Submitter};
 use self::progress::Progress;
 use self::report::Report;
 use self::stack::{SetUp, Stack};
@@ -43,6 +45,9 @@ pub struct ChaosArgs {
     /// Folder of the executables.
     #[arg(long)]
     programs: PathBuf,
+    /// Folder with the `probityd` of another build, which F18 changes to and from.
+    #[arg(long)]
+    old_programs: Option<PathBuf>,
     /// How much of the fault; a short run's when absent.
     #[arg(long)]
     dose: Option<u32>,
@@ -52,11 +57,12 @@ pub struct ChaosArgs {
     /// Captures at least; more while the fault lasts.
     #[arg(long, default_value_t = 300)]
     count: u64,
-    /// Captures per second.
-    #[arg(long, default_value_t = 15.0)]
-    rate: f64,
-    #[arg(long, default_value_t = 15)]
-    batch_size: u64,
+    /// Captures per second; what the fault is planned for when absent, mostly 15.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Captures in one instruction; what the fault is planned for when absent, mostly 15.
+    #[arg(long)]
+    batch_size: Option<u64>,
     #[arg(long, default_value_t = 2_048)]
     size_bytes: usize,
     /// How long everything may take after the last fault, beside four times what the captures take at the planned rate; then
@@ -75,6 +81,7 @@ pub struct ChaosArgs {
 pub struct Lab {
     stack: Stack,
     progress: Progress,
+    submitter: Arc<Submitter>,
     rate: Rate,
     dose: u32,
     set_up: SetUp,
@@ -91,6 +98,10 @@ struct Notes {
     injected: BTreeMap<String, u64>,
     broken: Vec<String>,
     replaced: Vec<String>,
+    figures: BTreeMap<String, f64>,
+    /// What vendors beside the first were given.
+    others: Vec<Given>,
+    compared: Option<Compared>,
 }
 
 impl Lab {
@@ -112,6 +123,13 @@ impl Lab {
     /// Notes a key whose object is no longer what was submitted.
     fn replaced(&self, key: String) {
         self.notes().replaced.push(key);
+    }
+
+    /// Notes what was measured; of several under one name the largest.
+    fn measured(&self, name: &str, value: f64) {
+        let mut notes = self.notes();
+        let figure = notes.figures.entry(name.to_owned()).or_insert(value);
+        *figure = figure.max(value);
     }
 
     fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
@@ -171,49 +189,51 @@ pub async fn run(args: ChaosArgs) -> Result<serde_json::Value, Failure> {
 
 async fn experiment(fault: &Fault, args: &ChaosArgs) -> Result<Report, Failure> {
     let began = Instant::now();
-    let stack = Stack::start(&args.dir, &args.programs, &fault.set_up).await?;
+    let set_up = &fault.set_up;
+    let old_programs = args.old_programs.as_deref().filter(|_| set_up.upgrade);
+    let stack = Stack::start(&args.dir, &args.programs, old_programs, set_up).await?;
     eprintln!(
         "chaos: platform ready after {:.0} s",
         began.elapsed().as_secs_f64()
     );
-    let endpoints = Endpoints {
-        intake: stack.url("intake")?,
-        identity: stack.url("identity")?,
-        delivery: stack.url("delivery")?,
-    };
-    let key = Secret::new(&stack.vendor_key()?);
-    let vendor = Vendor::new(&endpoints, &key, None).map_err(Failure::new)?;
     let random: &dyn Random = &SystemRandom;
     let rate = Rate {
         count: args.count,
-        per_second: args.rate,
-        batch_size: args.batch_size,
+        per_second: args.rate.unwrap_or(set_up.per_second),
+        batch_size: args.batch_size.unwrap_or(set_up.batch_size),
         size_bytes: args.size_bytes,
         seed: u64::from(u32::from_be_bytes(random.bytes::<4>())),
     };
+    let vendor = stack.vendor(&stack.enrolled.secret)?;
     let receipts = stack.path("receipts.jsonl");
-    let submitter = Submitter::new(vendor.clone(), stack.path("codes"), rate, &receipts)?;
-    let tally = submitter.tally.clone();
-    let submitting = spawn_local(Arc::new(submitter).run());
+    let submitter = Submitter::new(vendor, stack.path("codes"), rate, &receipts)?;
+    let submitter = Arc::new(submitter);
+    let submitting = spawn_local(submitter.clone().run());
     let lab = Lab {
         restarts_before: restarts(&stack),
-        progress: Progress::start(stack.url("log")?, tally.clone()),
+        progress: Progress::start(stack.url("log")?, submitter.tally.clone()),
         stack,
+        submitter,
         rate,
         dose: match args.dose {
             Some(dose) => dose,
             None if args.full => fault.dose_full,
             None => fault.dose,
         },
-        set_up: fault.set_up.clone(),
+        set_up: set_up.clone(),
         notes: Mutex::default(),
     };
     let slow = Duration::from_secs_f64(4.0 * rate.count as f64 / rate.per_second);
     let settle = slow + Duration::from_secs(args.settle_s);
-    let last_fault = inject_and_settle(&lab, fault, &tally, submitting, settle).await?;
-    let log_size = lab.progress.deposited();
-    let audit = audit::audit(&lab.stack, &vendor, rate.seed, &receipts, log_size).await?;
-    Ok(conclude(&lab, fault, &tally, audit, last_fault, began))
+    let last_fault = inject_and_settle(&lab, fault, submitting, settle).await?;
+    let mut given = std::mem::take(&mut lab.notes().others);
+    given.push(Given {
+        vendor: lab.submitter.vendor(),
+        case: rate.case(),
+        receipts,
+    });
+    let audit = audit::audit(&lab.stack, &given, lab.progress.deposited()).await?;
+    Ok(conclude(&lab, fault, audit, last_fault, began))
 }
 
 /// Injects while the vendor submits, then waits at most `settle` until all that was accepted is deposited; answers when the
@@ -221,14 +241,14 @@ async fn experiment(fault: &Fault, args: &ChaosArgs) -> Result<Report, Failure> 
 async fn inject_and_settle(
     lab: &Lab,
     fault: &Fault,
-    tally: &Arc<Tally>,
     submitting: tokio::task::JoinHandle<Result<(), Failure>>,
     settle: Duration,
 ) -> Result<Instant, Failure> {
+    let tally = &lab.submitter.tally;
     // Something is on its way in every stage before the first fault.
     lab.progress.reaches(1, settle).await?;
-    // No unit of any fault takes longer than a minute.
-    let faults = settle + Duration::from_secs(60 * u64::from(lab.dose));
+    // No unit of any fault takes longer, on a machine that does nothing else.
+    let faults = settle + Duration::from_secs(90 * u64::from(lab.dose));
     match timeout(faults, inject(lab, fault.name)).await {
         Ok(injected) => injected?,
         Err(_) => lab.broken("the faults did not come to their end in time".to_owned()),
@@ -264,14 +284,10 @@ fn restarts(stack: &Stack) -> Restarts {
     counted.collect()
 }
 
-fn conclude(
-    lab: &Lab,
-    fault: &Fault,
-    tally: &Tally,
-    audit: audit::Audit,
-    last_fault: Instant,
-    began: Instant,
-) -> Report {
+fn conclude(lab: &Lab, fault: &Fault, audit: Audit, last_fault: Instant, began: Instant) -> Report {
+    let tally = &lab.submitter.tally;
+    let mut figures = lab.notes().figures.clone();
+    figures.extend(compared(lab, &audit));
     let mut injected = lab.notes().injected.clone();
     for (what, times) in lab.stack.store.injected() {
         injected.insert(format!("store: {what}"), times);
@@ -293,7 +309,7 @@ fn conclude(
         dose: lab.dose,
         dose_full: fault.dose_full,
         unit: fault.unit.to_owned(),
-        captures_planned: tally.planned.load(std::sync::atomic::Ordering::SeqCst),
+        captures_planned: tally.planned(),
         captures_accepted: tally.accepted(),
         planned_per_second: lab.rate.per_second,
         capture_bytes: lab.rate.size_bytes,
@@ -303,8 +319,26 @@ fn conclude(
         recovery: lab.progress.recovery(last_fault),
         restarts: counts(|(all, _)| all),
         ended_by_itself: counts(|(_, of_its_own)| of_its_own),
+        figures,
         audit,
         passed: broken.is_empty(),
         broken,
     }
+}
+
+/// What the vendor met before and during a fault that is about others, where it was noted when that was.
+fn compared(lab: &Lab, audit: &Audit) -> BTreeMap<String, f64> {
+    let Some(compared) = lab.notes().compared else {
+        return BTreeMap::new();
+    };
+    let batches = lab.submitter.tally.batches();
+    let mut figures = compare(&compared, &batches, "accepted", |batch| {
+        Some(batch.accepted)
+    });
+    figures.extend(compare(&compared, &batches, "deposited", |batch| {
+        let places = batch.numbers.iter().map(|number| audit.places.get(number));
+        let last = places.max()??;
+        lab.progress.reached_at(last + 1)
+    }));
+    figures
 }

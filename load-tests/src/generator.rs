@@ -231,6 +231,11 @@ async fn one_batch(
     }))
 }
 
+/// The case of all captures of a seed.
+pub(crate) fn case(seed: u64) -> String {
+    format!("load-{seed}")
+}
+
 pub(crate) fn instruction(captures: &CaptureArgs, batch: &Batch) -> Result<Vec<u8>, Failure> {
     let items = batch.files.iter().zip(0u64..).map(|(file, place)| {
         serde_json::to_value(ItemDocument {
@@ -250,7 +255,7 @@ pub(crate) fn instruction(captures: &CaptureArgs, batch: &Batch) -> Result<Vec<u
     });
     let document = InstructionDocument {
         format: INSTRUCTION_FORMAT.to_owned(),
-        case: format!("load-{}", captures.seed),
+        case: case(captures.seed),
         automated: true,
         on_behalf_of: None,
         items: items.collect::<Result<_, _>>().map_err(Failure::new)?,

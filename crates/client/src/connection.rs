@@ -130,6 +130,10 @@ impl Connection {
         self.http.put(self.url(segments))
     }
 
+    pub(crate) fn delete(&self, segments: &[&str]) -> RequestBuilder {
+        self.http.delete(self.url(segments))
+    }
+
     /// As [`Self::put`], for a body of this length.
     pub(crate) fn upload(&self, segments: &[&str], size_bytes: u64) -> RequestBuilder {
         let time_max = upload_time_max(size_bytes);

@@ -117,6 +117,20 @@ impl Officer {
             .await
     }
 
+    /// Ends a credential, by what it is known by; within seconds it is refused everywhere. Again changes nothing.
+    ///
+    /// # Errors
+    /// As every call; [`crate::ProblemKind::NotFound`] for one never issued.
+    pub async fn revoke_credential(&self, credential: &str) -> Result<()> {
+        let segments = ["v1", "credentials", credential];
+        self.identity
+            .send(Repeat::Harmless, async || {
+                Ok(self.identity.delete(&segments))
+            })
+            .await
+            .map(drop)
+    }
+
     /// Stores a recipient's profile.
     ///
     /// # Errors

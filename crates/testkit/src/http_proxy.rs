@@ -3,17 +3,18 @@
 //! It speaks HTTP/1.1 with connections kept open on both sides, bodies by length or in chunks, and passes on what it reads
 //! byte for byte: signatures over requests stay good.
 
+mod message;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::io::{AsyncWriteExt, BufReader, copy, copy_buf, sink};
+use tokio::io::{AsyncWriteExt, BufReader, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+use message::{Body, Head, pass_body, whole_body};
 
 /// What to do with one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum Action {
     Answer(u16, &'static str),
     /// As 503, asking for this many seconds of patience.
     Patience(u32),
+    /// The client reads what the proxy's editor makes of the answer's body.
+    Edit,
 }
 
 /// Requests held back by [`Action::ApplyLate`].
@@ -43,19 +46,22 @@ type Held = Mutex<Vec<Vec<u8>>>;
 /// Sees method and target of a request.
 pub type Decide = dyn Fn(&str, &str) -> Action + Send + Sync;
 
+/// Sees the target of a request and the answer's body; answers another.
+pub type Editor = dyn Fn(&str, Vec<u8>) -> Vec<u8> + Send + Sync;
+
 /// Starts a proxy to `upstream` (`http://host:port`) and answers its own URL. Ends with the runtime.
 ///
 /// # Panics
 /// If `upstream` is no such address, or no port can be had.
 pub async fn start(upstream: &str, decide: Arc<Decide>) -> String {
-    start_on(0, upstream, decide).await
+    start_on(0, upstream, decide, Arc::new(|_, body| body)).await
 }
 
-/// The same on a port of 127.0.0.1 that the caller chose.
+/// The same on a port of 127.0.0.1 that the caller chose, and with an editor for [`Action::Edit`].
 ///
 /// # Panics
 /// As [`start`].
-pub async fn start_on(port: u16, upstream: &str, decide: Arc<Decide>) -> String {
+pub async fn start_on(port: u16, upstream: &str, decide: Arc<Decide>, edit: Arc<Editor>) -> String {
     let upstream: SocketAddr = upstream
         .strip_prefix("http://")
         .and_then(|address| address.trim_end_matches('/').parse().ok())
@@ -67,10 +73,10 @@ pub async fn start_on(port: u16, upstream: &str, decide: Arc<Decide>) -> String 
     let held = Arc::new(Held::default());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let (decide, held) = (decide.clone(), held.clone());
+            let (decide, edit, held) = (decide.clone(), edit.clone(), held.clone());
             tokio::spawn(async move {
                 // A broken connection is what this is for.
-                let _ = serve(client, upstream, &*decide, &held).await;
+                let _ = serve(client, upstream, &*decide, &*edit, &held).await;
             });
         }
     });
@@ -82,6 +88,7 @@ async fn serve(
     client: TcpStream,
     upstream: SocketAddr,
     decide: &Decide,
+    edit: &Editor,
     held: &Held,
 ) -> io::Result<()> {
     let mut client = BufReader::new(client);
@@ -127,6 +134,15 @@ async fn serve(
             }
             Action::SlowClose(by) => {
                 return close_slowly(&answer, body, &mut server, &mut client, by).await;
+            }
+            Action::Edit => {
+                let body = edit(&request.word(1), whole_body(body, &mut server).await?);
+                client.write_all(&answer.with_body(&body)).await?;
+                if answer.closes() || request.closes() {
+                    return client.shutdown().await;
+                }
+                kept = Some(server);
+                continue;
             }
             _ => {}
         }
@@ -203,169 +219,6 @@ fn refusal(action: Action) -> Option<Vec<u8>> {
     let length = body.len();
     let answer = format!("HTTP/1.1 {status} X\r\n{patience}content-length: {length}\r\n\r\n{body}");
     Some(answer.into_bytes())
-}
-
-/// How a body ends (RFC 9112 6.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Body {
-    Bytes(u64),
-    Chunks,
-    UntilClose,
-}
-
-/// Start line and headers, with the empty line that ends them.
-struct Head {
-    bytes: Vec<u8>,
-    text: String,
-}
-
-impl Head {
-    /// `None` when the connection ends before a first byte.
-    async fn read(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Self>> {
-        let mut bytes = Vec::new();
-        while !bytes.ends_with(b"\r\n\r\n") {
-            if from.read_until(b'\n', &mut bytes).await? == 0 {
-                return if bytes.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(io::ErrorKind::UnexpectedEof.into())
-                };
-            }
-            if bytes.len() > HEAD_BYTES_MAX {
-                return Err(invalid("a head over 64 KiB"));
-            }
-        }
-        let text =
-            String::from_utf8(bytes.clone()).map_err(|_| invalid("a head that is no text"))?;
-        Ok(Some(Self { bytes, text }))
-    }
-
-    /// The answer after any `100 Continue`.
-    async fn read_final(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Self> {
-        loop {
-            let head = Self::read(from)
-                .await?
-                .ok_or(io::ErrorKind::UnexpectedEof)?;
-            if !head.word(1).starts_with('1') {
-                return Ok(head);
-            }
-        }
-    }
-
-    /// A word of the start line.
-    fn word(&self, place: usize) -> String {
-        let line = self.text.lines().next().unwrap_or_default();
-        line.split(' ').nth(place).unwrap_or_default().to_owned()
-    }
-
-    fn header(&self, wanted: &str) -> Option<String> {
-        let mut fields = self
-            .text
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_once(':'));
-        let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
-        Some(value.trim().to_ascii_lowercase())
-    }
-
-    /// The head with one header left out.
-    fn without(&self, unwanted: &str) -> Vec<u8> {
-        let lines = self.text.split_inclusive("\r\n");
-        let kept = lines.filter(|line| {
-            let name = line.split(':').next().unwrap_or_default();
-            !name.eq_ignore_ascii_case(unwanted)
-        });
-        kept.collect::<String>().into_bytes()
-    }
-
-    fn closes(&self) -> bool {
-        self.header("connection")
-            .is_some_and(|value| value == "close")
-    }
-
-    fn framing(&self) -> io::Result<Option<Body>> {
-        if self
-            .header("transfer-encoding")
-            .is_some_and(|value| value.contains("chunked"))
-        {
-            return Ok(Some(Body::Chunks));
-        }
-        let length = self.header("content-length").map(|value| value.parse());
-        let length = length
-            .transpose()
-            .map_err(|_| invalid("a length that is no number"))?;
-        Ok(length.map(Body::Bytes))
-    }
-
-    fn body_of_request(&self) -> io::Result<Body> {
-        Ok(self.framing()?.unwrap_or(Body::Bytes(0)))
-    }
-
-    fn body_of_answer(&self, request: &Self) -> io::Result<Body> {
-        if request.word(0) == "HEAD" || ["204", "304"].contains(&self.word(1).as_str()) {
-            return Ok(Body::Bytes(0));
-        }
-        Ok(self.framing()?.unwrap_or(Body::UntilClose))
-    }
-}
-
-async fn pass_body<R, W>(body: Body, from: &mut R, to: &mut W) -> io::Result<()>
-where
-    R: AsyncBufRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    match body {
-        Body::Bytes(length) => exactly(length, from, to).await?,
-        Body::UntilClose => drop(copy_buf(from, to).await?),
-        Body::Chunks => pass_chunks(from, to).await?,
-    }
-    to.flush().await
-}
-
-async fn pass_chunks<R, W>(from: &mut R, to: &mut W) -> io::Result<()>
-where
-    R: AsyncBufRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    loop {
-        let line = pass_line(from, to).await?;
-        let digits = line.split(';').next().unwrap_or_default().trim();
-        let length =
-            u64::from_str_radix(digits, 16).map_err(|_| invalid("a chunk without length"))?;
-        if length == 0 {
-            while pass_line(from, to).await? != "\r\n" {}
-            return Ok(());
-        }
-        exactly(length.saturating_add(2), from, to).await?;
-    }
-}
-
-async fn pass_line<R, W>(from: &mut R, to: &mut W) -> io::Result<String>
-where
-    R: AsyncBufRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let mut line = String::new();
-    if from.read_line(&mut line).await? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    to.write_all(line.as_bytes()).await?;
-    Ok(line)
-}
-
-async fn exactly<R, W>(length: u64, from: &mut R, to: &mut W) -> io::Result<()>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    match copy(&mut from.take(length), to).await? {
-        passed if passed == length => Ok(()),
-        _ => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
-}
-
-fn invalid(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]
@@ -505,5 +358,17 @@ mod tests {
         assert_eq!(counts().1, 5, "held back");
         put(&mut stream, "/b", "ten").await.unwrap();
         assert_eq!(counts().1, 7, "and seen just before the next");
+    }
+
+    #[tokio::test]
+    async fn edits_what_comes_in_chunks_and_goes_on() {
+        let upstream = echo(Arc::default(), Arc::default()).await;
+        let decide = |_: &str, _: &str| Action::Edit;
+        let edit = |target: &str, body: Vec<u8>| [target.as_bytes(), b" ", &body].concat();
+        let proxy = start_on(0, &upstream, Arc::new(decide), Arc::new(edit)).await;
+        let mut stream = connect(&proxy).await;
+        for (target, body, wanted) in [("/a", "one", "200 /a one"), ("/b", "", "200 /b ")] {
+            assert_eq!(put(&mut stream, target, body).await.unwrap(), wanted);
+        }
     }
 }

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use probity_client::{EvidenceQuery, Vendor};
 use serde::Serialize;
@@ -15,11 +16,20 @@ use tokio::process::Command;
 
 use crate::Failure;
 
-use super::stack::{Stack, text};
+use super::stack::{Build, Stack, text};
 
 const BUCKET: &str = "probity-truth";
 const PAGES_MAX: usize = 10_000;
 const FINDINGS_MAX: usize = 100;
+
+/// What one vendor was given.
+pub struct Given {
+    pub vendor: Arc<Vendor>,
+    /// Its evidence is listed under this case, and no other vendor's is.
+    pub case: String,
+    /// Every number with the time it was given.
+    pub receipts: PathBuf,
+}
 
 /// What was found.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -33,10 +43,15 @@ pub struct Audit {
     pub doubled: u64,
     /// Keys of the truth with more than one version, or with a deletion.
     pub second_versions: Vec<String>,
-    /// Exit code of `probityd audit`: 0 is clean, 1 has findings.
+    /// Exit code of `probityd audit`: 0 is clean, 1 has findings. Of several builds the first that is not clean.
     pub store_audit: Option<i32>,
+    /// Builds that audited, one after the other.
+    pub store_audits: usize,
     /// The first hundred things it found.
     pub store_findings: Vec<String>,
+    /// Where each deposited number lies in the log.
+    #[serde(skip)]
+    pub places: BTreeMap<String, u64>,
 }
 
 impl Audit {
@@ -87,29 +102,32 @@ impl Audit {
 }
 
 /// Runs all three.
-pub async fn audit(
-    stack: &Stack,
-    vendor: &Vendor,
-    seed: u64,
-    receipts: &Path,
-    log_size: u64,
-) -> Result<Audit, Failure> {
-    let given = numbers(receipts)?;
-    let places = places(vendor, &format!("load-{seed}")).await?;
-    let deposited = given
-        .iter()
-        .filter(|number| places.contains_key(*number))
-        .count();
+pub async fn audit(stack: &Stack, given: &[Given], log_size: u64) -> Result<Audit, Failure> {
+    let (mut all, mut places) = (BTreeSet::new(), BTreeMap::new());
+    for one in given {
+        all.extend(numbers(&one.receipts)?);
+        places.extend(listed(&one.vendor, &one.case).await?);
+    }
+    let deposited = all.iter().filter(|number| places.contains_key(*number));
+    let deposited = deposited.count();
     let distinct: BTreeSet<u64> = places.values().copied().collect();
-    let (store_audit, store_findings) = store_audit(stack, receipts).await?;
+    let (mut store_audit, mut store_findings, mut store_audits) = (Some(0), Vec::new(), 0);
+    for build in stack.builds() {
+        if store_audit == Some(0) {
+            (store_audit, store_findings) = audit_as(stack, build, given).await?;
+            store_audits += 1;
+        }
+    }
     Ok(Audit {
-        given: given.len() as u64,
+        given: all.len() as u64,
         deposited: deposited as u64,
-        lost: (given.len() - deposited) as u64,
+        lost: (all.len() - deposited) as u64,
         doubled: log_size.saturating_sub(distinct.len() as u64),
         second_versions: second_versions(stack).await?,
         store_audit,
+        store_audits,
         store_findings,
+        places,
     })
 }
 
@@ -127,7 +145,7 @@ fn numbers(receipts: &Path) -> Result<BTreeSet<String>, Failure> {
 }
 
 /// Where each deposited number of the case lies in the log.
-async fn places(vendor: &Vendor, case: &str) -> Result<BTreeMap<String, u64>, Failure> {
+async fn listed(vendor: &Vendor, case: &str) -> Result<BTreeMap<String, u64>, Failure> {
     let mut query = EvidenceQuery {
         case: Some(case.to_owned()),
         state: Some("deposited".to_owned()),
@@ -145,15 +163,18 @@ async fn places(vendor: &Vendor, case: &str) -> Result<BTreeMap<String, u64>, Fa
     }
 }
 
-async fn store_audit(
+async fn audit_as(
     stack: &Stack,
-    receipts: &Path,
+    build: Build,
+    given: &[Given],
 ) -> Result<(Option<i32>, Vec<String>), Failure> {
     let config = text(&stack.config("storage"));
     let report = text(&stack.path("audit.json"));
-    let output = Command::new(stack.program("probityd"))
+    let receipts = given.iter().map(|one| text(&one.receipts));
+    let receipts = receipts.flat_map(|file| ["--receipts".to_owned(), file]);
+    let output = Command::new(stack.probityd(build)?)
         .args(["audit", "--config", &config, "--report", &report])
-        .args(["--receipts", &text(receipts)])
+        .args(receipts)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()

@@ -4,9 +4,13 @@ mod bus;
 mod cache;
 pub mod clock;
 mod disk;
+mod flood;
+mod openssl;
 mod poison;
 mod processes;
+mod rotation;
 mod store;
+mod upgrade;
 
 use super::Lab;
 use super::stack::SetUp;
@@ -29,6 +33,9 @@ const PLAIN: SetUp = SetUp {
     cluster: false,
     clocks: &[],
     small_volume: false,
+    upgrade: false,
+    per_second: 15.0,
+    batch_size: 15,
 };
 
 const fn fault(
@@ -49,7 +56,7 @@ const fn fault(
 }
 
 /// All of them.
-pub static FAULTS: [Fault; 19] = [
+pub static FAULTS: [Fault; 22] = [
     fault(
         "wipe",
         "NATS deleted and Redis emptied, spread evenly over the run",
@@ -101,7 +108,7 @@ pub static FAULTS: [Fault; 19] = [
     ),
     fault(
         "F7",
-        "store: 10 % of answers lost after the act, 5 % of creations 409",
+        "store: 10 % of answers lost after the act, 5 % of creations 409, lists without the newest 5 s",
         "seconds",
         40,
         1_800,
@@ -180,6 +187,40 @@ pub static FAULTS: [Fault; 19] = [
         50,
         1_000,
     ),
+    Fault {
+        set_up: SetUp {
+            per_second: 3.0,
+            batch_size: 1,
+            ..PLAIN
+        },
+        ..fault(
+            "F17",
+            "another vendor submits 50 times as much; as long before it for comparison",
+            "seconds",
+            30,
+            300,
+        )
+    },
+    Fault {
+        set_up: SetUp {
+            upgrade: true,
+            ..PLAIN
+        },
+        ..fault(
+            "F18",
+            "every role replaced by another build, old by new, then back, both side by side for a while",
+            "rounds",
+            2,
+            10,
+        )
+    },
+    fault(
+        "F19",
+        "the vendor's credential, root's list, OCSP responder and users of NATS replaced by their next",
+        "rounds",
+        1,
+        10,
+    ),
     fault(
         "F20",
         "objects of the truth replaced in place by an administrator",
@@ -221,6 +262,9 @@ pub async fn inject(lab: &Lab, name: &str) -> Result<(), Failure> {
         "F13" => clock::wrong(lab).await,
         "tsa" => clock::no_time_stamps(lab).await,
         "F16" => poison::hints(lab).await,
+        "F17" => flood::of_one_vendor(lab).await,
+        "F18" => upgrade::rolling(lab).await,
+        "F19" => rotation::everything(lab).await,
         "F20" => store::replaced_objects(lab).await,
         "line-nats" => bus::bad_line(lab).await,
         "line-redis" => cache::bad_line(lab).await,

@@ -15,8 +15,10 @@ use probity_platform::{Clock as _, SystemClock};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::generator::{Batch, confirmed_intent, instruction, prepare_batch};
+use crate::generator::{Batch, case, confirmed_intent, instruction, prepare_batch};
 use crate::{CaptureArgs, Failure};
+
+use super::latency::AcceptedBatch;
 
 const UPLOADS_IN_FLIGHT: usize = 16;
 /// The SDK has repeated the call already when it gives up; then the vendor waits this long.
@@ -35,11 +37,21 @@ pub struct Rate {
     pub seed: u64,
 }
 
+impl Rate {
+    /// The case that all of it belongs to.
+    pub fn case(&self) -> String {
+        case(self.seed)
+    }
+}
+
 /// What the vendor has seen so far.
 #[derive(Default)]
 pub struct Tally {
-    pub planned: AtomicU64,
-    pub accepted: AtomicU64,
+    planned: AtomicU64,
+    accepted: AtomicU64,
+    /// Captures accepted of other vendors.
+    of_others: AtomicU64,
+    batches: Mutex<Vec<AcceptedBatch>>,
     /// Calls that the SDK gave up, by their sentence without numbers.
     pub errors: Mutex<BTreeMap<String, u64>>,
     enough: AtomicBool,
@@ -51,8 +63,25 @@ impl Tally {
         self.enough.store(true, Ordering::SeqCst);
     }
 
+    /// Captures planned, and those of others that were accepted.
+    pub fn planned(&self) -> u64 {
+        self.planned.load(Ordering::SeqCst) + self.of_others.load(Ordering::SeqCst)
+    }
+
+    /// Captures accepted, whoever submitted them.
     pub fn accepted(&self) -> u64 {
-        self.accepted.load(Ordering::SeqCst)
+        self.accepted.load(Ordering::SeqCst) + self.of_others.load(Ordering::SeqCst)
+    }
+
+    /// Another vendor was given so many numbers.
+    pub fn accepted_of_another(&self, captures: u64) {
+        self.of_others.fetch_add(captures, Ordering::SeqCst);
+    }
+
+    /// The vendor's accepted batches, in the order they were accepted.
+    pub fn batches(&self) -> Vec<AcceptedBatch> {
+        let batches = self.batches.lock();
+        batches.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn errors(&self) -> BTreeMap<String, u64> {
@@ -75,7 +104,7 @@ impl Tally {
 
 /// The vendor: calls, folders, and the file that keeps every number it was given.
 pub struct Submitter {
-    vendor: Vendor,
+    vendor: Mutex<Arc<Vendor>>,
     codes: PathBuf,
     captures: CaptureArgs,
     rate: Rate,
@@ -100,7 +129,7 @@ impl Submitter {
             size_bytes: rate.size_bytes,
         };
         Ok(Self {
-            vendor,
+            vendor: Mutex::new(Arc::new(vendor)),
             codes,
             captures,
             rate,
@@ -109,6 +138,20 @@ impl Submitter {
             receipts: Mutex::new(File::create(receipts).map_err(Failure::new)?),
             tally: Arc::default(),
         })
+    }
+
+    /// The vendor with the credential it uses now: whoever makes a call holds this as long.
+    pub fn vendor(&self) -> Arc<Vendor> {
+        self.current().clone()
+    }
+
+    /// From now on calls are made with another credential; answers whom calls under way are made by.
+    pub fn moves_over(&self, to: Vendor) -> Arc<Vendor> {
+        std::mem::replace(&mut *self.current(), Arc::new(to))
+    }
+
+    fn current(&self) -> std::sync::MutexGuard<'_, Arc<Vendor>> {
+        self.vendor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Submits until [`Tally::enough`] was said and the planned count is reached; answers when all of it is accepted. Must run
@@ -150,7 +193,7 @@ impl Submitter {
                     for file in &batch.files {
                         std::fs::remove_file(&file.path).map_err(Failure::new)?;
                     }
-                    return self.keep(&numbers);
+                    return self.keep(planned, numbers);
                 }
                 Err(e) => {
                     eprintln!("chaos: batch {number} will be repeated: {e}");
@@ -170,14 +213,16 @@ impl Submitter {
         let confirmed = match intent {
             Some(confirmed) => confirmed,
             None => {
-                let confirming = confirmed_intent(&self.vendor, &self.codes, instruction);
+                let vendor = self.vendor();
+                let confirming = confirmed_intent(&vendor, &self.codes, instruction);
                 intent.insert(answered(confirming).await?)
             }
         };
         let uploads = batch.files.iter().map(|file| self.upload(file));
         try_join_all(uploads.collect::<Vec<_>>()).await?;
         let key = format!("chaos-{}-{}", self.rate.seed, batch.number);
-        let submitting = self.vendor.submit(instruction, &key, Some(confirmed));
+        let vendor = self.vendor();
+        let submitting = vendor.submit(instruction, &key, Some(confirmed));
         let submitting = submitting.map_err(|e| Failure::new(format!("submit: {e}")));
         let answer = answered(submitting).await?;
         let numbers = answer.items.into_iter().map(|item| {
@@ -190,29 +235,42 @@ impl Submitter {
 
     async fn upload(&self, file: &DigestedFile) -> Result<(), Failure> {
         let _permit = self.uploads.acquire().await.map_err(Failure::new)?;
-        let uploading = self.vendor.put_blob(file, |_| {});
+        let vendor = self.vendor();
+        let uploading = vendor.put_blob(file, |_| {});
         let uploading = uploading.map_err(|e| Failure::new(format!("upload: {e}")));
         answered(uploading).await.map(drop)
     }
 
-    fn keep(&self, numbers: &[String]) -> Result<(), Failure> {
-        let at = SystemClock.now().to_rfc3339();
-        let lines: String = numbers
-            .iter()
-            .map(|number| {
-                format!(
-                    "{}\n",
-                    serde_json::json!({"evidence": number, "accepted_at": at})
-                )
-            })
-            .collect();
-        let mut file = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(lines.as_bytes()).map_err(Failure::new)?;
-        self.tally
-            .accepted
-            .fetch_add(numbers.len() as u64, Ordering::SeqCst);
+    fn keep(&self, planned: Instant, numbers: Vec<String>) -> Result<(), Failure> {
+        let accepted = Instant::now();
+        write_receipts(&self.receipts, &numbers)?;
+        let captures = numbers.len() as u64;
+        let mut batches = self.tally.batches.lock();
+        let batches = batches.as_mut().map_err(Failure::new)?;
+        batches.push(AcceptedBatch {
+            planned,
+            accepted,
+            numbers,
+        });
+        self.tally.accepted.fetch_add(captures, Ordering::SeqCst);
         Ok(())
     }
+}
+
+/// One line of JSON for each number, with the time it was given.
+pub fn write_receipts(file: &Mutex<File>, numbers: &[String]) -> Result<(), Failure> {
+    let at = SystemClock.now().to_rfc3339();
+    let lines: String = numbers
+        .iter()
+        .map(|number| {
+            format!(
+                "{}\n",
+                serde_json::json!({"evidence": number, "accepted_at": at})
+            )
+        })
+        .collect();
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    file.write_all(lines.as_bytes()).map_err(Failure::new)
 }
 
 /// The outcome of a call, or that none came.

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::Failure;
 
@@ -42,10 +43,20 @@ struct State {
     ended_by_itself: u32,
 }
 
+/// What the lab wants of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Up,
+    /// It was asked to end, and is left the time to do it.
+    Ending,
+    Down,
+}
+
 /// A process under supervision; it is killed when this is dropped.
 pub struct Process {
     name: String,
-    wanted: watch::Sender<bool>,
+    program: Arc<Mutex<Program>>,
+    wanted: watch::Sender<Wanted>,
     state: watch::Receiver<State>,
 }
 
@@ -53,11 +64,13 @@ impl Process {
     /// Starts it. Must be called in a runtime.
     pub fn start(program: Program) -> Self {
         let name = program.name.clone();
-        let (wanted, is_wanted) = watch::channel(true);
+        let (wanted, is_wanted) = watch::channel(Wanted::Up);
         let (told, state) = watch::channel(State::default());
-        tokio::spawn(supervise(program, is_wanted, told));
+        let program = Arc::new(Mutex::new(program));
+        tokio::spawn(supervise(program.clone(), is_wanted, told));
         Self {
             name,
+            program,
             wanted,
             state,
         }
@@ -87,15 +100,36 @@ impl Process {
 
     /// Kills it and keeps it down; answers when it is gone.
     pub async fn stop(&self) -> Result<(), Failure> {
-        self.wanted.send_replace(false);
+        self.wanted.send_replace(Wanted::Down);
+        self.gone().await
+    }
+
+    /// SIGTERM, and keeps it down; answers how long it took to end. After `patience` it is killed, as an orchestrator would,
+    /// and the answer is `None`.
+    pub async fn end(&self, patience: Duration) -> Result<Option<Duration>, Failure> {
+        let asked = Instant::now();
+        self.wanted.send_replace(Wanted::Ending);
+        self.signal("TERM").await?;
+        if let Ok(gone) = timeout(patience, self.gone()).await {
+            return gone.map(|()| Some(asked.elapsed()));
+        }
+        self.stop().await.map(|()| None)
+    }
+
+    async fn gone(&self) -> Result<(), Failure> {
         let mut state = self.state.clone();
         let gone = state.wait_for(|now| now.pid.is_none());
         gone.await.map(drop).map_err(Failure::new)
     }
 
-    /// Starts it again after [`Self::stop`].
+    /// The next start is of this executable.
+    pub fn next_executable(&self, executable: PathBuf) {
+        lock(&self.program).executable = executable;
+    }
+
+    /// Starts it again after [`Self::stop`] or [`Self::end`].
     pub fn start_again(&self) {
-        self.wanted.send_replace(true);
+        self.wanted.send_replace(Wanted::Up);
     }
 
     pub fn name(&self) -> &str {
@@ -112,16 +146,22 @@ impl Process {
     }
 }
 
+fn lock(program: &Mutex<Program>) -> MutexGuard<'_, Program> {
+    program.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 async fn supervise(
-    program: Program,
-    mut wanted: watch::Receiver<bool>,
+    program: Arc<Mutex<Program>>,
+    mut wanted: watch::Receiver<Wanted>,
     told: watch::Sender<State>,
 ) {
     loop {
         // The sender gone means that the process's owner is.
-        if wanted.wait_for(|wanted| *wanted).await.is_err() {
+        let up = wanted.wait_for(|wanted| *wanted == Wanted::Up);
+        if up.await.is_err() {
             return;
         }
+        let program = lock(&program).clone();
         match spawn(&program) {
             Ok(mut child) => {
                 told.send_modify(|state| {
@@ -143,7 +183,7 @@ async fn supervise(
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// The lab killed it.
+    /// The lab killed it or asked it to end.
     Wanted,
     Itself,
 }
@@ -151,19 +191,17 @@ enum End {
 async fn until_end(
     program: &Program,
     child: &mut Child,
-    wanted: &mut watch::Receiver<bool>,
+    wanted: &mut watch::Receiver<Wanted>,
 ) -> End {
-    let end = tokio::select! {
-        ended = child.wait() => {
-            let killed = ended.is_ok_and(|status| status.signal() == Some(KILLED));
-            return if killed { End::Wanted } else { End::Itself };
-        }
-        _ = wanted.wait_for(|wanted| !*wanted) => End::Wanted,
-        () = probed_dead(program) => End::Itself,
+    let killed = tokio::select! {
+        ended = child.wait() => Some(ended.is_ok_and(|status| status.signal() == Some(KILLED))),
+        _ = wanted.wait_for(|wanted| *wanted == Wanted::Down) => None,
+        () = probed_dead(program) => None,
     };
+    let is_wanted = killed == Some(true) || *wanted.borrow() != Wanted::Up;
     // Fails only if it has ended already.
     let _ = child.kill().await;
-    end
+    if is_wanted { End::Wanted } else { End::Itself }
 }
 
 /// Answers when the liveness probe has failed too often; never without one.
@@ -174,7 +212,7 @@ async fn probed_dead(program: &Program) {
     let mut failures = 0;
     while failures < PROBE_FAILURES {
         sleep(PROBE_EVERY).await;
-        let answer = tokio::time::timeout(PROBE_MAX, reqwest::get(url)).await;
+        let answer = timeout(PROBE_MAX, reqwest::get(url)).await;
         let is_alive = matches!(answer, Ok(Ok(answer)) if answer.status().is_success());
         failures = if is_alive { 0 } else { failures + 1 };
     }
@@ -235,6 +273,33 @@ mod tests {
         process.start_again();
         state.wait_for(|state| state.starts == 3).await.unwrap();
         assert_eq!((process.restarts(), process.ended_by_itself()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_to_end_does_so_and_may_come_back_as_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let deaf = "trap '' TERM; touch deaf; while :; do sleep 0.05; done";
+        let deaf = format!("cd {}; {deaf}", folder.path().display());
+        let process = Process::start(sleeper(folder.path(), "exec sleep 600"));
+        let mut state = process.state.clone();
+        state.wait_for(|state| state.pid.is_some()).await.unwrap();
+        let ended = process.end(Duration::from_secs(60)).await.unwrap();
+        assert!(ended.is_some());
+        lock(&process.program).arguments = vec!["-c".to_owned(), deaf];
+        process.start_again();
+        state.wait_for(|state| state.starts == 2).await.unwrap();
+        while !folder.path().join("deaf").exists() {
+            tokio::task::yield_now().await;
+        }
+        let killed = process.end(Duration::from_millis(50)).await.unwrap();
+        assert!(killed.is_none());
+        process.next_executable(PathBuf::from("/bin/true"));
+        process.start_again();
+        // It ends by itself and is started again, until the lab is done with it.
+        state
+            .wait_for(|state| state.ended_by_itself >= 1)
+            .await
+            .unwrap();
     }
 
     #[tokio::test]

@@ -81,6 +81,13 @@ impl Progress {
         Ok(())
     }
 
+    /// When the log was first seen with so many entries, a sample's distance late at most.
+    pub fn reached_at(&self, size: u64) -> Option<Instant> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let reached = samples.iter().find(|sample| sample.deposited >= size);
+        reached.map(|sample| sample.at)
+    }
+
     /// From the end of the faults to the next acceptance, to the next deposit, and to the deposit of all that was accepted
     /// until then; `None` where it did not come, or nothing was open.
     pub fn recovery(&self, fault_end: Instant) -> Recovery {
@@ -143,5 +150,7 @@ mod tests {
         assert_eq!(recovery.first_accepted_s, Some(1.5));
         assert_eq!(recovery.backlog_deposited_s, Some(1.5));
         assert!(progress.recovery(at(5_000)).first_deposited_s.is_none());
+        assert_eq!(progress.reached_at(7), Some(at(3_000)));
+        assert_eq!(progress.reached_at(21), None);
     }
 }

@@ -1,6 +1,7 @@
 //! What a run leaves: everything as JSON, and one row of a table that people read.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -34,6 +35,8 @@ pub struct Report {
     pub restarts: BTreeMap<String, u32>,
     /// Ends that nobody brought about.
     pub ended_by_itself: BTreeMap<String, u32>,
+    /// What else was measured, by name.
+    pub figures: BTreeMap<String, f64>,
     pub audit: Audit,
     /// Whatever went against a promise.
     pub broken: Vec<String>,
@@ -64,11 +67,15 @@ impl Report {
         let audit = &self.audit;
         let seconds = |value: Option<f64>| value.map_or("–".to_owned(), |s| format!("{s:.1} s"));
         let by_itself: u32 = self.ended_by_itself.values().sum();
-        let verdict = if self.passed {
+        let mut verdict = if self.passed {
             "held".to_owned()
         } else {
             format!("**broken**: {}", self.broken.join("; ").replace('|', "/"))
         };
+        for (name, value) in &self.figures {
+            // Writing to a string cannot fail.
+            let _ = write!(verdict, "; {name}: {value:.0}");
+        }
         format!(
             "| {} | {} | {} {} ({}) | {} of {} | {} | {} | {} | {} | {} | {} | {} | {} | {} ({}) | {} |\n",
             self.fault,

@@ -1,8 +1,10 @@
 //! The platform under test: real servers, proxies before them, one supervised process per role; all of it under the folder
 //! that `infra/stack.sh` prepared.
 
+mod beside;
 mod ports;
 mod servers;
+mod vendors;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,9 @@ use super::process::{Process, Program};
 use super::store_faults::StoreFaults;
 use ports::Ports;
 
+use vendors::AGREEMENT;
+pub use vendors::{Enrolled, FIRST};
+
 /// Roles in the order they are started.
 pub const ROLES: [&str; 7] = [
     "identity",
@@ -34,8 +39,15 @@ pub const ROLES: [&str; 7] = [
 const READY_MAX: Duration = Duration::from_secs(180);
 const STEP: Duration = Duration::from_millis(100);
 
+/// Two builds of the same programs: the one under test, and the one that runs at an operator who has not upgraded yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    New,
+    Old,
+}
+
 /// How the platform is set up for a fault.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SetUp {
     /// Three nats-servers that keep three copies, instead of one.
     pub cluster: bool,
@@ -43,13 +55,21 @@ pub struct SetUp {
     pub clocks: &'static [&'static str],
     /// Stores of NATS and temporary files of roles on a volume of its own.
     pub small_volume: bool,
+    /// Roles begin as the old build.
+    pub upgrade: bool,
+    /// What the vendor plans if nobody says otherwise: captures per second, and captures in one instruction.
+    pub per_second: f64,
+    pub batch_size: u64,
 }
 
 pub struct Stack {
     pub dir: PathBuf,
     programs: PathBuf,
+    old_programs: Option<PathBuf>,
     ports: Ports,
     processes: BTreeMap<String, Process>,
+    /// The first vendor's first credential.
+    pub enrolled: Enrolled,
     pub store: StoreFaults,
     /// Before NATS (where it is one server) and before Redis.
     pub nats_line: Option<TcpProxy>,
@@ -60,7 +80,12 @@ pub struct Stack {
 
 impl Stack {
     /// Starts everything and waits until every role is ready and the vendor enrolled.
-    pub async fn start(dir: &Path, programs: &Path, set_up: &SetUp) -> Result<Self, Failure> {
+    pub async fn start(
+        dir: &Path,
+        programs: &Path,
+        old_programs: Option<&Path>,
+        set_up: &SetUp,
+    ) -> Result<Self, Failure> {
         let mut ports = Ports::read(&dir.join("ports"))?;
         let minio_port = ports.spare("minio");
         let redis_port = ports.spare("redis itself");
@@ -69,8 +94,10 @@ impl Stack {
         let mut stack = Self {
             dir: dir.to_owned(),
             programs: programs.to_owned(),
+            old_programs: old_programs.map(Path::to_owned),
             ports,
             processes: BTreeMap::new(),
+            enrolled: Enrolled::default(),
             store,
             nats_line: None,
             redis_line,
@@ -85,7 +112,9 @@ impl Stack {
         for role in ROLES {
             stack.ready(role).await?;
         }
-        stack.enrol().await?;
+        let agreement = stack.path("agreement.txt");
+        std::fs::write(&agreement, AGREEMENT).map_err(Failure::new)?;
+        stack.enrolled = stack.enrol(FIRST, Some(&agreement)).await?;
         Ok(stack)
     }
 
@@ -124,8 +153,20 @@ impl Stack {
         self.dir.join("config").join(format!("{role}.toml"))
     }
 
-    pub fn program(&self, name: &str) -> PathBuf {
-        self.programs.join(name)
+    /// The server executable of a build.
+    pub fn probityd(&self, build: Build) -> Result<PathBuf, Failure> {
+        let folder = match build {
+            Build::New => Some(&self.programs),
+            Build::Old => self.old_programs.as_ref(),
+        };
+        let folder = folder.ok_or_else(|| Failure::new("no --old-programs were given"))?;
+        Ok(folder.join("probityd"))
+    }
+
+    /// The builds at hand.
+    pub fn builds(&self) -> Vec<Build> {
+        let old = self.old_programs.as_ref().map(|_| Build::Old);
+        [Some(Build::New), old].into_iter().flatten().collect()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -134,12 +175,7 @@ impl Stack {
 
     /// Waits until a role answers that it is ready.
     pub async fn ready(&self, role: &str) -> Result<(), Failure> {
-        let url = format!("{}/readyz", self.url(&format!("ops_{role}"))?);
-        until(&format!("{role} is ready"), async || {
-            let answer = timeout(Duration::from_secs(5), reqwest::get(&url)).await;
-            matches!(answer, Ok(Ok(answer)) if answer.status().is_success())
-        })
-        .await
+        until_ready(role, &self.url(&format!("ops_{role}"))?).await
     }
 
     /// Runs a program of this workspace to its end; answers what it printed.
@@ -180,14 +216,14 @@ impl Stack {
         if set_up.small_volume {
             environment.push(("TMPDIR".to_owned(), text(&self.path("nats/tmp"))));
         }
-        let arguments = ["run", role, "--config", &text(&self.config(role))].map(str::to_owned);
-        self.launch(
-            role,
-            self.programs.join("probityd"),
-            &arguments,
-            environment,
-            None,
-        )
+        let build = if set_up.upgrade {
+            Build::Old
+        } else {
+            Build::New
+        };
+        let executable = self.probityd(build)?;
+        let arguments = run_role(role, &self.config(role));
+        self.launch(role, executable, &arguments, environment, None)
     }
 
     fn launch(
@@ -198,70 +234,53 @@ impl Stack {
         environment: impl IntoIterator<Item = (String, String)>,
         liveness: Option<String>,
     ) -> Result<(), Failure> {
-        if !executable.is_file() {
-            return Err(Failure::new(format!("{} is missing", executable.display())));
-        }
-        let program = Program {
-            name: name.to_owned(),
-            executable,
-            arguments: arguments.to_vec(),
-            environment: environment.into_iter().collect(),
-            log: self.dir.join("log").join(format!("{name}.log")),
-            pid_file: self.dir.join("pid").join(name),
-            liveness,
-        };
+        let mut program = self.program(name, executable, arguments)?;
+        program.environment = environment.into_iter().collect();
+        program.liveness = liveness;
         self.processes
             .insert(name.to_owned(), Process::start(program));
         Ok(())
     }
 
-    async fn enrol(&self) -> Result<(), Failure> {
-        let agreement = self.path("agreement.txt");
-        std::fs::write(
-            &agreement,
-            "agreement on electronic form, for the fault laboratory\n",
-        )
-        .map_err(Failure::new)?;
-        let (intake, identity) = (self.url("intake")?, self.url("identity")?);
-        let delivery = self.url("delivery")?;
-        let profile = text(&self.path("vendor.json"));
-        let key = text(&self.path("secret/officer-key"));
-        let agreement = text(&agreement);
-        let arguments = [
-            ["--intake", &intake],
-            ["--identity", &identity],
-            ["--delivery", &delivery],
-            ["--officer-key", &key],
-            ["--profile", &profile],
-            ["--party", "chaos"],
-            ["--name", "Chaos"],
-            ["--identifier", "1"],
-            ["--country", "CN"],
-            ["--email", "chaos@example.com"],
-            ["--legal-representative", "L"],
-            ["--handler", "H"],
-            ["--agreement-text", &agreement],
-        ];
-        let arguments: Vec<&str> = ["enroll", "--declare-true", "--accept"]
-            .into_iter()
-            .chain(arguments.into_iter().flatten())
-            .collect();
-        self.run("probity", &arguments).await.map(drop)
-    }
-
-    /// The secret of the vendor's credential.
-    pub fn vendor_key(&self) -> Result<String, Failure> {
-        let profile = std::fs::read(self.path("vendor.json")).map_err(Failure::new)?;
-        let profile: serde_json::Value = serde_json::from_slice(&profile).map_err(Failure::new)?;
-        let key = profile.get("credential").and_then(|key| key.as_str());
-        key.map(str::to_owned)
-            .ok_or_else(|| Failure::new("the profile has no credential"))
+    fn program(
+        &self,
+        name: &str,
+        executable: PathBuf,
+        arguments: &[String],
+    ) -> Result<Program, Failure> {
+        if !executable.is_file() {
+            return Err(Failure::new(format!("{} is missing", executable.display())));
+        }
+        Ok(Program {
+            name: name.to_owned(),
+            executable,
+            arguments: arguments.to_vec(),
+            environment: Vec::new(),
+            log: self.dir.join("log").join(format!("{name}.log")),
+            pid_file: self.dir.join("pid").join(name),
+            liveness: None,
+        })
     }
 }
 
 /// A path as text; ours are made of letters and digits.
 pub fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// The arguments under which `probityd` runs a role.
+fn run_role(role: &str, config: &Path) -> [String; 4] {
+    ["run", role, "--config", &text(config)].map(str::to_owned)
+}
+
+/// Waits until the process that has its operators' edge at `url` answers that it is ready.
+async fn until_ready(name: &str, url: &str) -> Result<(), Failure> {
+    let url = format!("{url}/readyz");
+    until(&format!("{name} is ready"), async || {
+        let answer = timeout(Duration::from_secs(5), reqwest::get(&url)).await;
+        matches!(answer, Ok(Ok(answer)) if answer.status().is_success())
+    })
+    .await
 }
 
 async fn until_open(what: &str, port: u16) -> Result<(), Failure> {

@@ -26,6 +26,10 @@ pub struct Config {
     /// Memory for bodies being taken in; beyond it callers are told to come back.
     #[serde(default = "inflight_bytes_max")]
     pub inflight_bytes_max: u64,
+    /// Uploads of up to 8 MiB being written to the store at once; the others wait for their turn. A store that is given more
+    /// than it does well makes everybody wait for whoever gave it most.
+    #[serde(default = "store_writes_max")]
+    pub store_writes_max: usize,
     /// Captures that wait for signatures beyond which no instruction is taken: what vendors offer beyond what is
     /// signed is refused, not kept waiting. By Little's law this is the wait it means times the rate of deposits:
     /// 10,000 captures at the 170 a second that two cores reach are a minute, twice that rate offered fills them in a
@@ -51,6 +55,9 @@ impl Config {
         if self.blob_bytes_max == 0 {
             return Err(Error::malformed("[intake] blob_bytes_max: at least 1"));
         }
+        if !(4..=100_000).contains(&self.store_writes_max) {
+            return Err(Error::malformed("[intake] store_writes_max: 4 to 100000"));
+        }
         if !(1..=1_000_000).contains(&self.backlog_max) {
             return Err(Error::malformed("[intake] backlog_max: 1 to 1000000"));
         }
@@ -73,6 +80,10 @@ const fn require_intent() -> bool {
 
 const fn inflight_bytes_max() -> u64 {
     128 * 1024 * 1024
+}
+
+const fn store_writes_max() -> usize {
+    32
 }
 
 const fn backlog_max() -> u64 {
@@ -99,5 +110,7 @@ mod tests {
         assert!(parse(r#"{"listen": "127.0.0.1:0", "blob_max": 1}"#).is_err());
         let small = parse(r#"{"listen": "127.0.0.1:0", "inflight_bytes_max": 1}"#).unwrap();
         assert!(small.check().is_err());
+        let none = parse(r#"{"listen": "127.0.0.1:0", "store_writes_max": 3}"#).unwrap();
+        assert!(none.check().is_err());
     }
 }

@@ -36,6 +36,7 @@ mod openapi;
 mod reserve;
 mod serve;
 mod standing;
+mod turns;
 
 pub use config::Config;
 pub use grpc::VendorEdge;

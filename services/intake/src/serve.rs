@@ -19,6 +19,7 @@ use crate::backlog::Backlog;
 use crate::blobs::Blobs;
 use crate::neighbours::{Neighbours, OverBus};
 use crate::standing::Standings;
+use crate::turns::{Turn, Turns};
 use crate::{Config, VendorEdge, http};
 
 /// Calls answered at once that bring something; fewer than an edge answers at all, so that others can be told to wait.
@@ -45,6 +46,7 @@ pub struct Parts {
     pub(crate) submitter_roots: Arc<[Certificate]>,
     calls: Room,
     memory: Room,
+    writes: Turns,
 }
 
 impl Parts {
@@ -86,6 +88,7 @@ impl Parts {
             submitter_roots: submitter_roots.into(),
             calls: Room::new("too many calls are under way", CALLS_MAX),
             memory: Room::new("too much is being taken in", config.inflight_bytes_max),
+            writes: Turns::new(config.store_writes_max),
         })
     }
 
@@ -112,6 +115,14 @@ impl Parts {
     /// `TooMany` or `Unavailable` when there is no room within a twentieth of a second.
     pub async fn admit(&self, tenant: &TenantId, bytes: u64) -> Result<Held> {
         self.memory.take(tenant, bytes).await
+    }
+
+    /// Lets one write to the store begin; the next may when this is dropped.
+    ///
+    /// # Errors
+    /// Those of [`Turns::take`].
+    pub async fn write_turn(&self, tenant: &TenantId) -> Result<Turn> {
+        self.writes.take(tenant).await
     }
 }
 

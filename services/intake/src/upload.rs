@@ -22,7 +22,7 @@ const STREAMED_BYTES: u64 = 3 * BUFFERED_BYTES_MAX;
 ///
 /// # Errors
 /// `Malformed` for an empty or oversized artifact, and when length or digests are not those announced: then nothing
-/// is left in the store. `TooMany` or `Unavailable` when too much is being taken in already.
+/// is left in the store. `TooMany` or `Unavailable` when too much is being taken in or written already.
 pub async fn upload(
     intake: &Intake,
     tenant: &TenantId,
@@ -108,6 +108,8 @@ async fn buffered(
     }
     check(hashing.finish(), announced, Source::Caller)?;
     let key = blob_key(tenant, &announced.digests.sha3_256);
+    // Not before: whoever sends slowly keeps nobody from the store.
+    let _turn = intake.write_turn(tenant).await?;
     match intake.blobs.truth().create(&key, bytes.freeze()).await? {
         Created::Created => Ok(false),
         Created::Exists(_) => Err(Error::internal(format!("{key} holds other bytes"))),

@@ -16,6 +16,8 @@ pub enum OfficerCommand {
     Recipient(Recipient),
     /// Issue a credential; its secret is written to a file and shown nowhere
     Credential(Credential),
+    /// Revoke a credential; within seconds it is refused everywhere
+    Revoke(Revoke),
 }
 
 #[derive(Args)]
@@ -67,6 +69,14 @@ pub struct Credential {
     out: PathBuf,
 }
 
+#[derive(Args)]
+pub struct Revoke {
+    #[command(flatten)]
+    desk: Desk,
+    /// What it is known by, as it was printed when it was issued; not its secret
+    credential: String,
+}
+
 pub async fn run(command: OfficerCommand) -> Result<(), Failure> {
     match command {
         OfficerCommand::Recipient(r) => {
@@ -92,6 +102,10 @@ pub async fn run(command: OfficerCommand) -> Result<(), Failure> {
             let issued = c.desk.officer()?.issue_credential(&request).await?;
             files::write(&c.out, issued.secret.as_bytes(), Readable::ByOwner)?;
             println!("credential: {} in {}", issued.credential, c.out.display());
+        }
+        OfficerCommand::Revoke(r) => {
+            r.desk.officer()?.revoke_credential(&r.credential).await?;
+            println!("revoked: {}", r.credential);
         }
     }
     Ok(())

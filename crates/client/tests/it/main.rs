@@ -10,8 +10,10 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
-use probity_client::{Court, Endpoints, Error, Problem, ProblemKind, Secret, Vendor, digest_file};
+use axum::routing::{delete, get, post, put};
+use probity_client::{
+    Court, Endpoints, Error, Officer, Problem, ProblemKind, Secret, Vendor, digest_file,
+};
 use probity_domain::{DeliveryId, Timestamp};
 use probity_proto::http::{IntentConfirmDocument, ProblemDocument};
 use sha2::Digest as _;
@@ -95,6 +97,16 @@ async fn confirm(State(edge): Shared) -> Response {
 
 const PACKAGE: &[u8] = b"the package";
 
+async fn revoke(
+    State(edge): Shared,
+    Path(credential): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    assert_eq!(headers["authorization"], "Bearer pk_x");
+    edge.called(&format!("revoke {credential}"))
+        .unwrap_or_else(|| StatusCode::NO_CONTENT.into_response())
+}
+
 async fn package(headers: HeaderMap) -> Response {
     assert_eq!(headers["probity-legal-basis"], "%E6%B3%95");
     assert!(
@@ -117,6 +129,7 @@ async fn serve(edge: Arc<Edge>) -> String {
         .route("/v1/blobs/{digest}", put(put_blob).head(head_blob))
         .route("/v1/submissions", post(submit))
         .route("/v1/intents/{intent}/confirm", post(confirm))
+        .route("/v1/credentials/{credential}", delete(revoke))
         .route("/v1/court/deliveries/{delivery}/package", get(package))
         .route(
             "/wrong/v1/court/deliveries/{delivery}/package",
@@ -129,13 +142,17 @@ async fn serve(edge: Arc<Edge>) -> String {
     url
 }
 
-async fn vendor(edge: &Arc<Edge>) -> Vendor {
+async fn endpoints(edge: &Arc<Edge>) -> Endpoints {
     let url = serve(edge.clone()).await;
-    let endpoints = Endpoints {
+    Endpoints {
         intake: url.clone(),
         identity: url.clone(),
         delivery: url,
-    };
+    }
+}
+
+async fn vendor(edge: &Arc<Edge>) -> Vendor {
+    let endpoints = endpoints(edge).await;
     Vendor::new(&endpoints, &Secret::new("pk_x\n"), None).unwrap()
 }
 
@@ -194,6 +211,18 @@ async fn attempts_that_count_are_not_repeated_on_doubt() {
         panic!("{refused}")
     };
     assert_eq!(detail, "because");
+}
+
+#[tokio::test]
+async fn a_revocation_is_repeated_until_it_is_done() {
+    let edge = Arc::new(Edge {
+        refusals: AtomicUsize::new(1),
+        ..Edge::default()
+    });
+    let officer = Officer::new(&endpoints(&edge).await, &Secret::new("pk_x"), None).unwrap();
+    officer.revoke_credential("some-id").await.unwrap();
+    let calls = edge.calls.lock().unwrap();
+    assert_eq!(*calls, ["revoke some-id", "revoke some-id"]);
 }
 
 #[tokio::test]

@@ -1,14 +1,13 @@
 //! Wrong clocks, set from outside with libfaketime, and no time-stamps at all.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use probity_domain::Timestamp;
 use probity_platform::{Clock as _, SystemClock};
-use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
+use super::openssl;
 use crate::Failure;
 use crate::chaos::Lab;
 use crate::chaos::stack::{Stack, text};
@@ -86,7 +85,7 @@ async fn tokens_during(lab: &Lab, lasts: Duration) -> Result<(), Failure> {
     let query = folder.join("token.tsq");
     std::fs::write(folder.join("token.txt"), "what is the time?").map_err(Failure::new)?;
     let data = text(&folder.join("token.txt"));
-    openssl(
+    openssl::run(
         &["ts", "-query", "-sha384", "-cert", "-data", &data],
         &query,
     )
@@ -127,7 +126,7 @@ async fn token_time(lab: &Lab, folder: &Path, body: Vec<u8>) -> Result<Option<Ti
     let file = folder.join("token.tsr");
     std::fs::write(&file, &bytes).map_err(Failure::new)?;
     let printed = folder.join("token.out");
-    let read = openssl(&["ts", "-reply", "-text", "-in", &text(&file)], &printed).await;
+    let read = openssl::run(&["ts", "-reply", "-text", "-in", &text(&file)], &printed).await;
     if read.is_err() {
         return Ok(None);
     }
@@ -152,27 +151,6 @@ fn parse_openssl(line: &str) -> Result<Timestamp, Failure> {
         .ok_or_else(unreadable)?;
     let day: u32 = day.parse().map_err(|_| unreadable())?;
     Timestamp::parse_rfc3339(&format!("{year}-{month:02}-{day:02}T{time}Z")).map_err(Failure::new)
-}
-
-async fn openssl(arguments: &[&str], out: &Path) -> Result<(), Failure> {
-    let ended = Command::new("openssl")
-        .args(arguments)
-        .arg("-out")
-        .arg(out)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .status()
-        .await
-        .map_err(Failure::new)?;
-    if ended.success() {
-        return Ok(());
-    }
-    Err(Failure::new(format!(
-        "openssl {}: {ended}",
-        arguments.join(" ")
-    )))
 }
 
 #[cfg(test)]

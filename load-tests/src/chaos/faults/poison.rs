@@ -1,6 +1,5 @@
 //! Hints for work that does not exist or cannot be done, told by whoever has intake's place on the bus.
 
-use probity_platform::bus::{Bus, BusConfig};
 use probity_proto::subjects::SUBMITTED;
 use probity_proto::v1::Submitted;
 
@@ -8,13 +7,7 @@ use crate::Failure;
 use crate::chaos::Lab;
 
 pub async fn hints(lab: &Lab) -> Result<(), Failure> {
-    let config = std::fs::read_to_string(lab.stack.config("intake")).map_err(Failure::new)?;
-    let mut config: toml::Table = config.parse().map_err(Failure::new)?;
-    let nats = config
-        .remove("nats")
-        .ok_or_else(|| Failure::new("no [nats] section"))?;
-    let nats: BusConfig = nats.try_into().map_err(Failure::new)?;
-    let bus = Bus::connect(&nats, "intake").await.map_err(Failure::new)?;
+    let bus = lab.stack.bus("intake", None).await?;
     for number in 0..lab.dose {
         let hint = poisoned(number);
         bus.tell(&SUBMITTED, &format!("poison-{number}"), &hint)

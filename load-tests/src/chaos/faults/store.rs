@@ -31,12 +31,14 @@ pub async fn misbehaves(lab: &Lab) -> Result<(), Failure> {
     while_it_lasts(lab, rule).await
 }
 
+/// And lists without what the last seconds brought.
 pub async fn loses_answers(lab: &Lab) -> Result<(), Failure> {
     let rule = |chance, method: &str, target: &str| match (method, chance) {
         ("PUT", 0..10) => Action::DropResponse,
         ("PUT", 10..15) => Action::Answer(409, "ConditionalRequestConflict"),
         ("POST", 0..10) if target.contains("uploadId") => Action::DropResponse,
         ("PUT", 15..18) => Action::CutResponse,
+        ("GET", _) if target.contains("list-type=2") => Action::Edit,
         _ => Action::Pass,
     };
     while_it_lasts(lab, rule).await
@@ -76,7 +78,7 @@ async fn upload_answer(lab: &Lab, number: u64) -> Result<String, Failure> {
     let url = format!("{}/v1/blobs/{}", lab.stack.url("intake")?, capture.sha3_256);
     let request = reqwest::Client::new()
         .put(url)
-        .bearer_auth(lab.stack.vendor_key()?)
+        .bearer_auth(&lab.stack.enrolled.secret)
         .header("content-type", "application/octet-stream")
         .header("probity-sha256", capture.sha256)
         .body(capture.bytes);

@@ -1,5 +1,8 @@
 //! NATS, Redis and MinIO.
 
+use std::path::Path;
+
+use probity_platform::bus::{Bus, BusConfig};
 use probity_testkit::{TcpProxy, tool};
 
 use crate::Failure;
@@ -7,6 +10,21 @@ use crate::Failure;
 use super::{ROLES, SetUp, Stack, text, until, until_open};
 
 impl Stack {
+    /// The bus as a role has it; with another seed if one is given.
+    pub async fn bus(&self, role: &str, seed: Option<&Path>) -> Result<Bus, Failure> {
+        let config = std::fs::read_to_string(self.config(role)).map_err(Failure::new)?;
+        let mut config: toml::Table = config.parse().map_err(Failure::new)?;
+        let nats = config
+            .get_mut("nats")
+            .and_then(|section| section.as_table_mut());
+        let nats = nats.ok_or_else(|| Failure::new("no [nats] section"))?;
+        if let Some(seed) = seed {
+            nats.insert("nkey_file".to_owned(), text(seed).into());
+        }
+        let nats: BusConfig = nats.clone().try_into().map_err(Failure::new)?;
+        Bus::connect(&nats, role).await.map_err(Failure::new)
+    }
+
     pub(super) async fn start_servers(&mut self, set_up: &SetUp) -> Result<(), Failure> {
         let secret = |name: &str| {
             let path = self.dir.join("secret").join(name);

@@ -150,6 +150,24 @@ async fn one_tenant_s_hints_do_not_use_up_the_queue() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_tenant_s_uploads_do_not_use_up_the_store() {
+    let world = World::start_with(json!({"store_writes_max": 4})).await;
+    let floods = TenantId::parse("acme").unwrap();
+    let mut flood = Vec::new();
+    while let Ok(turn) = world.intake.write_turn(&floods).await {
+        flood.push(turn);
+    }
+    assert_eq!(flood.len(), 3);
+    let announced = digest(b"one");
+    let (status, problem) = world.put(announced, b"one").await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{problem}");
+    let other = TenantId::parse("other").unwrap();
+    world.intake.write_turn(&other).await.unwrap();
+    flood.clear();
+    world.upload(b"one").await;
+}
+
 #[tokio::test]
 async fn a_full_redis_costs_nobody_anything() {
     let redis = probity_testkit::World::builder().redis().start().await;

@@ -78,6 +78,7 @@ fn numbers_out_of_bounds_are_refused_by_name() {
     let common = filled(&shipped().join("common.toml.in"));
     for (role, setting, value) in [
         ("intake", "inflight_bytes_max", "1"),
+        ("intake", "store_writes_max", "1"),
         ("intake", "backlog_max", "0"),
         ("identity", "attempts_max", "0"),
         ("issuance", "event_validity_hours", "0"),

@@ -1,0 +1,153 @@
+//! Who writes to the store next, while more would than it does well: each tenant's in the order they came, and no tenant
+//! so many at once that there is no turn left for the others.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use probity_domain::TenantId;
+use probity_platform::{Error, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long somebody waits for a turn, with the bytes at hand, before being told to come back.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Of one tenant may wait; the next is told at once. No fewer than one vendor's program uploads at once.
+const WAITING_MAX: usize = 64;
+
+/// The turns of one process.
+pub struct Turns {
+    all: Arc<Semaphore>,
+    of_one: usize,
+    queues: Mutex<HashMap<TenantId, Weak<Queue>>>,
+}
+
+/// One tenant's: places to wait or write in, and turns to write.
+struct Queue {
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+/// A turn, until it is dropped.
+pub struct Turn {
+    _place: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+    /// Last: nobody makes the tenant another while this counts.
+    _queue: Arc<Queue>,
+}
+
+impl Turns {
+    /// So many at once, three quarters of them for one tenant.
+    #[must_use]
+    pub fn new(at_once: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(at_once)),
+            of_one: (at_once - at_once / 4).max(1),
+            queues: Mutex::default(),
+        }
+    }
+
+    /// Waits for a turn, ten seconds at most, unless too many of the tenant's own wait already.
+    ///
+    /// # Errors
+    /// `TooMany` when so many of the tenant's own are before it, `Unavailable` when all together are.
+    pub async fn take(&self, tenant: &TenantId) -> Result<Turn> {
+        let queue = self.queue(tenant);
+        let too_many =
+            || Error::too_many("too many uploads of yours are being written; try again later");
+        let place = queue.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| too_many())?;
+        let waiting = async {
+            let own = queue.turns.clone().acquire_owned().await;
+            let of_all = self.all.clone().acquire_owned().await;
+            (own, of_all)
+        };
+        let turn = tokio::time::timeout(PATIENCE, waiting).await;
+        let (own, of_all) = turn.map_err(|_| match queue.turns.available_permits() {
+            0 => too_many(),
+            _ => Error::unavailable("too many uploads are being written; try again later"),
+        })?;
+        Ok(Turn {
+            _place: place,
+            // They are never closed.
+            _own: own.map_err(Error::internal)?,
+            _of_all: of_all.map_err(Error::internal)?,
+            _queue: queue,
+        })
+    }
+
+    fn queue(&self, tenant: &TenantId) -> Arc<Queue> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues.get(tenant).and_then(Weak::upgrade) {
+            return queue;
+        }
+        queues.retain(|_, queue| queue.strong_count() > 0);
+        let queue = Arc::new(Queue {
+            places: Arc::new(Semaphore::new(self.of_one + WAITING_MAX)),
+            turns: Arc::new(Semaphore::new(self.of_one)),
+        });
+        queues.insert(tenant.clone(), Arc::downgrade(&queue));
+        queue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use probity_platform::ErrorKind;
+
+    use super::*;
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_floods_leaves_turns_for_others() {
+        let turns = Turns::new(8);
+        let mut flood = Vec::new();
+        let refused = loop {
+            match turns.take(&tenant("floods")).await {
+                Ok(turn) => flood.push(turn),
+                Err(e) => break e,
+            }
+        };
+        assert_eq!((flood.len(), refused.kind), (6, ErrorKind::TooMany));
+        let _others = (
+            turns.take(&tenant("other")).await.unwrap(),
+            turns.take(&tenant("third")).await.unwrap(),
+        );
+        let full = turns.take(&tenant("other")).await.err().unwrap();
+        assert_eq!(full.kind, ErrorKind::Unavailable);
+        flood.pop();
+        turns.take(&tenant("other")).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_has_the_turn_that_ends_and_nothing_is_kept() {
+        let turns = Arc::new(Turns::new(1));
+        let held = turns.take(&tenant("a")).await.unwrap();
+        let waiting = turns.clone();
+        let waits = tokio::spawn(async move { waiting.take(&tenant("a")).await.is_ok() });
+        tokio::task::yield_now().await;
+        drop(held);
+        assert!(waits.await.unwrap());
+        turns.take(&tenant("b")).await.unwrap();
+        turns.take(&tenant("c")).await.unwrap();
+        assert_eq!(turns.queues.lock().unwrap().len(), 1, "of c");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_than_may_wait_are_told_at_once() {
+        let turns = Turns::new(1);
+        let a = tenant("a");
+        let held = turns.take(&a).await.unwrap();
+        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| turns.take(&a)).collect();
+        let mut waiting = futures::future::join_all(waiting);
+        assert!(futures::poll!(&mut waiting).is_pending());
+        let told = turns.take(&a).now_or_never().unwrap();
+        assert_eq!(told.err().unwrap().kind, ErrorKind::TooMany);
+        drop((held, waiting));
+        turns.take(&a).await.unwrap();
+    }
+}
