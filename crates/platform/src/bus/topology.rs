@@ -53,22 +53,20 @@ fn stream_config(hint: &Hint, replicas: usize) -> stream::Config {
     }
 }
 
-/// Makes the stream of a hint, or brings an existing one to these settings.
-pub(crate) async fn ensure_stream(bus: &Bus, hint: &Hint) -> Result<()> {
+/// Makes the stream of a hint, or brings an existing one to these settings; answers the sequence of its newest hint.
+pub(crate) async fn ensure_stream(bus: &Bus, hint: &Hint) -> Result<u64> {
     let asked = stream_config(hint, bus.replicas);
     let got = match bus.jetstream().create_stream(asked.clone()).await {
-        Ok(stream) => stream.cached_info().config.clone(),
+        Ok(stream) => stream.cached_info().clone(),
         Err(e) => match e.kind() {
             CreateStreamErrorKind::JetStream(e) if e.error_code().0 == STREAM_NAME_IN_USE => {
                 let updated = bus.jetstream().update_stream(asked.clone()).await;
-                updated
-                    .map_err(|e| Error::unavailable(format!("stream {}: {e}", hint.stream)))?
-                    .config
+                updated.map_err(|e| Error::unavailable(format!("stream {}: {e}", hint.stream)))?
             }
             _ => return Err(Error::unavailable(format!("stream {}: {e}", hint.stream))),
         },
     };
-    differences(&asked, &got).map_or(Ok(()), |what| {
+    differences(&asked, &got.config).map_or(Ok(got.state.last_sequence), |what| {
         Err(Error::conflict(format!(
             "stream {}: the server did not take {what}",
             hint.stream
@@ -103,9 +101,6 @@ fn differences(asked: &stream::Config, got: &stream::Config) -> Option<String> {
     (!lost.is_empty()).then(|| lost.join(", "))
 }
 
-/// Its state is kept in memory alone. What it says, which hints are under way, costs a second
-/// delivery when it is lost; on disk, where nats-server keeps no checksum of it, one flipped bit makes
-/// a consumer that can never be made again, or one that leaves hints out.
 fn consumer_config(hint: &Hint, ack_wait: Duration, replicas: usize) -> pull::Config {
     pull::Config {
         durable_name: Some(hint.consumer.to_owned()),
@@ -119,7 +114,6 @@ fn consumer_config(hint: &Hint, ack_wait: Duration, replicas: usize) -> pull::Co
         max_waiting: 512,
         filter_subject: hint.subject.to_owned(),
         num_replicas: replicas,
-        memory_storage: true,
         ..Default::default()
     }
 }
@@ -132,13 +126,13 @@ pub(crate) async fn ensure_consumer(
 ) -> Result<Consumer<pull::Config>> {
     ensure_stream(bus, hint).await?;
     let asked = consumer_config(hint, ack_wait, bus.replicas);
-    let mut made = make_consumer(bus, hint, &asked).await;
+    let mut made = make_somewhere(bus, hint, &asked).await;
     if let Err(e) = &made
         && is_in_the_way(e)
     {
         tracing::warn!(consumer = hint.consumer, error = %e, "making the consumer anew");
         delete_consumer(bus, hint).await;
-        made = make_consumer(bus, hint, &asked).await;
+        made = make_somewhere(bus, hint, &asked).await;
     }
     let consumer =
         made.map_err(|e| Error::unavailable(format!("consumer {}: {e}", hint.consumer)))?;
@@ -146,8 +140,7 @@ pub(crate) async fn ensure_consumer(
     let held = got.ack_wait == asked.ack_wait
         && got.max_ack_pending == asked.max_ack_pending
         && got.ack_policy == asked.ack_policy
-        && got.filter_subject == asked.filter_subject
-        && got.memory_storage == asked.memory_storage;
+        && got.filter_subject == asked.filter_subject;
     if !held {
         return Err(Error::conflict(format!(
             "consumer {}: the server did not take its settings",
@@ -157,14 +150,26 @@ pub(crate) async fn ensure_consumer(
     Ok(consumer)
 }
 
-async fn make_consumer(
+/// With its state on disk, where every version of this platform makes it, or else in memory: nats-server keeps no checksum of
+/// the file, and where a flipped bit made it unreadable no consumer of that name can be made on disk ever again. What the
+/// state says, which hints are under way, costs a second delivery when it is lost.
+async fn make_somewhere(
     bus: &Bus,
     hint: &Hint,
     asked: &pull::Config,
 ) -> core::result::Result<Consumer<pull::Config>, ConsumerError> {
-    bus.jetstream()
-        .create_consumer_on_stream(asked.clone(), hint.stream)
-        .await
+    let make = |memory_storage| {
+        let config = pull::Config {
+            memory_storage,
+            ..asked.clone()
+        };
+        bus.jetstream()
+            .create_consumer_on_stream(config, hint.stream)
+    };
+    match make(false).await {
+        Err(e) if is_in_the_way(&e) => make(true).await,
+        made => made,
+    }
 }
 
 fn is_in_the_way(e: &ConsumerError) -> bool {

@@ -142,13 +142,15 @@ pub(super) async fn settle(message: &Message, kind: AckKind) {
     }
 }
 
-/// Looks at the backlog for the gauge, and repairs what the pulls cannot see: a consumer with work
-/// that nobody is given (trap 37) is deleted and made anew.
+/// Looks at the backlog for the gauge, and repairs what the pulls cannot see: a consumer with work that nobody is given
+/// (trap 37) is deleted and made anew, and so is one that has given out what its stream never had. The latter's stream lost hints
+/// with a damaged file; what comes next would have numbers that this consumer is past.
 pub(super) async fn watch(ctx: &Context, hint: Hint, config: StageConfig) -> Infallible {
     let label = StageLabel {
         subject: hint.subject,
     };
     let mut stuck_since: Option<(u64, tokio::time::Instant)> = None;
+    let mut was_ahead = false;
     loop {
         tokio::time::sleep(WATCH).await;
         let Ok(mut consumer) = consumer(&ctx.bus, &hint).await else {
@@ -172,7 +174,11 @@ pub(super) async fn watch(ctx: &Context, hint: Hint, config: StageConfig) -> Inf
             _ if idle => Some((delivered, tokio::time::Instant::now())),
             _ => None,
         };
-        if stuck_since.is_some_and(|(_, since)| since.elapsed() >= 3 * WATCH) {
+        let stuck = stuck_since.is_some_and(|(_, since)| since.elapsed() >= 3 * WATCH);
+        // In a cluster one answer may be older than the other, but not twice.
+        let newest = topology::ensure_stream(&ctx.bus, &hint).await;
+        let ahead = newest.is_ok_and(|newest| info.delivered.stream_sequence > newest);
+        if stuck || (ahead && was_ahead) {
             tracing::warn!(
                 subject = hint.subject,
                 waiting,
@@ -184,6 +190,7 @@ pub(super) async fn watch(ctx: &Context, hint: Hint, config: StageConfig) -> Inf
                 .ok();
             stuck_since = None;
         }
+        was_ahead = ahead;
     }
 }
 
