@@ -68,6 +68,24 @@ done
 # Twice what can be done, by a vendor that sends as much at once as it likes.
 planned 200 "$(python3 infra/bench-table.py rate "$dir" 200 "$rate_batch_size")" --overload --in-flight 64
 
+# once ROW COMMAND...: a row with how long the command takes, the start of its process included.
+once() {
+    local row=$1 began
+    shift
+    began=$(date +%s%N)
+    "$@" >>"$dir/log/once.log" 2>&1
+    awk -v row="$row" -v ns="$(($(date +%s%N) - began))" 'BEGIN { printf "| %s | %.2f s |\n", row, ns / 1e9 }' >>"$dir/once.md"
+}
+step "what an operator runs: the index anew, the store's examination"
+entries=$(curl -sf "$LOG/checkpoint" | sed -n 2p)
+once "index of $entries entries made anew (\`probityd rebuild-index\`)" \
+    "$programs/probityd" rebuild-index --config "$dir/config/storage.toml"
+once "64 writers race 200 times (\`probityd probe-store\`): one winner each time" \
+    "$programs/probityd" probe-store --config "$dir/config/storage.toml"
+
 step "figures"
-python3 infra/bench-table.py table "$dir" "$profile" "$batches" "$batch_size" "$rate_batch_size" "$size_bytes" |
-    tee "$dir/table.md"
+{
+    python3 infra/bench-table.py table "$dir" "$profile" "$batches" "$batch_size" "$rate_batch_size" "$size_bytes"
+    printf '\n| once | time |\n| --- | --- |\n'
+    cat "$dir/once.md"
+} | tee "$dir/table.md"
