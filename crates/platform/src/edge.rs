@@ -1,5 +1,6 @@
 //! The edges: HTTP and gRPC servers with their bounds, and how failures look outside.
 
+mod admission;
 mod body;
 mod grpc;
 mod layers;
@@ -7,6 +8,7 @@ pub(crate) mod ops;
 mod problem;
 mod server;
 
+pub use admission::{Held, Room};
 pub use body::Json;
 pub use grpc::serve_grpc_on;
 pub use ops::Readiness;

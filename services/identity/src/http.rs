@@ -246,6 +246,7 @@ pub(crate) async fn ask_intent(
     Authenticated(caller): Authenticated,
     Json(request): Json<IntentRequestDocument>,
 ) -> Answer<Json<IntentRequestedDocument>> {
+    let _entered = identity.enter(&caller).await?;
     Ok(Json(
         request_intent::request_intent(&identity, &caller, &request).await?,
     ))
@@ -260,6 +261,7 @@ pub(crate) async fn read_intent(
     Authenticated(caller): Authenticated,
     Path(intent): Path<String>,
 ) -> Answer<Json<IntentStatusDocument>> {
+    let _entered = identity.enter(&caller).await?;
     Ok(Json(
         confirm_intent::intent_status(&identity, &caller, &intent).await?,
     ))
@@ -278,6 +280,7 @@ pub(crate) async fn confirm(
     Path(intent): Path<String>,
     Json(confirmation): Json<IntentConfirmDocument>,
 ) -> Answer<Json<IntentStatusDocument>> {
+    let _entered = identity.enter(&caller).await?;
     let confirmed =
         confirm_intent::confirm_intent(&identity, &caller, &origin, &intent, &confirmation).await?;
     Ok(Json(confirmed))

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use probity_platform::access::Access;
-use probity_platform::edge::{self, Limits};
+use probity_platform::access::{Access, Caller, CallerRole};
+use probity_platform::edge::{self, Held, Limits, Room};
 use probity_platform::ledger::Ledger;
 use probity_platform::startup::Context;
 use probity_platform::{Clock, Random, Result};
@@ -15,6 +15,9 @@ use crate::code::Codes;
 use crate::provider::{Sandbox, VerificationProvider};
 use crate::throttle::Throttle;
 use crate::{Config, channel, http};
+
+/// Calls about intents answered at once; each is a few requests to the store.
+const CALLS_MAX: u64 = 64;
 
 /// What the verbs work with. Cheap to clone.
 #[derive(Clone)]
@@ -31,6 +34,7 @@ pub struct Identity {
     pub(crate) applications: Arc<Throttle>,
     pub(crate) intents: Arc<Throttle>,
     pub(crate) trusted_proxies: Arc<[IpAddr]>,
+    calls: Room,
 }
 
 impl Identity {
@@ -64,7 +68,20 @@ impl Identity {
             applications: Arc::new(Throttle::new(config.applications_per_minute_max)),
             intents: Arc::new(Throttle::new(config.intents_per_minute_max)),
             trusted_proxies: config.trusted_proxies.clone().into(),
+            calls: Room::new("too many calls about intents are under way", CALLS_MAX),
         })
+    }
+
+    /// Lets a vendor's call about an intent in: who floods leaves room for others, and a store that became slow is not given
+    /// more and more to do for callers that have given up.
+    ///
+    /// # Errors
+    /// `TooMany` when the tenant itself has too many under way, `Unavailable` when all together have.
+    pub async fn enter(&self, caller: &Caller) -> Result<Option<Held>> {
+        match &caller.role {
+            CallerRole::Vendor { tenant, .. } => self.calls.take(tenant, 1).await.map(Some),
+            _ => Ok(None),
+        }
     }
 }
 

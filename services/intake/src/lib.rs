@@ -8,7 +8,7 @@
 //! | makes | `blobs/<tenant>/<sha3-256>`, `submissions/<hour>/<shard>/<id>`, ledger events of the kinds `instruction` and `intent` (used), hints `evidence.submitted` |
 //! | asks | storage (`storage.locate`), when the index in Redis does not know |
 //! | holds | no keys |
-//! | refuses when | the party is not verified or has accepted no agreement (I4); the instruction has no confirmed intent of its own (I2); bytes are not what their digests say, empty or too large; an idempotency key comes back with another content (acceptance check 23); and, for a while, when too much is under way, of one tenant or of all (`admission`, [`backlog`]) |
+//! | refuses when | the party is not verified or has accepted no agreement (I4); the instruction has no confirmed intent of its own (I2); bytes are not what their digests say, empty or too large; an idempotency key comes back with another content (acceptance check 23); and, for a while, when too much is under way, of one tenant or of all ([`Room`](probity_platform::edge::Room), [`backlog`]) |
 //!
 //! One file per verb: [`upload`], [`submit`], [`status`], [`search`], [`fetch`]. What submit checks: [`instruction`]
 //! (lines that answer for themselves), [`blobs`] (bytes that are really there), `standing` and `intent` (who and with
@@ -26,7 +26,6 @@ pub mod submitter;
 pub mod upload;
 pub mod verified;
 
-mod admission;
 mod config;
 mod grpc;
 mod http;

@@ -8,13 +8,12 @@ use probity_domain::TenantId;
 use probity_pki::x509::Certificate;
 use probity_platform::access::Access;
 use probity_platform::cache::Cache;
-use probity_platform::edge::{self, Limits};
+use probity_platform::edge::{self, Held, Limits, Room};
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::Objects;
 use probity_platform::startup::Context;
 use probity_platform::{Clock, Random, Result, keys};
 
-use crate::admission::{Held, Room};
 use crate::backlog::Backlog;
 use crate::blobs::Blobs;
 use crate::neighbours::{Neighbours, OverBus};

@@ -1,6 +1,9 @@
 //! One-time codes.
 
 use futures::future::join_all;
+use probity_domain::{CredentialId, PartyId, TenantId, Timestamp};
+use probity_platform::ErrorKind;
+use probity_platform::access::{Caller, CallerRole};
 use probity_proto::ledger::IntentEvent;
 use serde_json::json;
 
@@ -206,4 +209,32 @@ async fn intents_belong_to_their_party() {
         world.confirm(&vendor, &intent, &code, &digest(1)).await.0,
         200
     );
+}
+
+#[tokio::test]
+async fn who_floods_leaves_room_for_others() {
+    let world = World::start().await;
+    let floods = agreed(&world).await;
+    let other = world.vendor("other-legal", "other").await;
+    let request = || json!({"instruction_sha256": digest(1), "summary": "s"});
+    let caller = Caller {
+        credential: CredentialId::new(Timestamp::from_unix_ms(0), [1; 10]),
+        role: CallerRole::Vendor {
+            tenant: TenantId::parse("acme").unwrap(),
+            party: PartyId::parse("acme-legal").unwrap(),
+        },
+    };
+    let mut under_way = Vec::new();
+    let refused = loop {
+        match world.identity.enter(&caller).await {
+            Ok(entered) => under_way.push(entered),
+            Err(e) => break e,
+        }
+    };
+    assert_eq!(refused.kind, ErrorKind::TooMany);
+    assert_eq!(world.post("/v1/intents", &floods, request()).await.0, 429);
+    // Past the door: no agreement was accepted.
+    assert_eq!(world.post("/v1/intents", &other, request()).await.0, 403);
+    drop(under_way);
+    assert_eq!(world.post("/v1/intents", &floods, request()).await.0, 200);
 }

@@ -22,6 +22,7 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     pub ledger: Ledger,
     pub officer: String,
+    pub identity: Identity,
     router: axum::Router,
     dir: TempDir,
 }
@@ -62,11 +63,12 @@ impl World {
             .issue(CallerRole::Officer, "test", "test")
             .await
             .unwrap();
-        let router = router(identity);
+        let router = router(identity.clone());
         Self {
             clock,
             ledger,
             officer: officer.expose().to_owned(),
+            identity,
             router,
             dir,
         }

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use probity_domain::TenantId;
-use probity_platform::{Error, Result};
 use tokio::sync::Notify;
+
+use crate::{Error, Result};
 
 /// How long somebody waits to be let in before being told to come back: half of the time in which who is refused is to
 /// know it.
@@ -33,6 +34,7 @@ struct Used {
 }
 
 /// A part of the room, until it is dropped.
+#[must_use]
 pub struct Held {
     room: Room,
     tenant: TenantId,
@@ -131,9 +133,8 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
-    use probity_platform::ErrorKind;
-
     use super::*;
+    use crate::ErrorKind;
 
     fn tenant(name: &str) -> TenantId {
         TenantId::parse(name).unwrap()
@@ -154,7 +155,7 @@ mod tests {
         let full = room.take(&tenant("third"), 1).await.err().unwrap();
         assert_eq!(full.kind, ErrorKind::Unavailable);
         drop(other);
-        room.take(&tenant("third"), 1).await.unwrap();
+        drop(room.take(&tenant("third"), 1).await.unwrap());
         flood.clear();
         assert_eq!(room.used().total, 0);
         assert!(room.used().by_tenant.is_empty());
