@@ -56,13 +56,20 @@ const fn fault(
 }
 
 /// All of them.
-pub static FAULTS: [Fault; 22] = [
+pub static FAULTS: [Fault; 23] = [
     fault(
         "wipe",
         "NATS deleted and Redis emptied, spread evenly over the run",
         "times",
         3,
         3,
+    ),
+    fault(
+        "open",
+        "NATS away, its store deleted, until so many are accepted; then all of it is to be found",
+        "captures",
+        500,
+        100_000,
     ),
     fault("F1", "kill -9 of a random role", "kills", 7, 500),
     Fault {
@@ -251,6 +258,7 @@ pub async fn inject(lab: &Lab, name: &str) -> Result<(), Failure> {
         "F1" => processes::kill_roles(lab).await,
         "F2" => bus::kill_nodes(lab).await,
         "F3" => bus::empty(lab).await,
+        "open" => bus::away_while_accepting(lab).await,
         "F4" => cache::lose_and_fill(lab).await,
         "F5" => processes::freeze_roles(lab).await,
         "F6" => store::misbehaves(lab).await,

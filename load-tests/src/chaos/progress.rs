@@ -25,6 +25,7 @@ struct Sample {
 pub struct Progress {
     samples: Arc<Mutex<Vec<Sample>>>,
     deposited: Arc<AtomicU64>,
+    tally: Arc<Tally>,
     sampler: tokio::task::JoinHandle<()>,
 }
 
@@ -40,6 +41,7 @@ impl Progress {
         let samples = Arc::new(Mutex::new(Vec::new()));
         let deposited = Arc::new(AtomicU64::new(0));
         let (own_samples, own_deposited) = (samples.clone(), deposited.clone());
+        let own_tally = tally.clone();
         let sampler = tokio::spawn(async move {
             loop {
                 // While the log's process is down nothing is known, which is no sample.
@@ -48,7 +50,7 @@ impl Progress {
                 }
                 let sample = Sample {
                     at: Instant::now(),
-                    accepted: tally.accepted(),
+                    accepted: own_tally.accepted(),
                     deposited: own_deposited.load(Ordering::SeqCst),
                 };
                 push(&own_samples, sample);
@@ -58,8 +60,13 @@ impl Progress {
         Self {
             samples,
             deposited,
+            tally,
             sampler,
         }
+    }
+
+    pub fn accepted(&self) -> u64 {
+        self.tally.accepted()
     }
 
     pub fn deposited(&self) -> u64 {
@@ -143,6 +150,7 @@ mod tests {
                 sample(3_000, 30, 20),
             ])),
             deposited: Arc::default(),
+            tally: Arc::default(),
             sampler: tokio::spawn(async {}),
         };
         let recovery = progress.recovery(at(1_500));

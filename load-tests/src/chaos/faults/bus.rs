@@ -35,6 +35,23 @@ pub async fn wipe(lab: &Lab) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Nothing is told to anybody: what is accepted meanwhile is open work for the reconciler alone.
+pub async fn away_while_accepting(lab: &Lab) -> Result<(), Failure> {
+    for node in lab.stack.nats() {
+        node.stop().await?;
+        delete(&lab.stack.nats_store(node.name()))?;
+    }
+    let open = lab.progress.accepted() + u64::from(lab.dose);
+    while lab.progress.accepted() < open {
+        sleep(DOWN).await;
+    }
+    for node in lab.stack.nats() {
+        node.start_again();
+    }
+    lab.did("NATS away while captures were accepted");
+    Ok(())
+}
+
 pub async fn empty(lab: &Lab) -> Result<(), Failure> {
     for _ in 0..lab.dose {
         lab.pause(3..=8).await;
