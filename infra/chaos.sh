@@ -9,7 +9,7 @@
 #   PROFILE=release    as in bench.sh; dev by default
 #   KEEP=1             keeps the stores of runs that held, too
 #   OLD=COMMIT         for F18: that commit is built into .probity/chaos-old, which is kept for the next time
-#   OLD_PROGRAMS=DIR   for F18: a folder with the probityd of another build
+#   OLD_PROGRAMS=DIR   for F18: a folder with the probityd of another build, and with its infra/local as `local`
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -23,7 +23,7 @@ PATH=$tools:$PATH
 . infra/stack.sh
 
 # The build that F18 changes to and from; with neither variable there is none.
-old_programs=${OLD_PROGRAMS:-}
+old_programs=${OLD_PROGRAMS:-} old_templates=${OLD_PROGRAMS:+$OLD_PROGRAMS/local}
 if [ -z "$old_programs" ] && [ -n "${OLD:-}" ]; then
     old=$root/.probity/chaos-old
     step "building $OLD, the old version of F18"
@@ -34,11 +34,11 @@ if [ -z "$old_programs" ] && [ -n "${OLD:-}" ]; then
         git worktree add --quiet --detach "$old/source" "$OLD"
     fi
     (cd "$old/source" && CARGO_TARGET_DIR=$old/target cargo build --profile "$profile" --package probityd)
-    old_programs=$old/target/$folder
+    old_programs=$old/target/$folder old_templates=$old/source/infra/local
 fi
 
 SHORT="wipe F1 F7 F8"
-ALL="wipe F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F10-single F11 F13 tsa F16 F17 F18 F19 F20 line-nats line-redis"
+ALL="wipe open F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F10-single F11 F13 tsa F16 F17 F18 F19 F20 line-nats line-redis"
 faults=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -94,13 +94,15 @@ status=0
 for fault in "${faults[@]}"; do
     dir=$runs/$fault
     step "fault $fault"
-    other_build=()
+    other_build=() templates=
     if [ "$fault" = F18 ]; then
         if [ -z "$old_programs" ]; then
             echo "fault F18 not run: it needs another build, OLD=COMMIT or OLD_PROGRAMS=DIR" | tee -a "$runs/skipped"
             continue
         fi
         other_build=(--old-programs "$old_programs")
+        # Two versions side by side share the older one's configuration: it knows no newer settings.
+        templates=$old_templates
     fi
     prepare "$dir" || prepare "$dir"
     if [ "$fault" = F9 ] && ! small_volume "$dir/nats"; then

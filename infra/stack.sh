@@ -75,7 +75,7 @@ nats_config() {
     cat "$2"
 }
 
-# config_of ROLE OPS_PORT: the role's configuration, made from the templates.
+# config_of ROLE OPS_PORT: the role's configuration, made from the templates, which lie in infra/local unless $templates says otherwise.
 config_of() {
     local role=$1 ops_port=$2
     sed -e "s|@DIR@|$stack_dir|g" -e "s|@OPS_PORT@|$ops_port|g" -e "s|@NATS_PORT@|$nats_port|g" \
@@ -83,7 +83,7 @@ config_of() {
         -e "s|@INTAKE_GRPC_PORT@|$intake_grpc_port|g" -e "s|@IDENTITY_PORT@|$identity_port|g" \
         -e "s|@ISSUANCE_PORT@|$issuance_port|g" -e "s|@TSA_PORT@|$tsa_port|g" -e "s|@LOG_PORT@|$log_port|g" \
         -e "s|@DELIVERY_PORT@|$delivery_port|g" -e "s|@DELIVERY_GRPC_PORT@|$delivery_grpc_port|g" \
-        -e "s|@ROLE@|$role|g" "$root/infra/local/common.toml.in" "$root/infra/local/$role.toml.in"
+        -e "s|@ROLE@|$role|g" "${templates:-$root/infra/local}/common.toml.in" "${templates:-$root/infra/local}/$role.toml.in"
 }
 
 stack_ports() {
