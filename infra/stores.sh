@@ -18,18 +18,15 @@ for line in sys.stdin:
     if one.get("executable") and one["target"]["src_path"].endswith("crates/platform/tests/it/main.rs"):
         print(one["executable"])')
 
-dir=$(mktemp -d)
-stack_pids=()
-trap 'stack_stop; rm -rf "$dir"' EXIT
-mkdir "$dir/objects" "$dir/versions"
+stack_dir=$(mktemp -d)
+trap 'stack_stop; rm -rf "$stack_dir"' EXIT
+mkdir "$stack_dir"/{log,pid,objects,versions}
 port=$(free_port)
 export PROBITY_S3_ENDPOINT=http://127.0.0.1:$port PROBITY_S3_ACCESS_KEY=probity
 PROBITY_S3_SECRET_KEY=$(random_hex 20)
 export PROBITY_S3_SECRET_KEY
 export ROOT_ACCESS_KEY=$PROBITY_S3_ACCESS_KEY ROOT_SECRET_KEY=$PROBITY_S3_SECRET_KEY
-.probity/tools/bin/versitygw --port "127.0.0.1:$port" --quiet posix --versioning-dir "$dir/versions" "$dir/objects" \
-    >"$dir/log" 2>&1 &
-stack_pids+=($!)
+launch versitygw .probity/tools/bin/versitygw --port "127.0.0.1:$port" --quiet posix --versioning-dir "$stack_dir/versions" "$stack_dir/objects"
 wait_for 20 versitygw port_open "$port"
 cd crates/platform
 PATH=$root/.probity/tools/bin:$PATH "$suite" objects:: probe:: keeping:: ledger:: --skip "$KNOWN" --test-threads 2

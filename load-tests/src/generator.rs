@@ -236,6 +236,23 @@ pub(crate) fn case(seed: u64) -> String {
     format!("load-{seed}")
 }
 
+/// Writes the captures of a batch into `folder`; the batch, and the instruction for it.
+pub(crate) async fn prepare_instruction(
+    folder: &Path,
+    captures: &CaptureArgs,
+    planned: Instant,
+    number: u64,
+) -> Result<(Batch, Vec<u8>), Failure> {
+    let files = prepare_batch(folder, captures, number).await?;
+    let batch = Batch {
+        planned,
+        files,
+        number,
+    };
+    let instruction = instruction(captures, &batch)?;
+    Ok((batch, instruction))
+}
+
 pub(crate) fn instruction(captures: &CaptureArgs, batch: &Batch) -> Result<Vec<u8>, Failure> {
     let items = batch.files.iter().zip(0u64..).map(|(file, place)| {
         serde_json::to_value(ItemDocument {
@@ -278,13 +295,8 @@ pub(crate) async fn confirmed_intent(
         .request_intent(&request)
         .await
         .map_err(Failure::new)?;
-    let text =
-        std::fs::read(codes.join(format!("{}.json", requested.intent))).map_err(Failure::new)?;
-    let message: serde_json::Value = serde_json::from_slice(&text).map_err(Failure::new)?;
-    let code = message.get("code").and_then(|code| code.as_str());
-    let code = code.ok_or_else(|| Failure::new("no code in the file channel's message"))?;
     let confirmation = IntentConfirmDocument {
-        code: code.to_owned(),
+        code: code_of(codes, &requested.intent)?,
         instruction_sha256,
     };
     vendor
@@ -292,6 +304,15 @@ pub(crate) async fn confirmed_intent(
         .await
         .map_err(Failure::new)?;
     Ok(requested.intent)
+}
+
+/// The one-time code of an intent, as the file channel keeps it.
+pub(crate) fn code_of(codes: &Path, intent: &str) -> Result<String, Failure> {
+    let message = std::fs::read(codes.join(format!("{intent}.json"))).map_err(Failure::new)?;
+    let message: serde_json::Value = serde_json::from_slice(&message).map_err(Failure::new)?;
+    let code = message.get("code").and_then(|code| code.as_str());
+    let code = code.ok_or_else(|| Failure::new("no code in the file channel's message"))?;
+    Ok(code.to_owned())
 }
 
 /// Waits until the batch's last item is deposited; answers the latency from planned start. Under overload only the log

@@ -15,7 +15,7 @@ use probity_platform::{Clock as _, SystemClock};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::generator::{Batch, case, confirmed_intent, instruction, prepare_batch};
+use crate::generator::{Batch, case, confirmed_intent, prepare_instruction};
 use crate::{CaptureArgs, Failure};
 
 use super::latency::AcceptedBatch;
@@ -178,13 +178,8 @@ impl Submitter {
     }
 
     async fn until_accepted(self: Arc<Self>, planned: Instant, number: u64) -> Result<(), Failure> {
-        let files = prepare_batch(self.folder.path(), &self.captures, number).await?;
-        let batch = Batch {
-            planned,
-            files,
-            number,
-        };
-        let instruction = instruction(&self.captures, &batch)?;
+        let (folder, captures) = (self.folder.path(), &self.captures);
+        let (batch, instruction) = prepare_instruction(folder, captures, planned, number).await?;
         let mut intent = None;
         loop {
             let outcome = self.attempt(&batch, &instruction, &mut intent).await;

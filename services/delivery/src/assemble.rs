@@ -49,11 +49,12 @@ pub struct Sealed {
 }
 
 impl Evidence {
-    /// Parses a proof and checks that it is for this evidence and holds: what goes out must verify.
+    /// Parses a proof and storage's attestation, and checks that both are of this evidence and the proof holds: what
+    /// goes out must verify.
     ///
     /// # Errors
-    /// `Internal` when it does not: storage verified before it deposited.
-    pub fn from_proof(evidence: &EvidenceId, proof: &Proof) -> Result<Self> {
+    /// `Internal` when they are not: storage verified before it deposited.
+    pub fn of(evidence: &EvidenceId, proof: &Proof, attestation: Bytes) -> Result<Self> {
         let wrong = |reason: &str| Error::internal(format!("proof of {evidence}: {reason}"));
         let record = Record::decode(&proof.record).map_err(|e| wrong(&e.to_string()))?;
         if record.evidence != *evidence {
@@ -82,19 +83,17 @@ impl Evidence {
             },
             checkpoint: Checkpoint::parse_unverified(&proof.checkpoint).map_err(kept)?,
             note: proof.checkpoint.clone(),
-            attestation: Bytes::new(),
+            attestation,
             submitter: None,
         };
         evidence_read.check()?;
+        evidence_read.check_attestation()?;
         Ok(evidence_read)
     }
 
-    /// Takes storage's attestation along, when it is of this evidence.
-    ///
-    /// # Errors
-    /// `Internal` when it is not.
-    pub fn attested(mut self, note: Bytes) -> Result<Self> {
-        let attestation = StorageAttestation::parse_unverified(&note).map_err(kept)?;
+    /// That the attestation is of this evidence, in the entry that was proved.
+    fn check_attestation(&self) -> Result<()> {
+        let attestation = StorageAttestation::parse_unverified(&self.attestation).map_err(kept)?;
         let (log, number) = (&attestation.log, attestation.evidence_number);
         let entry = (log.origin.as_str(), log.leaf_index);
         let proved = (self.checkpoint.origin.as_str(), self.inclusion.leaf_index);
@@ -104,8 +103,7 @@ impl Evidence {
                 log.leaf_index, log.origin
             )));
         }
-        self.attestation = note;
-        Ok(self)
+        Ok(())
     }
 
     /// Reads what belongs to the submitter's own signature, if it made one.

@@ -133,7 +133,7 @@ impl Courier {
             return Ok(None);
         };
         let attestation = self.prove.attest(evidence).await?;
-        let mut evidence = Evidence::from_proof(evidence, &proof)?.attested(attestation)?;
+        let mut evidence = Evidence::of(evidence, &proof, attestation)?;
         evidence.read_submitter(&*self.buckets.truth).await?;
         Ok(Some(evidence))
     }

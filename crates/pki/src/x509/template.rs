@@ -127,13 +127,17 @@ impl CertificateTemplate<'_> {
     /// # Errors
     /// [`Error::Malformed`] naming the field that breaks the profile, [`Error::Lint`] naming the rules.
     pub fn to_be_signed(&self) -> Result<ToBeSigned> {
-        let context = CertificateContext {
+        ToBeSigned::new(self.encode()?, &Artifact::Certificate(self.context()))
+    }
+
+    /// What the lint holds the certificate against.
+    pub(crate) fn context(&self) -> CertificateContext<'_> {
+        CertificateContext {
             profile: self.profile,
             issuer: self.issuer,
             addresses: &self.addresses,
             instruction: self.instruction.as_deref(),
-        };
-        ToBeSigned::new(self.encode()?, &Artifact::Certificate(context))
+        }
     }
 
     fn encode(&self) -> Result<Vec<u8>> {

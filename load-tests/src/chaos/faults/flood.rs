@@ -21,7 +21,7 @@ use crate::chaos::Lab;
 use crate::chaos::audit::Given;
 use crate::chaos::latency::{Compared, p99};
 use crate::chaos::load::{Tally, write_receipts};
-use crate::generator::{Batch, case, instruction, prepare_batch};
+use crate::generator::{case, code_of, prepare_instruction};
 use crate::{CaptureArgs, Failure};
 
 /// As many times the captures of the first vendor, in instructions as many times as large and the rest in number.
@@ -155,13 +155,8 @@ impl Flood {
     }
 
     async fn submit(self: Arc<Self>, planned: Instant, number: u64) -> Result<(), Failure> {
-        let files = prepare_batch(self.folder.path(), &self.captures, number).await?;
-        let batch = Batch {
-            planned,
-            files,
-            number,
-        };
-        let instruction = instruction(&self.captures, &batch)?;
+        let (folder, captures) = (self.folder.path(), &self.captures);
+        let (batch, instruction) = prepare_instruction(folder, captures, planned, number).await?;
         let Some(intent) = self.intent(&instruction).await? else {
             return Ok(());
         };
@@ -209,12 +204,8 @@ impl Flood {
             return Ok(None);
         };
         let requested: IntentRequestedDocument = document(answer).await?;
-        let file = self.codes.join(format!("{}.json", requested.intent));
-        let message = std::fs::read(file).map_err(Failure::new)?;
-        let message: serde_json::Value = serde_json::from_slice(&message).map_err(Failure::new)?;
-        let code = message.get("code").and_then(|code| code.as_str());
         let confirmation = IntentConfirmDocument {
-            code: code.unwrap_or_default().to_owned(),
+            code: code_of(&self.codes, &requested.intent)?,
             instruction_sha256,
         };
         let confirm = format!("{intents}/{}/confirm", requested.intent);

@@ -8,12 +8,20 @@ use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
 
-use super::{Holder, INSTRUCTION, Table, World, template};
+use super::{Holder, Table, World, template};
 use crate::keys::Signer as _;
 use crate::lint::certificate::Tbs;
 use crate::lint::{Artifact, CertificateContext, Rule, rules};
 use crate::oid;
-use crate::x509::{Addresses, Certificate, Profile};
+use crate::x509::{Addresses, Certificate, CertificateTemplate, Profile};
+
+fn good<'w>(
+    profile: Profile,
+    holder: &'w Holder,
+    issuer: Option<&'w Certificate>,
+) -> CertificateTemplate<'w> {
+    template(profile, holder.key.public_key_der(), issuer)
+}
 
 /// A good certificate of a profile, to be broken in one place.
 struct Bench<'a> {
@@ -23,22 +31,9 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(
-        table: &'a mut Table,
-        profile: Profile,
-        holder: &Holder,
-        issuer: Option<&'a Certificate>,
-    ) -> Self {
-        let template = template(profile, holder.key.public_key_der(), issuer);
+    fn new(table: &'a mut Table, template: &'a CertificateTemplate<'_>) -> Self {
         let bytes = template.to_be_signed().unwrap();
-        // It lives as long as the test does.
-        let addresses = Box::leak(Box::new(template.addresses));
-        let context = CertificateContext {
-            profile,
-            issuer,
-            addresses,
-            instruction: (profile == Profile::Event).then_some(INSTRUCTION),
-        };
+        let context = template.context();
         table.row(bytes.as_bytes(), &Artifact::Certificate(context), &[]);
         let good = der::Decode::from_der(bytes.as_bytes()).unwrap();
         Self {
@@ -100,15 +95,18 @@ impl Tbs {
 
 pub(super) fn rows(world: &World, table: &mut Table) {
     let issuing = &world.issuing.certificate;
-    let mut event = Bench::new(table, Profile::Event, &world.event, Some(issuing));
+    let template = good(Profile::Event, &world.event, Some(issuing));
+    let mut event = Bench::new(table, &template);
     encoding(&mut event);
     basics(&mut event, world);
     names(&mut event);
     event_extensions(&mut event);
     let root = &world.root.certificate;
-    let mut ca = Bench::new(table, Profile::IssuingCa, &world.issuing, Some(root));
+    let template = good(Profile::IssuingCa, &world.issuing, Some(root));
+    let mut ca = Bench::new(table, &template);
     authorities(&mut ca);
-    let mut tsa = Bench::new(table, Profile::Tsa, &world.tsa, Some(root));
+    let template = good(Profile::Tsa, &world.tsa, Some(root));
+    let mut tsa = Bench::new(table, &template);
     tsa.row(&[&rules::EXTENSION_CRITICALITY], |tbs| {
         tbs.get(oid::EXTENDED_KEY_USAGE).critical = false;
     });
@@ -116,14 +114,16 @@ pub(super) fn rows(world: &World, table: &mut Table) {
         let two = vec![oid::KP_TIME_STAMPING, oid::KP_EMAIL_PROTECTION];
         tbs.set(oid::EXTENDED_KEY_USAGE, &two);
     });
-    let mut ocsp = Bench::new(table, Profile::OcspResponder, &world.ocsp, Some(issuing));
+    let template = good(Profile::OcspResponder, &world.ocsp, Some(issuing));
+    let mut ocsp = Bench::new(table, &template);
     ocsp.row(&[&rules::OCSP_NO_CHECK], |tbs| {
         tbs.remove(oid::OCSP_NO_CHECK)
     });
     ocsp.row(&[&rules::EXTENDED_KEY_USAGE], |tbs| {
         tbs.remove(oid::EXTENDED_KEY_USAGE)
     });
-    let mut own = Bench::new(table, Profile::RootCa, &world.root, None);
+    let template = good(Profile::RootCa, &world.root, None);
+    let mut own = Bench::new(table, &template);
     own.row(&[&rules::ISSUER_NAME], |tbs| {
         tbs.issuer = Any::new(Tag::Sequence, []).unwrap()
     });
