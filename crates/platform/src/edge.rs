@@ -6,6 +6,7 @@ mod grpc;
 mod layers;
 pub(crate) mod ops;
 mod problem;
+mod quota;
 mod server;
 
 pub use admission::{Held, Room};
@@ -13,6 +14,7 @@ pub use body::Json;
 pub use grpc::serve_grpc_on;
 pub use ops::Readiness;
 pub use problem::Problem;
+pub use quota::Quota;
 pub use server::{listen, serve_http_on};
 
 use std::time::Duration;

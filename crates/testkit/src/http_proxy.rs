@@ -83,6 +83,13 @@ pub async fn start_on(port: u16, upstream: &str, decide: Arc<Decide>, edit: Arc<
     url.unwrap_or_else(|e| panic!("a proxy without an address: {e}"))
 }
 
+/// What is passed on goes out at once: waiting for more of it would add 40 ms to what is measured behind a proxy.
+async fn connect(upstream: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(upstream).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 /// Requests of one connection, until one of them breaks it.
 async fn serve(
     client: TcpStream,
@@ -91,6 +98,7 @@ async fn serve(
     edit: &Editor,
     held: &Held,
 ) -> io::Result<()> {
+    client.set_nodelay(true)?;
     let mut client = BufReader::new(client);
     let mut kept: Option<BufReader<TcpStream>> = None;
     while let Some(request) = Head::read(&mut client).await? {
@@ -117,7 +125,7 @@ async fn serve(
         }
         let mut server = match kept.take().filter(is_open) {
             Some(server) => server,
-            None => BufReader::new(TcpStream::connect(upstream).await?),
+            None => BufReader::new(connect(upstream).await?),
         };
         server.write_all(&request.without("expect")).await?;
         pass_body(body, &mut client, &mut server).await?;
@@ -198,7 +206,7 @@ async fn hold(
 async fn apply_held(upstream: SocketAddr, held: &Held) -> io::Result<()> {
     let late = std::mem::take(&mut *held.lock().unwrap_or_else(PoisonError::into_inner));
     for request in late {
-        let mut server = BufReader::new(TcpStream::connect(upstream).await?);
+        let mut server = BufReader::new(connect(upstream).await?);
         server.write_all(&request).await?;
         Head::read_final(&mut server).await?;
     }

@@ -67,6 +67,10 @@ async fn serve(mut client: TcpStream, upstream: u16, line: watch::Receiver<Line>
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", upstream)).await else {
         return;
     };
+    // Waiting for more would add 40 ms to what is measured behind the proxy.
+    if client.set_nodelay(true).is_err() || server.set_nodelay(true).is_err() {
+        return;
+    }
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     // The first side to end or break ends both, as a reset does.

@@ -26,9 +26,7 @@ pub async fn apply(
     origin: &Origin,
     application: PartyApplicationDocument,
 ) -> Result<History<PartyEvent>> {
-    identity
-        .applications
-        .pass(&origin.address, identity.clock.now())?;
+    identity.applications.pass(&origin.address)?;
     check(&application)?;
     let cause = format!("application from {}", origin.address);
     identity

@@ -27,7 +27,7 @@ pub async fn request_intent(
     let instruction = Sha256::parse_hex(&request.instruction_sha256)?;
     check_summary(&request.summary)?;
     let now = identity.clock.now();
-    identity.intents.pass(party.as_str(), now)?;
+    identity.intents.pass(party.as_str())?;
     let history = identity.ledger.read::<PartyEvent>(party.as_str()).await?;
     let destination = destination(&PartyState::of(&history.events), tenant.as_str())?;
 

@@ -30,6 +30,11 @@ pub struct Config {
     /// than it does well makes everybody wait for whoever gave it most.
     #[serde(default = "store_writes_max")]
     pub store_writes_max: usize,
+    /// What one vendor may upload in a second, counted in artifacts: a large one is as many as it has MiB, bytes that are
+    /// stored already are none. What was not used in the last five seconds may come at once; beyond it 429. None: a
+    /// vendor alone may use all there is, and when others come they share. A bound on each is what keeps their waiting
+    /// times as they are while one floods.
+    pub uploads_per_second_max: Option<u32>,
     /// Captures that wait for signatures beyond which no instruction is taken: what vendors offer beyond what is
     /// signed is refused, not kept waiting. By Little's law this is the wait it means times the rate of deposits:
     /// 10,000 captures at the 170 a second that two cores reach are a minute, twice that rate offered fills them in a
@@ -57,6 +62,14 @@ impl Config {
         }
         if !(4..=100_000).contains(&self.store_writes_max) {
             return Err(Error::malformed("[intake] store_writes_max: 4 to 100000"));
+        }
+        if self
+            .uploads_per_second_max
+            .is_some_and(|most| !(1..=1_000_000).contains(&most))
+        {
+            return Err(Error::malformed(
+                "[intake] uploads_per_second_max: 1 to 1000000",
+            ));
         }
         if !(1..=1_000_000).contains(&self.backlog_max) {
             return Err(Error::malformed("[intake] backlog_max: 1 to 1000000"));

@@ -8,7 +8,7 @@ use probity_domain::TenantId;
 use probity_pki::x509::Certificate;
 use probity_platform::access::Access;
 use probity_platform::cache::Cache;
-use probity_platform::edge::{self, Held, Limits, Room};
+use probity_platform::edge::{self, Held, Limits, Quota, Room};
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::Objects;
 use probity_platform::startup::Context;
@@ -18,13 +18,18 @@ use crate::backlog::Backlog;
 use crate::blobs::Blobs;
 use crate::neighbours::{Neighbours, OverBus};
 use crate::standing::Standings;
-use crate::turns::{Turn, Turns};
+use crate::turns::{Place, Turns};
 use crate::{Config, VendorEdge, http};
 
 /// Calls answered at once that bring something; fewer than an edge answers at all, so that others can be told to wait.
 const CALLS_MAX: u64 = 384;
 /// Hashing bytes that no process remembers can take long.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// What a vendor did not bring in the last seconds it may bring at once.
+const QUOTA_SECONDS: u32 = 5;
+const QUOTA_PERIOD: Duration = Duration::from_secs(QUOTA_SECONDS as u64);
+const MEBIBYTE: u64 = 1024 * 1024;
 
 /// What the verbs work with. Cheap to clone.
 pub type Intake = Arc<Parts>;
@@ -46,6 +51,7 @@ pub struct Parts {
     calls: Room,
     memory: Room,
     writes: Turns,
+    uploads: Option<Quota>,
 }
 
 impl Parts {
@@ -88,6 +94,9 @@ impl Parts {
             calls: Room::new("too many calls are under way", CALLS_MAX),
             memory: Room::new("too much is being taken in", config.inflight_bytes_max),
             writes: Turns::new(config.store_writes_max),
+            uploads: config
+                .uploads_per_second_max
+                .map(|most| Quota::new(most.saturating_mul(QUOTA_SECONDS), QUOTA_PERIOD)),
         })
     }
 
@@ -116,12 +125,24 @@ impl Parts {
         self.memory.take(tenant, bytes).await
     }
 
-    /// Lets one write to the store begin; the next may when this is dropped.
+    /// Counts an upload of so many bytes.
     ///
     /// # Errors
-    /// Those of [`Turns::take`].
-    pub async fn write_turn(&self, tenant: &TenantId) -> Result<Turn> {
-        self.writes.take(tenant).await
+    /// `TooMany` when the tenant brought more than its quota already.
+    pub fn count_upload(&self, tenant: &TenantId, bytes: u64) -> Result<()> {
+        let mebibytes = u32::try_from(bytes.div_ceil(MEBIBYTE)).unwrap_or(u32::MAX);
+        match &self.uploads {
+            Some(quota) => quota.spend(tenant.as_str(), mebibytes),
+            None => Ok(()),
+        }
+    }
+
+    /// A place among those that write to the store.
+    ///
+    /// # Errors
+    /// Those of [`Turns::place`].
+    pub fn write_place(&self, tenant: &TenantId) -> Result<Place> {
+        self.writes.place(tenant)
     }
 }
 

@@ -27,13 +27,19 @@ struct Queue {
     turns: Arc<Semaphore>,
 }
 
+/// A place among those of a tenant that wait or write, until it is dropped.
+pub struct Place {
+    _of_tenant: OwnedSemaphorePermit,
+    queue: Arc<Queue>,
+    all: Arc<Semaphore>,
+}
+
 /// A turn, until it is dropped.
 pub struct Turn {
-    _place: OwnedSemaphorePermit,
     _own: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
-    /// Last: nobody makes the tenant another while this counts.
-    _queue: Arc<Queue>,
+    /// Last: nobody makes the tenant another queue while this counts.
+    _place: Place,
 }
 
 impl Turns {
@@ -47,32 +53,17 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn, ten seconds at most, unless too many of the tenant's own wait already.
+    /// A place for one that will write, before its bytes are taken: who has too many is told so at once.
     ///
     /// # Errors
-    /// `TooMany` when so many of the tenant's own are before it, `Unavailable` when all together are.
-    pub async fn take(&self, tenant: &TenantId) -> Result<Turn> {
+    /// `TooMany` when so many of the tenant's own wait or write.
+    pub fn place(&self, tenant: &TenantId) -> Result<Place> {
         let queue = self.queue(tenant);
-        let too_many =
-            || Error::too_many("too many uploads of yours are being written; try again later");
-        let place = queue.places.clone().try_acquire_owned();
-        let place = place.map_err(|_| too_many())?;
-        let waiting = async {
-            let own = queue.turns.clone().acquire_owned().await;
-            let of_all = self.all.clone().acquire_owned().await;
-            (own, of_all)
-        };
-        let turn = tokio::time::timeout(PATIENCE, waiting).await;
-        let (own, of_all) = turn.map_err(|_| match queue.turns.available_permits() {
-            0 => too_many(),
-            _ => Error::unavailable("too many uploads are being written; try again later"),
-        })?;
-        Ok(Turn {
-            _place: place,
-            // They are never closed.
-            _own: own.map_err(Error::internal)?,
-            _of_all: of_all.map_err(Error::internal)?,
-            _queue: queue,
+        let of_tenant = queue.places.clone().try_acquire_owned();
+        Ok(Place {
+            _of_tenant: of_tenant.map_err(|_| too_many())?,
+            queue,
+            all: self.all.clone(),
         })
     }
 
@@ -91,9 +82,37 @@ impl Turns {
     }
 }
 
+impl Place {
+    /// Waits for a turn, ten seconds at most.
+    ///
+    /// # Errors
+    /// `TooMany` when so many of the tenant's own are before it, `Unavailable` when all together are.
+    pub async fn turn(self) -> Result<Turn> {
+        let waiting = async {
+            let own = self.queue.turns.clone().acquire_owned().await;
+            let of_all = self.all.clone().acquire_owned().await;
+            (own, of_all)
+        };
+        let turn = tokio::time::timeout(PATIENCE, waiting).await;
+        let (own, of_all) = turn.map_err(|_| match self.queue.turns.available_permits() {
+            0 => too_many(),
+            _ => Error::unavailable("too many uploads are being written; try again later"),
+        })?;
+        Ok(Turn {
+            // They are never closed.
+            _own: own.map_err(Error::internal)?,
+            _of_all: of_all.map_err(Error::internal)?,
+            _place: self,
+        })
+    }
+}
+
+fn too_many() -> Error {
+    Error::too_many("too many uploads of yours are being written; try again later")
+}
+
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt as _;
     use probity_platform::ErrorKind;
 
     use super::*;
@@ -102,38 +121,42 @@ mod tests {
         TenantId::parse(name).unwrap()
     }
 
+    async fn take(turns: &Turns, tenant: &TenantId) -> Result<Turn> {
+        turns.place(tenant)?.turn().await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_tenant_that_floods_leaves_turns_for_others() {
         let turns = Turns::new(8);
         let mut flood = Vec::new();
         let refused = loop {
-            match turns.take(&tenant("floods")).await {
+            match take(&turns, &tenant("floods")).await {
                 Ok(turn) => flood.push(turn),
                 Err(e) => break e,
             }
         };
         assert_eq!((flood.len(), refused.kind), (6, ErrorKind::TooMany));
         let _others = (
-            turns.take(&tenant("other")).await.unwrap(),
-            turns.take(&tenant("third")).await.unwrap(),
+            take(&turns, &tenant("other")).await.unwrap(),
+            take(&turns, &tenant("third")).await.unwrap(),
         );
-        let full = turns.take(&tenant("other")).await.err().unwrap();
+        let full = take(&turns, &tenant("other")).await.err().unwrap();
         assert_eq!(full.kind, ErrorKind::Unavailable);
         flood.pop();
-        turns.take(&tenant("other")).await.unwrap();
+        take(&turns, &tenant("other")).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_has_the_turn_that_ends_and_nothing_is_kept() {
         let turns = Arc::new(Turns::new(1));
-        let held = turns.take(&tenant("a")).await.unwrap();
+        let held = take(&turns, &tenant("a")).await.unwrap();
         let waiting = turns.clone();
-        let waits = tokio::spawn(async move { waiting.take(&tenant("a")).await.is_ok() });
+        let waits = tokio::spawn(async move { take(&waiting, &tenant("a")).await.is_ok() });
         tokio::task::yield_now().await;
         drop(held);
         assert!(waits.await.unwrap());
-        turns.take(&tenant("b")).await.unwrap();
-        turns.take(&tenant("c")).await.unwrap();
+        take(&turns, &tenant("b")).await.unwrap();
+        take(&turns, &tenant("c")).await.unwrap();
         assert_eq!(turns.queues.lock().unwrap().len(), 1, "of c");
     }
 
@@ -141,13 +164,12 @@ mod tests {
     async fn more_than_may_wait_are_told_at_once() {
         let turns = Turns::new(1);
         let a = tenant("a");
-        let held = turns.take(&a).await.unwrap();
-        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| turns.take(&a)).collect();
+        let held = take(&turns, &a).await.unwrap();
+        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| take(&turns, &a)).collect();
         let mut waiting = futures::future::join_all(waiting);
         assert!(futures::poll!(&mut waiting).is_pending());
-        let told = turns.take(&a).now_or_never().unwrap();
-        assert_eq!(told.err().unwrap().kind, ErrorKind::TooMany);
+        assert_eq!(turns.place(&a).err().unwrap().kind, ErrorKind::TooMany);
         drop((held, waiting));
-        turns.take(&a).await.unwrap();
+        take(&turns, &a).await.unwrap();
     }
 }

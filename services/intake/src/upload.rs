@@ -10,6 +10,7 @@ use probity_proto::stored::blob_key;
 
 use crate::Intake;
 use crate::blobs::Blob;
+use crate::turns::Place;
 use crate::verified::{Expected, Hashing, Source, check, verified};
 
 /// Bodies up to this size are held in memory and written in one go; longer ones are streamed in parts.
@@ -42,9 +43,12 @@ pub async fn upload(
         check_known(announced, size_bytes, remembered)?;
         return Ok(stored(digest, size_bytes, true));
     }
+    // All of it before the body is read: who is sent away is so at once.
+    intake.count_upload(tenant, announced.size_bytes)?;
     let existed = if announced.size_bytes <= BUFFERED_BYTES_MAX {
+        let place = intake.write_place(tenant)?;
         let _held = intake.admit(tenant, announced.size_bytes).await?;
-        buffered(intake, tenant, announced, body).await?
+        buffered(intake, tenant, announced, body, place).await?
     } else {
         let _held = intake.admit(tenant, STREAMED_BYTES).await?;
         streamed(intake, tenant, announced, body).await?
@@ -92,6 +96,7 @@ async fn buffered(
     tenant: &TenantId,
     announced: Expected,
     mut body: ByteStream,
+    place: Place,
 ) -> Result<bool> {
     let capacity = usize::try_from(announced.size_bytes).map_err(Error::internal)?;
     let mut bytes = BytesMut::with_capacity(capacity);
@@ -109,7 +114,7 @@ async fn buffered(
     check(hashing.finish(), announced, Source::Caller)?;
     let key = blob_key(tenant, &announced.digests.sha3_256);
     // Not before: whoever sends slowly keeps nobody from the store.
-    let _turn = intake.write_turn(tenant).await?;
+    let _turn = place.turn().await?;
     match intake.blobs.truth().create(&key, bytes.freeze()).await? {
         Created::Created => Ok(false),
         Created::Exists(_) => Err(Error::internal(format!("{key} holds other bytes"))),

@@ -153,19 +153,37 @@ async fn one_tenant_s_hints_do_not_use_up_the_queue() {
 #[tokio::test(start_paused = true)]
 async fn one_tenant_s_uploads_do_not_use_up_the_store() {
     let world = World::start_with(json!({"store_writes_max": 4})).await;
-    let floods = TenantId::parse("acme").unwrap();
+    let turn = async |tenant: &TenantId| world.intake.write_place(tenant)?.turn().await;
+    let [floods, other] = ["acme", "other"].map(|name| TenantId::parse(name).unwrap());
     let mut flood = Vec::new();
-    while let Ok(turn) = world.intake.write_turn(&floods).await {
+    while let Ok(turn) = turn(&floods).await {
         flood.push(turn);
     }
     assert_eq!(flood.len(), 3);
     let announced = digest(b"one");
     let (status, problem) = world.put(announced, b"one").await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{problem}");
-    let other = TenantId::parse("other").unwrap();
-    world.intake.write_turn(&other).await.unwrap();
+    turn(&other).await.unwrap();
     flood.clear();
     world.upload(b"one").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_s_quota_of_uploads_is_all_it_has() {
+    let world = World::start_with(json!({"uploads_per_second_max": 2})).await;
+    // Five seconds' worth at once.
+    for n in 0..10_u8 {
+        world.upload(&[n]).await;
+    }
+    let late = digest(b"late");
+    let (status, problem) = world.put(late, b"late").await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{problem}");
+    assert!(problem.to_string().contains("120 a minute"), "{problem}");
+    assert!(world.truth.list("blobs/", None, 100).await.unwrap().len() == 10);
+    let (status, again) = world.put(digest(&[0]), &[0]).await;
+    assert_eq!(status, StatusCode::OK, "stored bytes cost nothing: {again}");
+    tokio::time::advance(Duration::from_millis(500)).await;
+    world.upload(b"late").await;
 }
 
 #[tokio::test]

@@ -79,6 +79,7 @@ fn numbers_out_of_bounds_are_refused_by_name() {
     for (role, setting, value) in [
         ("intake", "inflight_bytes_max", "1"),
         ("intake", "store_writes_max", "1"),
+        ("intake", "uploads_per_second_max", "0"),
         ("intake", "backlog_max", "0"),
         ("identity", "attempts_max", "0"),
         ("issuance", "event_validity_hours", "0"),
