@@ -6,6 +6,7 @@
 //! under it. Delivery is at least once: stages are idempotent.
 
 mod batch;
+mod early;
 mod fair;
 mod pull;
 
@@ -24,6 +25,8 @@ use crate::{Error, ErrorKind, Result};
 use batch::{Job, Work};
 use fair::Window;
 use pull::{Pulled, Puller, hand_back, settle};
+
+pub use early::{AHEAD_MS_MAX, is_early, not_early};
 
 /// Deliveries after which a message that still fails is parked.
 pub const DELIVERIES_MAX: i64 = 10;
@@ -92,6 +95,9 @@ pub enum Outcome {
     /// Not now, and through no fault of the message: a clock in doubt, a queue that is full. It stays here, is handed to
     /// the function again twice a second, and none of that counts as a try.
     Hold(Error),
+    /// Not before its time has come ([`not_early`]). The message leaves the bus and counts as no failure; the reconciler
+    /// hints again when it is due.
+    Early(Error),
     /// Later may be better; after [`DELIVERIES_MAX`] deliveries it is parked.
     Retry(Error),
     /// Trying again cannot help. The message leaves the bus; the reconciler finds the work again.

@@ -62,6 +62,7 @@ async fn work(seen: &Seen, id: &str) -> Outcome {
     let times = seen.note(id);
     match id.split('-').next().unwrap() {
         "panic" => panic!("as asked"),
+        "early" => Outcome::Early(Error::unavailable("as asked")),
         "park" => Outcome::Park(Error::malformed("as asked")),
         // More often than a message may be delivered.
         "held" if times < 12 => Outcome::Hold(Error::unavailable("as asked")),
@@ -183,6 +184,7 @@ async fn poison_harms_nobody_else() {
     }
     tell(&ctx, "panic-1").await;
     tell(&ctx, "park-1").await;
+    tell(&ctx, "early-1").await;
     let client = async_nats::connect(world.nats_url()).await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
     jetstream
@@ -206,7 +208,7 @@ async fn poison_harms_nobody_else() {
         left(&world).await == 1
     })
     .await;
-    assert_eq!(seen.times("park-1"), 1);
+    assert_eq!((seen.times("park-1"), seen.times("early-1")), (1, 1));
     for n in 0..5 {
         let id = format!("good-{n}");
         assert!((1..=2).contains(&seen.times(&id)), "{id} was tried again");
@@ -215,6 +217,7 @@ async fn poison_harms_nobody_else() {
     for line in [
         "probity_stage_undecodable_total{subject=\"evidence.submitted\"} 1",
         "probity_stage_done_total{subject=\"evidence.submitted\"} 5",
+        "probity_stage_early_total{subject=\"evidence.submitted\"} 1",
         "probity_stage_parked_total{subject=\"evidence.submitted\"} 1",
     ] {
         assert!(text.contains(line), "{line}\n{text}");

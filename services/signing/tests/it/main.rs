@@ -1,0 +1,3 @@
+//! The role over a real nats-server.
+
+mod early;
