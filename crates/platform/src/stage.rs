@@ -61,6 +61,8 @@ pub struct StageConfig {
     pub ack_wait: Duration,
     /// A batch that takes longer is cut off and tried again.
     pub batch_time_max: Duration,
+    /// How long one request waits at the server for a message.
+    pub pull_wait: Duration,
 }
 
 impl Default for StageConfig {
@@ -70,6 +72,7 @@ impl Default for StageConfig {
             concurrency: 2,
             ack_wait: Duration::from_secs(30),
             batch_time_max: Duration::from_secs(120),
+            pull_wait: Duration::from_secs(5),
         }
     }
 }
@@ -294,7 +297,10 @@ struct Source {
     ctx: Context,
     hint: Hint,
     puller: Puller,
+    /// Since the stage was last given something, or nothing, by a server that is there.
     failures: u32,
+    /// Of those, since there was a new connection.
+    tries: u32,
 }
 
 impl Source {
@@ -304,11 +310,13 @@ impl Source {
             ctx,
             hint,
             failures: 0,
+            tries: 0,
         }
     }
 
     /// Up to `max` messages; none after a wait, a failure and its pause, or a shutdown.
     async fn next(&mut self, max: usize) -> Vec<Delivery> {
+        let mut connection = self.ctx.bus.connection();
         let pulled = tokio::select! {
             biased;
             () = self.ctx.shutdown.requested() => return Vec::new(),
@@ -332,10 +340,13 @@ impl Source {
                 }
                 self.failures = self.failures.saturating_add(1);
                 self.note(Err(e));
-                let pause = pause(self.failures, &*self.ctx.random);
+                self.tries = self.tries.saturating_add(1);
+                let pause = pause(self.tries, &*self.ctx.random);
                 tokio::select! {
                     () = self.ctx.shutdown.requested() => {}
                     () = tokio::time::sleep(pause) => {}
+                    // The client paces itself while the server is away.
+                    () = connection.made() => self.tries = 0,
                 }
             }
         }
@@ -344,7 +355,7 @@ impl Source {
 
     fn reached(&mut self) {
         if self.failures > 0 {
-            self.failures = 0;
+            (self.failures, self.tries) = (0, 0);
             self.note(Ok(()));
         }
     }
