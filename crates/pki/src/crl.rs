@@ -21,7 +21,7 @@ pub use reason::RevocationReason;
 pub(crate) use reason::{counts_since, crl_reason, revocation_reason};
 
 use crate::asn1_time::{from_generalized, from_time, to_generalized, to_time};
-use crate::keys::Signer;
+use crate::keys::{KnownSignatures, Signer};
 use crate::lint::{Artifact, ToBeSigned};
 use crate::signed::Signed;
 use crate::x509::Certificate;
@@ -307,13 +307,21 @@ impl Crl {
     /// # Errors
     /// [`Error::NotVerified`].
     pub fn verify(&self, issuer: &Certificate) -> Result<()> {
+        self.verify_unless_known(issuer, None)
+    }
+
+    pub(crate) fn verify_unless_known(
+        &self,
+        issuer: &Certificate,
+        known: Option<&KnownSignatures>,
+    ) -> Result<()> {
         if !self.is_issued_by(issuer) {
             return Err(Error::not_verified(WHAT, "issuer differs"));
         }
         if issuer.key_usage().is_none_or(|usage| !usage.crl_sign()) {
             return Err(Error::not_verified(WHAT, "issuer may not sign CRLs"));
         }
-        self.0.signed.verify(WHAT, issuer.spki_der())
+        self.0.signed.verify(WHAT, issuer.spki_der(), known)
     }
 }
 
