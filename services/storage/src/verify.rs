@@ -1,7 +1,5 @@
 //! What a stranger would check before believing a record, and that it is about what was submitted. Pure.
 
-use std::collections::HashMap;
-
 use probity_domain::{EvidenceId, Item, Record, Submission, Timestamp};
 use probity_pki::cms::{SignedData, verify_detached_content};
 use probity_pki::digest::HashAlgorithm;
@@ -29,7 +27,7 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<()> {
     let read = read_submitted(record, submission, roots, now)?;
-    read.check_paths(roots, read.at, &KnownSignatures::new(KNOWN_OF_MESSAGE))
+    read.check_paths(roots, &KnownSignatures::new(KNOWN_OF_MESSAGE))
 }
 
 /// That records hold by their own bytes: all that a stranger can check who has no submission. Each answers for itself, in
@@ -42,59 +40,26 @@ pub(crate) fn by_themselves<'a>(
     known: &KnownSignatures,
 ) -> Vec<Result<()>> {
     let records = records.into_iter();
-    let read = records.map(|record| read(record, &statement(record)?, roots, now));
-    check_all_paths(&read.collect::<Vec<_>>(), roots, known)
+    let verified = records.map(|record| {
+        let read = read(record, &statement(record)?, roots, now)?;
+        read.check_paths(roots, known)
+    });
+    verified.collect()
 }
 
-/// [`verify`] for the records of one message; each answers for itself, in order. Their certificates and status are mostly
-/// the same, and those paths are validated once: two signature verifications for each record, and half a dozen for all.
+/// [`verify`] for the records of one message; each answers for itself, in order. Two signature verifications for each
+/// record, and half a dozen for all: their certificates and status are mostly the same.
 pub fn verify_all<'a>(
     work: impl IntoIterator<Item = (&'a Record, &'a Submission)>,
     roots: &[Certificate],
     now: Timestamp,
 ) -> Vec<Result<()>> {
-    let read: Vec<_> = work
-        .into_iter()
-        .map(|(record, submission)| read_submitted(record, submission, roots, now))
-        .collect();
-    check_all_paths(&read, roots, &KnownSignatures::new(KNOWN_OF_MESSAGE))
-}
-
-fn check_all_paths(
-    read: &[Result<Read>],
-    roots: &[Certificate],
-    known: &KnownSignatures,
-) -> Vec<Result<()>> {
-    let mut alike: HashMap<Vec<&[u8]>, Vec<&Read>> = HashMap::new();
-    for one in read.iter().flatten() {
-        alike.entry(one.path_material()).or_default().push(one);
-    }
-    let good: HashMap<_, _> = alike
-        .into_iter()
-        .map(|(material, members)| (material, hold_together(&members, roots, known)))
-        .collect();
-    let answer = |one: &Result<Read>| match one {
-        Ok(one) if good.get(&one.path_material()) == Some(&true) => Ok(()),
-        Ok(one) => one.check_paths(roots, one.at, known),
-        Err(e) => Err(e.clone()),
-    };
-    read.iter().map(answer).collect()
-}
-
-/// Whether the one path of all these is valid at the time of each. It is asked at the first and the last time only: a
-/// certificate's validity is an interval, a list or a response is good up to a time, and a revocation counts from one on,
-/// so what holds at both ends holds between them. Two responses could leave a gap, and two records gain nothing: then
-/// nothing is said here.
-fn hold_together(members: &[&Read], roots: &[Certificate], known: &KnownSignatures) -> bool {
-    let times = members.iter().map(|one| one.at);
-    let (Some(first), Some(last), Some(any)) = (times.clone().min(), times.max(), members.first())
-    else {
-        return false;
-    };
-    members.len() > 2
-        && any.signed.ocsp_responses().len() <= 1
-        && any.check_paths(roots, first, known).is_ok()
-        && any.check_paths(roots, last, known).is_ok()
+    let known = KnownSignatures::new(KNOWN_OF_MESSAGE);
+    work.into_iter()
+        .map(|(record, submission)| {
+            read_submitted(record, submission, roots, now)?.check_paths(roots, &known)
+        })
+        .collect()
 }
 
 /// That the statement is about an accepted item of the submission, and says what was submitted.
@@ -197,40 +162,22 @@ fn read(
 }
 
 impl Read {
-    /// Both certificates chained to a pinned root at this time, unrevoked by what is kept with the signature: it will be
+    /// Both certificates chained to a pinned root at genTime, unrevoked by what is kept with the signature: it will be
     /// judged by its own bytes (CAdES-LT).
-    fn check_paths(
-        &self,
-        roots: &[Certificate],
-        at: Timestamp,
-        known: &KnownSignatures,
-    ) -> Result<()> {
+    fn check_paths(&self, roots: &[Certificate], known: &KnownSignatures) -> Result<()> {
         let kept = Revocation::Kept {
             crls: self.signed.crls(),
             ocsp: self.signed.ocsp_responses(),
             tolerance_ms: SKEW_MS.unsigned_abs(),
         };
         let path = |leaf, chain, purpose| {
-            validate_path_unless_known(leaf, chain, roots, kept, at, purpose, known)
+            validate_path_unless_known(leaf, chain, roots, kept, self.at, purpose, known)
                 .map_err(|e| unfit(self.number, &e))
         };
         let (certificates, units) = (self.signed.certificates(), self.token.certificates());
         path(&self.signer, certificates, Purpose::EventSigning)?;
         path(&self.unit, units, Purpose::TimeStamping)?;
         Ok(())
-    }
-
-    /// Everything that [`Read::check_paths`] goes by, the time apart. Empty pieces part the lists.
-    fn path_material(&self) -> Vec<&[u8]> {
-        let mut material = vec![self.signer.der(), self.unit.der()];
-        material.extend(self.signed.certificates().iter().map(Certificate::der));
-        material.push(&[]);
-        material.extend(self.token.certificates().iter().map(Certificate::der));
-        material.push(&[]);
-        material.extend(self.signed.crls().iter().map(|crl| crl.der()));
-        material.push(&[]);
-        material.extend(self.signed.ocsp_responses().iter().map(|r| r.der()));
-        material
     }
 }
 
