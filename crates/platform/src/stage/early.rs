@@ -9,7 +9,8 @@ use probity_domain::Timestamp;
 use super::Outcome;
 use crate::Error;
 
-/// By how many milliseconds an ordinary clock may be ahead of another's. Every verifier and storage allow for more.
+/// By how many milliseconds an ordinary clock may be ahead of another's. Storage and the verifier's default policy allow for
+/// more.
 pub const AHEAD_MS_MAX: i64 = 10_000;
 
 /// Whether what was accepted at `at` may be worked on.

@@ -14,7 +14,7 @@ use super::bundles::Stored;
 use super::{Audit, FindingKind, READS_AT_ONCE};
 use crate::verify::{as_submitted, by_themselves};
 
-/// Records verified by one thread before it looks for more: those of one instruction lie together and share a path.
+/// Records verified by one thread before it looks for more: those of one instruction lie together.
 const TOGETHER: usize = 64;
 
 /// Whether a record holds by its own bytes, and whether it is what was submitted.
