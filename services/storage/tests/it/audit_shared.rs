@@ -15,10 +15,10 @@ fn part(record: &Record, what: &str) -> Vec<u8> {
     let of = match what {
         "the event certificate" => signed.signer_certificate().unwrap().der(),
         "the authority's certificate" => signed.certificates().iter().find(ca).unwrap().der(),
-        "the root's list" => signed.crls()[0].der(),
-        "the response" => signed.ocsp_responses()[0].der(),
+        "the root's list" => signed.crls().first().unwrap().der(),
+        "the response" => signed.ocsp_responses().first().unwrap().der(),
         "the token" => token.der(),
-        "the unit's certificate" => token.certificates()[0].der(),
+        "the unit's certificate" => token.certificates().first().unwrap().der(),
         "the signature" => signed.signature_value(),
         _ => unreachable!(),
     };
@@ -31,7 +31,8 @@ fn damaged(entry: &Entry, what: &str) -> Entry {
     let part = part(&record, what);
     let mut places = record.signature.windows(part.len());
     let at = places.position(|window| window == part).unwrap();
-    record.signature[at + part.len() - 1] ^= 1;
+    let last = at + part.len() - 1;
+    *record.signature.get_mut(last).unwrap() ^= 1;
     Entry::of(&record).unwrap()
 }
 
