@@ -1,12 +1,12 @@
 //! Certificate revocation lists (RFC 5280 5).
 
+mod extensions;
 mod reason;
 
 use core::fmt;
 use std::sync::Arc;
 
-use const_oid::AssociatedOid;
-use der::asn1::{GeneralizedTime, ObjectIdentifier, Uint};
+use der::asn1::Uint;
 use der::{Decode, Encode, Sequence};
 use probity_domain::Timestamp;
 use spki::AlgorithmIdentifierOwned;
@@ -17,11 +17,13 @@ use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::Time;
 
+use extensions::find;
+pub(crate) use extensions::{invalidity_date, refuse_unknown_critical};
 pub use reason::RevocationReason;
 pub(crate) use reason::{counts_since, crl_reason, revocation_reason};
 
-use crate::asn1_time::{from_generalized, from_time, to_generalized, to_time};
-use crate::keys::Signer;
+use crate::asn1_time::{from_time, to_generalized, to_time};
+use crate::keys::{KnownSignatures, Signer};
 use crate::lint::{Artifact, ToBeSigned};
 use crate::signed::Signed;
 use crate::x509::Certificate;
@@ -307,13 +309,21 @@ impl Crl {
     /// # Errors
     /// [`Error::NotVerified`].
     pub fn verify(&self, issuer: &Certificate) -> Result<()> {
+        self.verify_unless_known(issuer, None)
+    }
+
+    pub(crate) fn verify_unless_known(
+        &self,
+        issuer: &Certificate,
+        known: Option<&KnownSignatures>,
+    ) -> Result<()> {
         if !self.is_issued_by(issuer) {
             return Err(Error::not_verified(WHAT, "issuer differs"));
         }
         if issuer.key_usage().is_none_or(|usage| !usage.crl_sign()) {
             return Err(Error::not_verified(WHAT, "issuer may not sign CRLs"));
         }
-        self.0.signed.verify(WHAT, issuer.spki_der())
+        self.0.signed.verify(WHAT, issuer.spki_der(), known)
     }
 }
 
@@ -328,57 +338,6 @@ fn parse_entry(revoked: RevokedCert) -> Result<RevokedEntry> {
         reason: reason.map(revocation_reason),
         invalid_since,
     })
-}
-
-/// RFC 5280 5.3.2; OCSP has it from there (RFC 6960 4.4.5).
-pub(crate) fn invalidity_date(extensions: &[Extension]) -> Result<Option<Timestamp>> {
-    let date = find_by::<GeneralizedTime>(extensions, oid::INVALIDITY_DATE)?;
-    Ok(date.map(from_generalized))
-}
-
-fn find<T: for<'a> Decode<'a, Error = der::Error> + AssociatedOid>(
-    extensions: &[Extension],
-) -> Result<Option<T>> {
-    find_by(extensions, T::OID)
-}
-
-fn find_by<T: for<'a> Decode<'a, Error = der::Error>>(
-    extensions: &[Extension],
-    oid: ObjectIdentifier,
-) -> Result<Option<T>> {
-    let mut found = extensions
-        .iter()
-        .filter(|extension| extension.extn_id == oid);
-    let Some(first) = found.next() else {
-        return Ok(None);
-    };
-    if found.next().is_some() {
-        return Err(Error::malformed(WHAT, "an extension appears twice"));
-    }
-    T::from_der(first.extn_value.as_bytes())
-        .map(Some)
-        .map_err(|e| Error::malformed(WHAT, e))
-}
-
-/// deltaCRLIndicator, issuingDistributionPoint and certificateIssuer are critical by definition
-/// (RFC 5280 5.2.4, 5.2.5, 5.3.3), so refusing critical extensions refuses partial and indirect lists.
-pub(crate) fn refuse_unknown_critical(extensions: &[Extension]) -> Result<()> {
-    const KNOWN: [ObjectIdentifier; 4] = [
-        oid::CRL_NUMBER,
-        oid::CRL_REASON,
-        oid::INVALIDITY_DATE,
-        oid::AUTHORITY_KEY_IDENTIFIER,
-    ];
-    match extensions
-        .iter()
-        .find(|e| e.critical && !KNOWN.contains(&e.extn_id))
-    {
-        Some(extension) => Err(Error::unsupported(
-            WHAT,
-            format!("critical extension {}", extension.extn_id),
-        )),
-        None => Ok(()),
-    }
 }
 
 impl PartialEq for Crl {

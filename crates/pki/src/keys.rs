@@ -6,6 +6,7 @@
 
 mod encoding;
 pub(crate) mod encrypted_pem;
+mod known;
 mod memory;
 mod pure;
 mod verify;
@@ -15,9 +16,11 @@ use der::Decode as _;
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 
 pub use encoding::ecdsa_sig_value;
+pub use known::KnownSignatures;
+pub(crate) use known::unless_known;
 pub use memory::MemoryKey;
 pub use pure::P384Key;
-pub(crate) use verify::is_on_curve;
+pub(crate) use verify::{is_on_curve, verify_unless_known};
 pub use verify::{verify_signature, verify_with_identifier};
 
 use crate::digest::HashAlgorithm;

@@ -9,6 +9,7 @@ use revocation::Kept;
 
 use crate::crl::{Crl, RevocationReason};
 use crate::digest::HashAlgorithm;
+use crate::keys::KnownSignatures;
 use crate::ocsp::OcspResponse;
 use crate::x509::Certificate;
 use crate::{Error, oid};
@@ -121,6 +122,36 @@ pub fn validate_path(
     at: Timestamp,
     purpose: Purpose,
 ) -> Result<Path> {
+    validate(leaf, intermediates, roots, revocation, at, purpose, None)
+}
+
+/// [`validate_path`], which computes each signature that several paths share once: those of authorities, of lists and of
+/// responses. All else is decided for each path by itself.
+///
+/// # Errors
+/// As [`validate_path`].
+pub fn validate_path_unless_known(
+    leaf: &Certificate,
+    intermediates: &[Certificate],
+    roots: &[Certificate],
+    revocation: Revocation<'_>,
+    at: Timestamp,
+    purpose: Purpose,
+    known: &KnownSignatures,
+) -> Result<Path> {
+    let known = Some(known);
+    validate(leaf, intermediates, roots, revocation, at, purpose, known)
+}
+
+fn validate(
+    leaf: &Certificate,
+    intermediates: &[Certificate],
+    roots: &[Certificate],
+    revocation: Revocation<'_>,
+    at: Timestamp,
+    purpose: Purpose,
+    known: Option<&KnownSignatures>,
+) -> Result<Path> {
     check_validity(leaf, at)?;
     if let Err(reason) = check_usage(leaf, purpose) {
         let subject = leaf.subject();
@@ -131,15 +162,15 @@ pub fn validate_path(
         }
         .into());
     }
-    let mut path = webpki::build(leaf, intermediates, roots, at, purpose)?;
+    let mut path = webpki::build(leaf, intermediates, roots, at, purpose, known)?;
     check_authorities(&path, purpose)?;
     let kept = match revocation {
-        Revocation::Crls { crls, tolerance_ms } => Kept::new(crls, &[], tolerance_ms),
+        Revocation::Crls { crls, tolerance_ms } => Kept::new(crls, &[], tolerance_ms, known),
         Revocation::Kept {
             crls,
             ocsp,
             tolerance_ms,
-        } => Kept::new(crls, ocsp, tolerance_ms),
+        } => Kept::new(crls, ocsp, tolerance_ms, known),
         Revocation::NotChecked => return Ok(path),
     };
     path.told_by = kept.check(&path, at, purpose)?;
@@ -158,7 +189,7 @@ pub fn find_revocation(
     at: Timestamp,
     purpose: Purpose,
 ) -> Result<(), PathError> {
-    Kept::new(crls, ocsp, 0).find(path, at, purpose)
+    Kept::new(crls, ocsp, 0, None).find(path, at, purpose)
 }
 
 fn check_validity(certificate: &Certificate, at: Timestamp) -> Result<(), PathError> {

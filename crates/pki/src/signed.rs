@@ -4,7 +4,7 @@ use der::asn1::BitString;
 use der::{Any, Decode, Encode, Sequence};
 use spki::AlgorithmIdentifierOwned;
 
-use crate::keys::{Signer, verify_with_identifier};
+use crate::keys::{KnownSignatures, Signer, verify_unless_known};
 use crate::lint::ToBeSigned;
 use crate::{Error, Result};
 
@@ -35,13 +35,18 @@ impl Signed {
             .map_err(|e| Error::malformed(what, e))
     }
 
-    pub(crate) fn verify(&self, what: &'static str, spki_der: &[u8]) -> Result<()> {
+    pub(crate) fn verify(
+        &self,
+        what: &'static str,
+        spki_der: &[u8],
+        known: Option<&KnownSignatures>,
+    ) -> Result<()> {
         let signature = self
             .signature
             .as_bytes()
             .ok_or_else(|| Error::malformed(what, "signature with unused bits"))?;
         let message = self.to_be_signed_der(what)?;
-        verify_with_identifier(spki_der, &self.algorithm, None, &message, signature).map_err(
+        verify_unless_known(known, spki_der, &self.algorithm, &message, signature).map_err(
             |error| match error {
                 Error::NotVerified { reason, .. } => Error::NotVerified { what, reason },
                 other => other,
@@ -69,7 +74,7 @@ impl Signed {
         if read.to_be_signed_der(what)? != to_be_signed.as_bytes() {
             return Err(Error::not_verified(what, "other bytes than were linted"));
         }
-        read.verify(what, key.public_key_der())?;
+        read.verify(what, key.public_key_der(), None)?;
         Ok(der)
     }
 }

@@ -5,6 +5,7 @@
 //! an ordinary case (trap 30).
 
 mod config;
+mod connection;
 mod permissions;
 mod question;
 mod queue;
@@ -25,7 +26,10 @@ use crate::metrics::{BusLabel, BusMetrics, Metrics};
 use crate::telemetry::{TRACEPARENT, traceparent};
 use crate::{Error, Result};
 
+use connection::Connections;
+
 pub use config::BusConfig;
+pub(crate) use connection::Connection;
 pub use permissions::{BusUser, Permissions, authorization};
 pub use question::Reply;
 pub use queue::{Measured, Queue};
@@ -47,6 +51,7 @@ const FIRST_CONNECTION_MS: u64 = 2_000;
 pub struct Bus {
     client: async_nats::Client,
     jetstream: jetstream::Context,
+    connection: Connection,
     replicas: usize,
     metrics: BusMetrics,
 }
@@ -67,7 +72,8 @@ impl Bus {
     /// # Errors
     /// `Malformed` when a secret or certificate cannot be read or the URL is no URL.
     pub async fn connect(config: &BusConfig, role: &str) -> Result<Self> {
-        let client = config.open(role).await?;
+        let (connections, connection) = Connections::new();
+        let client = config.open(role, connections).await?;
         let jetstream = jetstream::context::ContextBuilder::new()
             .timeout(Duration::from_millis(TELL_MS))
             .ack_timeout(Duration::from_millis(TELL_MS))
@@ -75,6 +81,7 @@ impl Bus {
         let bus = Self {
             client,
             jetstream,
+            connection,
             replicas: config.replicas,
             metrics: Metrics::new().bus,
         };
@@ -98,6 +105,11 @@ impl Bus {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// The connection as it is now, to be told when it is lost and when there is another.
+    pub(crate) fn connection(&self) -> Connection {
+        self.connection.now()
     }
 
     /// Publishes a hint with trace context in its headers; `id` is the `Nats-Msg-Id`: within two

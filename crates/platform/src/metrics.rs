@@ -113,6 +113,7 @@ pub(crate) struct StageMetrics {
     pub received: Family<StageLabel, Counter>,
     pub done: Family<StageLabel, Counter>,
     pub held: Family<StageLabel, Counter>,
+    pub early: Family<StageLabel, Counter>,
     pub retried: Family<StageLabel, Counter>,
     pub parked: Family<StageLabel, Counter>,
     pub undecodable: Family<StageLabel, Counter>,
@@ -129,6 +130,7 @@ impl StageMetrics {
             received: Family::default(),
             done: Family::default(),
             held: Family::default(),
+            early: Family::default(),
             retried: Family::default(),
             parked: Family::default(),
             undecodable: Family::default(),
@@ -144,6 +146,11 @@ impl StageMetrics {
             "stage_held",
             "Times hints were held back because nothing of their kind can be worked on now",
             m.held.clone(),
+        );
+        registry.register(
+            "stage_early",
+            "Hints left until their submission, which lies in the future, is due; the reconciler re-drives",
+            m.early.clone(),
         );
         registry.register(
             "stage_retried",

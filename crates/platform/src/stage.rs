@@ -6,6 +6,7 @@
 //! under it. Delivery is at least once: stages are idempotent.
 
 mod batch;
+mod early;
 mod fair;
 mod pull;
 
@@ -24,6 +25,8 @@ use crate::{Error, ErrorKind, Result};
 use batch::{Job, Work};
 use fair::Window;
 use pull::{Pulled, Puller, hand_back, settle};
+
+pub use early::{AHEAD_MS_MAX, is_early, not_early};
 
 /// Deliveries after which a message that still fails is parked.
 pub const DELIVERIES_MAX: i64 = 10;
@@ -58,6 +61,8 @@ pub struct StageConfig {
     pub ack_wait: Duration,
     /// A batch that takes longer is cut off and tried again.
     pub batch_time_max: Duration,
+    /// How long one request waits at the server for a message.
+    pub pull_wait: Duration,
 }
 
 impl Default for StageConfig {
@@ -67,6 +72,7 @@ impl Default for StageConfig {
             concurrency: 2,
             ack_wait: Duration::from_secs(30),
             batch_time_max: Duration::from_secs(120),
+            pull_wait: Duration::from_secs(5),
         }
     }
 }
@@ -92,6 +98,9 @@ pub enum Outcome {
     /// Not now, and through no fault of the message: a clock in doubt, a queue that is full. It stays here, is handed to
     /// the function again twice a second, and none of that counts as a try.
     Hold(Error),
+    /// Not before its time has come ([`not_early`]). The message leaves the bus and counts as no failure; the reconciler
+    /// hints again when it is due.
+    Early(Error),
     /// Later may be better; after [`DELIVERIES_MAX`] deliveries it is parked.
     Retry(Error),
     /// Trying again cannot help. The message leaves the bus; the reconciler finds the work again.
@@ -288,7 +297,10 @@ struct Source {
     ctx: Context,
     hint: Hint,
     puller: Puller,
+    /// Since the stage was last given something, or nothing, by a server that is there.
     failures: u32,
+    /// Of those, since there was a new connection.
+    tries: u32,
 }
 
 impl Source {
@@ -298,11 +310,13 @@ impl Source {
             ctx,
             hint,
             failures: 0,
+            tries: 0,
         }
     }
 
     /// Up to `max` messages; none after a wait, a failure and its pause, or a shutdown.
     async fn next(&mut self, max: usize) -> Vec<Delivery> {
+        let mut connection = self.ctx.bus.connection();
         let pulled = tokio::select! {
             biased;
             () = self.ctx.shutdown.requested() => return Vec::new(),
@@ -326,10 +340,13 @@ impl Source {
                 }
                 self.failures = self.failures.saturating_add(1);
                 self.note(Err(e));
-                let pause = pause(self.failures, &*self.ctx.random);
+                self.tries = self.tries.saturating_add(1);
+                let pause = pause(self.tries, &*self.ctx.random);
                 tokio::select! {
                     () = self.ctx.shutdown.requested() => {}
                     () = tokio::time::sleep(pause) => {}
+                    // The client paces itself while the server is away.
+                    () = connection.made() => self.tries = 0,
                 }
             }
         }
@@ -338,7 +355,7 @@ impl Source {
 
     fn reached(&mut self) {
         if self.failures > 0 {
-            self.failures = 0;
+            (self.failures, self.tries) = (0, 0);
             self.note(Ok(()));
         }
     }

@@ -10,6 +10,7 @@
 //! | holds | event keys, in memory, for minutes, a bounded number of them; wiped when let go |
 //! | refuses when | the submission is not there, the statement or record would not fit the log, the certificate names another instruction |
 //!
+//! A submission that lies in the future is left until its time has come: the clock that accepted it was ahead.
 //! What is not established (no agreement, no intent) is stated as such, never left out (W2, I4).
 //! Signing twice is harmless: the log takes the first record of a number and no second.
 

@@ -90,6 +90,7 @@ async fn handle(
     hint: &Submitted,
 ) -> core::result::Result<(), Outcome> {
     let id = SubmissionId::parse(&hint.submission_id).map_err(Error::from)?;
+    stage::not_early(id.at(), ctx.clock.now())?;
     let session = match keyring.session(id, || open(ctx, id)).await {
         Ok(session) => session,
         Err(e) => {

@@ -24,12 +24,13 @@ mod submissions;
 mod tree;
 mod versions;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use probity_domain::{EvidenceId, Timestamp};
+use probity_pki::keys::KnownSignatures;
 use probity_pki::tlog::{Hash, LogVerifier, TileId, edge_tiles};
 use probity_pki::x509::Certificate;
 use probity_platform::ledger::Ledger;
@@ -39,11 +40,16 @@ use probity_platform::{Clock, Result, SystemRandom};
 use crate::Submissions;
 use crate::log::{CHECKPOINTS, HEAD, Index, Log, checkpoint_key, number, read_head};
 
+use records::Verifying;
+
 pub use report::{AuditReport, Checked, Finding, FindingKind, Open};
 
 /// Objects read at once.
 const READS_AT_ONCE: usize = 16;
 const PAGE: u16 = 1_000;
+/// Signatures remembered: of a certificate and its status for each of the instructions that lie near each other in the log,
+/// and those of the authorities, which all share.
+const KNOWN_SIGNATURES_MAX: usize = 65_536;
 
 /// What is audited, and with what.
 #[derive(Clone)]
@@ -62,7 +68,7 @@ pub struct AuditScope {
     pub receipts: Vec<PathBuf>,
 }
 
-/// Audits the store. Memory: some twenty bytes an entry, and one commit.
+/// Audits the store. Memory: some twenty bytes an entry, one commit, and a few hundred records that are being verified.
 ///
 /// # Errors
 /// Those of the store that say nothing about what it holds (`Unavailable`, `Timeout`), and `Malformed` for a file of
@@ -82,11 +88,14 @@ pub async fn audit(scope: AuditScope) -> Result<AuditReport> {
         started_at,
         index: Index::default(),
         partial: HashSet::new(),
+        known: Arc::new(KnownSignatures::new(KNOWN_SIGNATURES_MAX)),
+        verifying: VecDeque::new(),
         held: HashSet::new(),
     };
     let points = audit.checkpoints().await?;
     audit.head(points.last()).await?;
     audit.tree(&points).await?;
+    audit.all_verified().await;
     audit.strays(points.last()).await?;
     audit.all_submissions().await?;
     audit.receipts().await?;
@@ -114,6 +123,10 @@ struct Audit {
     index: Index,
     /// Incomplete tiles that a checkpoint accounts for.
     partial: HashSet<TileId>,
+    /// What authorities have signed stands in many records.
+    known: Arc<KnownSignatures>,
+    /// The oldest first.
+    verifying: VecDeque<Verifying>,
     /// Accepted items that are in quarantine: not in the log, and not lost.
     held: HashSet<EvidenceId>,
 }

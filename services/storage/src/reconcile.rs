@@ -5,6 +5,7 @@
 //! flooded one does not keep the next from being looked at; what the others leave over is the oldest one's. Hints go
 //! out tenant by tenant in turn.
 
+mod ahead;
 mod budget;
 mod hints;
 mod mark;
@@ -17,17 +18,16 @@ use futures::future::join_all;
 use probity_domain::{Submission, SubmissionId, Timestamp};
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::{Listed, Objects};
-use probity_platform::{Clock, Error, Result, quarantine};
+use probity_platform::{Clock, Result, quarantine};
 
 use crate::log::{Log, RETRIES};
 use crate::submissions::load;
 
 use budget::Budget;
 use hints::Hints;
-use mark::Mark;
 
 pub use hints::Redrive;
-pub(crate) use serve::serve;
+pub(crate) use serve::{Gauges, serve};
 
 const SUBMISSIONS: &str = "submissions/";
 const HOUR_MS: i64 = 3_600_000;
@@ -60,6 +60,8 @@ pub struct Reconciler {
     held: HashMap<SubmissionId, usize>,
     /// Submissions of which an item is or was held: with what others have found before.
     known_held: HashSet<SubmissionId>,
+    /// Whose time has not come.
+    ahead: BTreeSet<SubmissionId>,
 }
 
 #[derive(Clone, Copy)]
@@ -100,6 +102,7 @@ impl Reconciler {
             attempts: HashMap::new(),
             held: HashMap::new(),
             known_held: HashSet::new(),
+            ahead: BTreeSet::new(),
         }
     }
 
@@ -112,7 +115,7 @@ impl Reconciler {
             now: self.clock.now(),
             hints: Hints::default(),
         };
-        let Some(begin) = self.begin().await? else {
+        let Some(begin) = self.begin(round.now).await? else {
             return Ok(Vec::new());
         };
         let stuck_before = self.stuck.clone();
@@ -120,6 +123,7 @@ impl Reconciler {
         let mut budget = Budget::of_a_round();
         self.stuck(&mut round, &mut budget).await?;
         self.hours(begin, &mut round, &mut budget).await?;
+        self.later_hours(round.now).await?;
         if self.low_water != Some(begin) || self.stuck != stuck_before {
             self.save().await?;
         }
@@ -212,6 +216,7 @@ impl Reconciler {
         loop {
             let page = self.truth.list(&prefix, after.as_deref(), PAGE).await?;
             let listed: Vec<Candidate> = page.iter().filter_map(candidate).collect();
+            self.note_ahead(&listed, round.now);
             let mut due = listed.clone();
             due.retain(|(id, _)| self.is_due(*id, round.now));
             self.look(&due, round, budget).await?;
@@ -350,42 +355,6 @@ impl Reconciler {
         let stuck = &self.stuck;
         self.attempts
             .retain(|id, _| id.at() >= low_water || stuck.contains(id));
-    }
-
-    async fn begin(&mut self) -> Result<Option<Timestamp>> {
-        if self.low_water.is_none() {
-            self.known_held = quarantine::submissions(&self.ledger).await?;
-            self.low_water = match Mark::read(&*self.work).await? {
-                Some(mark) => {
-                    self.stuck = mark.stuck;
-                    Some(mark.low_water)
-                }
-                None => self.first_hour().await?,
-            };
-        }
-        Ok(self.low_water)
-    }
-
-    async fn save(&self) -> Result<()> {
-        match self.low_water {
-            Some(low_water) => {
-                let stuck = self.stuck.clone();
-                Mark { low_water, stuck }.write(&*self.work).await
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The hour of the first submission ever.
-    async fn first_hour(&self) -> Result<Option<Timestamp>> {
-        let first = self.truth.list(SUBMISSIONS, None, 1).await?;
-        let Some(first) = first.first() else {
-            return Ok(None);
-        };
-        let name = first.key.rsplit('/').next().unwrap_or_default();
-        let id = SubmissionId::parse(name).map_err(Error::internal)?;
-        let ms = id.at().unix_ms();
-        Ok(Some(Timestamp::from_unix_ms(ms - ms.rem_euclid(HOUR_MS))))
     }
 }
 

@@ -8,7 +8,6 @@ use probity_domain::EvidenceId;
 use probity_pki::tlog::{Checkpoint, EMPTY_ROOT, LogKey, LogVerifier};
 use probity_platform::edge::{self, Limits};
 use probity_platform::ledger::Ledger;
-use probity_platform::metrics::Gauge;
 use probity_platform::objects::Buckets;
 use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::{Context, Shutdown};
@@ -72,11 +71,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         lease: Lease::new(ctx.buckets.work.clone(), ctx.random.clone(), length),
         writer: Writer::new(log.clone(), key, ctx.random.clone()),
         appends,
-        held: ctx.metrics.register(
-            "storage_quarantined",
-            "Accepted items that a stage has refused for good",
-            Gauge::default(),
-        ),
+        gauges: reconcile::Gauges::registered(&ctx.metrics),
     };
     let listener = edge::listen(config.listen).await?;
     ctx.readiness.expect("log");
@@ -142,8 +137,7 @@ struct Stand {
     lease: Lease,
     writer: Writer,
     appends: Appends,
-    /// Items in quarantine, as the reconciler knows them.
-    held: Gauge,
+    gauges: reconcile::Gauges,
 }
 
 impl Stand {
@@ -188,7 +182,7 @@ impl Stand {
             self.config.clone(),
             ctx,
             self.log.clone(),
-            self.held.clone(),
+            self.gauges.clone(),
         ));
         let tell = {
             let ctx = self.ctx.clone();

@@ -1,12 +1,11 @@
 //! What a stranger would check before believing a record, and that it is about what was submitted. Pure.
 
-use std::collections::HashMap;
-
 use probity_domain::{EvidenceId, Item, Record, Submission, Timestamp};
 use probity_pki::cms::{SignedData, verify_detached_content};
 use probity_pki::digest::HashAlgorithm;
+use probity_pki::keys::KnownSignatures;
 use probity_pki::package::event_manifest;
-use probity_pki::path::{Purpose, Revocation, validate_path};
+use probity_pki::path::{Purpose, Revocation, validate_path_unless_known};
 use probity_pki::statement::{StatedArtifact, Statement};
 use probity_pki::tsp::TimeStampToken;
 use probity_pki::x509::Certificate;
@@ -14,6 +13,8 @@ use probity_platform::{Error, Result};
 
 /// How far apart the clocks of the parts may be.
 const SKEW_MS: i64 = 5 * 60_000;
+/// Signatures remembered while the records of one message are verified: some eight for each instruction in it.
+const KNOWN_OF_MESSAGE: usize = 1_024;
 
 /// Checks a record against its submission and the pinned roots. CPU work: some eight signature verifications.
 ///
@@ -26,56 +27,39 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<()> {
     let read = read_submitted(record, submission, roots, now)?;
-    read.check_paths(roots, read.at)
+    read.check_paths(roots, &KnownSignatures::new(KNOWN_OF_MESSAGE))
 }
 
-/// That the record holds by its own bytes: all that a stranger can check who has no submission.
-pub(crate) fn by_itself(record: &Record, roots: &[Certificate], now: Timestamp) -> Result<()> {
-    let read = read(record, &statement(record)?, roots, now)?;
-    read.check_paths(roots, read.at)
+/// That records hold by their own bytes: all that a stranger can check who has no submission. Each answers for itself, in
+/// order. Two signature verifications for each record; those of the certificates, lists and responses that records have
+/// in common are computed once for all who share `known`.
+pub(crate) fn by_themselves<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+    roots: &[Certificate],
+    now: Timestamp,
+    known: &KnownSignatures,
+) -> Vec<Result<()>> {
+    let records = records.into_iter();
+    let verified = records.map(|record| {
+        let read = read(record, &statement(record)?, roots, now)?;
+        read.check_paths(roots, known)
+    });
+    verified.collect()
 }
 
-/// [`verify`] for the records of one message; each answers for itself, in order. Their certificates and status are mostly
-/// the same, and those paths are validated once: two signature verifications for each record, and a dozen for all.
+/// [`verify`] for the records of one message; each answers for itself, in order. Two signature verifications for each
+/// record, and half a dozen for all: their certificates and status are mostly the same.
 pub fn verify_all<'a>(
     work: impl IntoIterator<Item = (&'a Record, &'a Submission)>,
     roots: &[Certificate],
     now: Timestamp,
 ) -> Vec<Result<()>> {
-    let read: Vec<_> = work
-        .into_iter()
-        .map(|(record, submission)| read_submitted(record, submission, roots, now))
-        .collect();
-    let mut alike: HashMap<Vec<&[u8]>, Vec<&Read>> = HashMap::new();
-    for one in read.iter().flatten() {
-        alike.entry(one.path_material()).or_default().push(one);
-    }
-    let good: HashMap<_, _> = alike
-        .into_iter()
-        .map(|(material, members)| (material, hold_together(&members, roots)))
-        .collect();
-    let answer = |one: &Result<Read>| match one {
-        Ok(one) if good.get(&one.path_material()) == Some(&true) => Ok(()),
-        Ok(one) => one.check_paths(roots, one.at),
-        Err(e) => Err(e.clone()),
-    };
-    read.iter().map(answer).collect()
-}
-
-/// Whether the one path of all these is valid at the time of each. It is asked at the first and the last time only: a
-/// certificate's validity is an interval, a list or a response is good up to a time, and a revocation counts from one on,
-/// so what holds at both ends holds between them. Two responses could leave a gap, and two records gain nothing: then
-/// nothing is said here.
-fn hold_together(members: &[&Read], roots: &[Certificate]) -> bool {
-    let times = members.iter().map(|one| one.at);
-    let (Some(first), Some(last), Some(any)) = (times.clone().min(), times.max(), members.first())
-    else {
-        return false;
-    };
-    members.len() > 2
-        && any.signed.ocsp_responses().len() <= 1
-        && any.check_paths(roots, first).is_ok()
-        && any.check_paths(roots, last).is_ok()
+    let known = KnownSignatures::new(KNOWN_OF_MESSAGE);
+    work.into_iter()
+        .map(|(record, submission)| {
+            read_submitted(record, submission, roots, now)?.check_paths(roots, &known)
+        })
+        .collect()
 }
 
 /// That the statement is about an accepted item of the submission, and says what was submitted.
@@ -124,7 +108,7 @@ fn read_submitted(
     read(record, &statement, roots, now)
 }
 
-/// All of [`by_itself`] but the paths.
+/// All of [`by_themselves`] but the paths.
 fn read(
     record: &Record,
     statement: &Statement,
@@ -178,34 +162,22 @@ fn read(
 }
 
 impl Read {
-    /// Both certificates chained to a pinned root at this time, unrevoked by what is kept with the signature: it will be
+    /// Both certificates chained to a pinned root at genTime, unrevoked by what is kept with the signature: it will be
     /// judged by its own bytes (CAdES-LT).
-    fn check_paths(&self, roots: &[Certificate], at: Timestamp) -> Result<()> {
+    fn check_paths(&self, roots: &[Certificate], known: &KnownSignatures) -> Result<()> {
         let kept = Revocation::Kept {
             crls: self.signed.crls(),
             ocsp: self.signed.ocsp_responses(),
             tolerance_ms: SKEW_MS.unsigned_abs(),
         };
         let path = |leaf, chain, purpose| {
-            validate_path(leaf, chain, roots, kept, at, purpose).map_err(|e| unfit(self.number, &e))
+            validate_path_unless_known(leaf, chain, roots, kept, self.at, purpose, known)
+                .map_err(|e| unfit(self.number, &e))
         };
         let (certificates, units) = (self.signed.certificates(), self.token.certificates());
         path(&self.signer, certificates, Purpose::EventSigning)?;
         path(&self.unit, units, Purpose::TimeStamping)?;
         Ok(())
-    }
-
-    /// Everything that [`Read::check_paths`] goes by, the time apart. Empty pieces part the lists.
-    fn path_material(&self) -> Vec<&[u8]> {
-        let mut material = vec![self.signer.der(), self.unit.der()];
-        material.extend(self.signed.certificates().iter().map(Certificate::der));
-        material.push(&[]);
-        material.extend(self.token.certificates().iter().map(Certificate::der));
-        material.push(&[]);
-        material.extend(self.signed.crls().iter().map(|crl| crl.der()));
-        material.push(&[]);
-        material.extend(self.signed.ocsp_responses().iter().map(|r| r.der()));
-        material
     }
 }
 

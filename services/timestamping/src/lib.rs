@@ -8,7 +8,7 @@
 //! | makes | `evidence.stamped`; records under `clock/`; ledger events of the kind `quarantine` |
 //! | asks | NTP servers, or the local chronyd, as configured |
 //! | holds | the time-stamping unit's key |
-//! | refuses when | its clock lease is not good (T3): `timeNotAvailable` to the public, retry to the pipeline |
+//! | refuses when | its clock lease is not good (T3): `timeNotAvailable` to the public, retry to the pipeline; a submission that lies in its future is left until its time has come |
 //!
 //! The lease lasts less than a second and is renewed five times a second, as long as a quorum of sources agrees that the
 //! wall clock is within `accuracy_ms`, the wall clock has not jumped against the monotonic one, no leap second is near

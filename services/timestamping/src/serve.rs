@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use probity_domain::EvidenceId;
+use probity_domain::{EvidenceId, SubmissionId};
 use probity_pki::digest::HashAlgorithm;
 use probity_platform::bus::Queue;
 use probity_platform::edge::{self, Limits};
@@ -114,6 +114,12 @@ async fn handle(
 ) -> Outcome {
     if let Err(e) = next.check().and_then(|()| stamper.holds()) {
         return Outcome::Hold(e);
+    }
+    // By the clock that is known to be right: signing's may not have been.
+    if let Ok(id) = SubmissionId::parse(&message.submission_id)
+        && let Err(early) = stage::not_early(id.at(), ctx.clock.now())
+    {
+        return early;
     }
     let (submission_id, round) = (message.submission_id.clone(), message.round);
     let name = name(&message);

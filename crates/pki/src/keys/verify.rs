@@ -1,9 +1,10 @@
 //! Signature verification with AWS-LC.
 
 use aws_lc_rs::signature as lc;
+use der::Encode as _;
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 
-use super::SignatureAlgorithm;
+use super::{KnownSignatures, SignatureAlgorithm, unless_known};
 use crate::digest::HashAlgorithm;
 use crate::{Error, Result, oid};
 
@@ -49,6 +50,22 @@ pub fn verify_with_identifier(
         message,
         signature,
     )
+}
+
+/// [`verify_with_identifier`] without a digest beside it, computed once for all that share `known`.
+pub(crate) fn verify_unless_known(
+    known: Option<&KnownSignatures>,
+    spki_der: &[u8],
+    identifier: &AlgorithmIdentifierOwned,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<()> {
+    let algorithm = identifier
+        .to_der()
+        .map_err(|e| Error::malformed("signature algorithm", e))?;
+    unless_known(known, [spki_der, &algorithm, message, signature], || {
+        verify_with_identifier(spki_der, identifier, None, message, signature)
+    })
 }
 
 /// Whether `point` is an uncompressed point (SEC 1 2.3.3) on the algorithm's curve.

@@ -4,6 +4,7 @@ use probity_domain::Timestamp;
 
 use crate::algorithm::signature_hash;
 use crate::crl::{Crl, RevocationReason};
+use crate::keys::KnownSignatures;
 use crate::oid;
 use crate::path::ToldBy;
 use crate::x509::Certificate;
@@ -15,6 +16,7 @@ pub(super) fn authorise(
     issuer: &Certificate,
     produced_at: Timestamp,
     crls: &[Crl],
+    known: Option<&KnownSignatures>,
 ) -> Result<Option<ToldBy>, &'static str> {
     if signer == issuer {
         return Ok(None);
@@ -35,13 +37,13 @@ pub(super) fn authorise(
             "the responder's certificate was not valid when it answered",
         ),
         (
-            signer.verify_issued_by(issuer).is_ok(),
+            signer.verify_issued_unless_known(issuer, known).is_ok(),
             "the responder is not the issuer's",
         ),
     ];
     match demands.into_iter().find(|(holds, _)| !holds) {
         Some((_, reason)) => Err(reason),
-        None => status(signer, issuer, produced_at, crls),
+        None => status(signer, issuer, produced_at, crls, known),
     }
 }
 
@@ -52,9 +54,11 @@ fn status(
     issuer: &Certificate,
     produced_at: Timestamp,
     crls: &[Crl],
+    known: Option<&KnownSignatures>,
 ) -> Result<Option<ToldBy>, &'static str> {
+    let by_issuer = |crl: &&Crl| crl.verify_unless_known(issuer, known).is_ok();
     let mut told_by = None;
-    for crl in crls.iter().filter(|crl| crl.verify(issuer).is_ok()) {
+    for crl in crls.iter().filter(by_issuer) {
         if let Some(entry) = crl.find(signer.serial())
             && (entry.counts_since() <= produced_at
                 || !RevocationReason::leaves_the_past(entry.reason))

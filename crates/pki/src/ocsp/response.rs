@@ -17,7 +17,7 @@ use crate::crl::{
     Crl, RevocationReason, counts_since, crl_reason, invalidity_date, refuse_unknown_critical,
     revocation_reason,
 };
-use crate::keys::{Signer, verify_with_identifier};
+use crate::keys::{KnownSignatures, Signer, verify_unless_known};
 use crate::lint::{Artifact, OcspContext, ToBeSigned};
 use crate::path::ToldBy;
 use crate::x509::Certificate;
@@ -110,7 +110,7 @@ impl Responder {
             .map_err(bad)?;
         // Read back: the bytes inside are the bytes that were linted, under the responder's signature.
         let read = OcspResponse::from_der(&der)?;
-        read.signed_by(&self.issuer, &[])?;
+        read.signed_by(&self.issuer, &[], None)?;
         if read.basic.response_data.to_der().map_err(bad)? != data.as_bytes() {
             return Err(Error::not_verified(WHAT, "other bytes than were linted"));
         }
@@ -256,7 +256,7 @@ impl OcspResponse {
         at: Timestamp,
     ) -> Result<CertStatus> {
         let fails = |reason| Error::not_verified(WHAT, reason);
-        let told = self.status(issuer, serial, &[])?;
+        let told = self.status(issuer, serial, &[], None)?;
         if asked_nonce.is_some()
             && nonce(self.data.response_extensions.as_deref())?.as_deref() != asked_nonce
         {
@@ -275,8 +275,14 @@ impl OcspResponse {
     }
 
     /// The status of `serial` and when it was current. `crls` are where a responder's own status is looked for.
-    pub(crate) fn status(&self, issuer: &Certificate, serial: &[u8], crls: &[Crl]) -> Result<Told> {
-        let told_by = self.signed_by(issuer, crls)?;
+    pub(crate) fn status(
+        &self,
+        issuer: &Certificate,
+        serial: &[u8],
+        crls: &[Crl],
+        known: Option<&KnownSignatures>,
+    ) -> Result<Told> {
+        let told_by = self.signed_by(issuer, crls, known)?;
         let serial = crate::x509::magnitude(serial);
         let single = self
             .data
@@ -308,7 +314,12 @@ impl OcspResponse {
 
     /// RFC 6960 4.2.2.2: the CA itself, or a certificate it issued for this. Answers whose word it is, with the list
     /// that a responder's own status rests on.
-    fn signed_by(&self, issuer: &Certificate, crls: &[Crl]) -> Result<Vec<ToldBy>> {
+    fn signed_by(
+        &self,
+        issuer: &Certificate,
+        crls: &[Crl],
+        known: Option<&KnownSignatures>,
+    ) -> Result<Vec<ToldBy>> {
         let message = self
             .basic
             .response_data
@@ -324,17 +335,17 @@ impl OcspResponse {
             if !self.is_signed_by(signer)? {
                 continue;
             }
-            let list = match responder::authorise(signer, issuer, self.produced_at(), crls) {
+            let list = match responder::authorise(signer, issuer, self.produced_at(), crls, known) {
                 Ok(list) => list,
                 Err(reason) => {
                     refused = Error::not_verified(WHAT, reason);
                     continue;
                 }
             };
-            verify_with_identifier(
+            verify_unless_known(
+                known,
                 signer.spki_der(),
                 &self.basic.signature_algorithm,
-                None,
                 &message,
                 signature,
             )?;

@@ -8,6 +8,7 @@ use probity_domain::Timestamp;
 use super::{Path, PathError, Purpose, ToldBy};
 use crate::algorithm::signature_hash;
 use crate::crl::{Crl, RevocationReason};
+use crate::keys::KnownSignatures;
 use crate::ocsp::{CertStatus, OcspResponse, Told};
 use crate::x509::Certificate;
 
@@ -17,14 +18,21 @@ pub(super) struct Kept<'a> {
     crls: &'a [Crl],
     ocsp: &'a [OcspResponse],
     tolerance_ms: i64,
+    known: Option<&'a KnownSignatures>,
 }
 
 impl<'a> Kept<'a> {
-    pub(super) fn new(crls: &'a [Crl], ocsp: &'a [OcspResponse], tolerance_ms: u64) -> Self {
+    pub(super) fn new(
+        crls: &'a [Crl],
+        ocsp: &'a [OcspResponse],
+        tolerance_ms: u64,
+        known: Option<&'a KnownSignatures>,
+    ) -> Self {
         Self {
             crls,
             ocsp,
             tolerance_ms: i64::try_from(tolerance_ms).unwrap_or(i64::MAX),
+            known,
         }
     }
 
@@ -77,7 +85,8 @@ impl<'a> Kept<'a> {
             ..
         } = *link;
         let mut told_by = Vec::new();
-        for crl in self.crls.iter().filter(|crl| crl.verify(issuer).is_ok()) {
+        let by_issuer = |crl: &&Crl| crl.verify_unless_known(issuer, self.known).is_ok();
+        for crl in self.crls.iter().filter(by_issuer) {
             if let Some(entry) = crl.find(certificate.serial()) {
                 let until = crl.next_update().plus_ms(self.tolerance_ms);
                 link.refuse(entry.counts_since(), entry.reason, Some(until))?;
@@ -96,7 +105,12 @@ impl<'a> Kept<'a> {
     fn by_responses(self, link: &Link<'_>) -> Result<Vec<ToldBy>, PathError> {
         let mut all = Vec::new();
         for response in self.ocsp {
-            let told = response.status(link.issuer, link.certificate.serial(), self.crls);
+            let told = response.status(
+                link.issuer,
+                link.certificate.serial(),
+                self.crls,
+                self.known,
+            );
             let Ok(told) = told else { continue };
             let is_current = told.is_current(link.at);
             let Told {

@@ -3,10 +3,13 @@
 use core::time::Duration;
 
 use probity_domain::Timestamp;
-use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use rustls_pki_types::{
+    AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm, UnixTime,
+};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage, aws_lc_rs};
 
 use super::{Path, PathError, Purpose};
+use crate::keys::{KnownSignatures, unless_known};
 use crate::x509::Certificate;
 
 /// As [`crate::keys::verify_with_identifier`].
@@ -19,6 +22,37 @@ static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 7] = [
     aws_lc_rs::RSA_PKCS1_2048_8192_SHA384,
     aws_lc_rs::RSA_PKCS1_2048_8192_SHA512,
 ];
+
+/// One of them, which does not compute again what is known to verify.
+#[derive(Debug)]
+struct UnlessKnown<'k> {
+    algorithm: &'static dyn SignatureVerificationAlgorithm,
+    known: Option<&'k KnownSignatures>,
+}
+
+impl SignatureVerificationAlgorithm for UnlessKnown<'_> {
+    fn verify_signature(
+        &self,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        let ids = [self.signature_alg_id(), self.public_key_alg_id()];
+        let ids = ids.each_ref().map(|id| id.as_ref()).concat();
+        unless_known(self.known, [public_key, &ids, message, signature], || {
+            self.algorithm
+                .verify_signature(public_key, message, signature)
+        })
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.public_key_alg_id()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.signature_alg_id()
+    }
+}
 
 // Contents octets of id-kp-timeStamping, -OCSPSigning (RFC 5280) and -documentSigning (RFC 9336).
 const TIME_STAMPING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 8];
@@ -49,6 +83,7 @@ pub(super) fn build(
     roots: &[Certificate],
     at: Timestamp,
     purpose: Purpose,
+    known: Option<&KnownSignatures>,
 ) -> Result<Path, PathError> {
     let leaf_der = CertificateDer::from(leaf.der());
     let ders = |certificates: &[Certificate]| -> Vec<CertificateDer<'static>> {
@@ -62,11 +97,15 @@ pub(super) fn build(
     for (der, root) in root_ders.iter().zip(roots) {
         anchors.push(webpki::anchor_from_trusted_cert(der).map_err(|e| invalid(root, &e))?);
     }
+    let algorithms = ALGORITHMS.map(|algorithm| UnlessKnown { algorithm, known });
+    let algorithms = algorithms
+        .each_ref()
+        .map(|algorithm| algorithm as &dyn SignatureVerificationAlgorithm);
     let seconds = u64::try_from(at.unix_s()).unwrap_or_default();
     let end_entity = EndEntityCert::try_from(&leaf_der).map_err(|e| invalid(leaf, &e))?;
     let verified = end_entity
         .verify_for_usage(
-            &ALGORITHMS,
+            &algorithms,
             &anchors,
             &intermediate_ders,
             UnixTime::since_unix_epoch(Duration::from_secs(seconds)),

@@ -13,6 +13,7 @@ use x509_cert::name::Name;
 use super::known::Known;
 use crate::asn1_time::from_time;
 use crate::digest::HashAlgorithm;
+use crate::keys::KnownSignatures;
 use crate::signed::Signed;
 use crate::{Error, Result, oid};
 
@@ -321,10 +322,18 @@ impl Certificate {
     /// # Errors
     /// [`Error::NotVerified`] if not.
     pub fn verify_issued_by(&self, issuer: &Self) -> Result<()> {
+        self.verify_issued_unless_known(issuer, None)
+    }
+
+    pub(crate) fn verify_issued_unless_known(
+        &self,
+        issuer: &Self,
+        known: Option<&KnownSignatures>,
+    ) -> Result<()> {
         if self.issuer_name() != issuer.subject_name() {
             return Err(Error::not_verified(WHAT, "issuer name differs"));
         }
-        self.0.signed.verify(WHAT, issuer.spki_der())
+        self.0.signed.verify(WHAT, issuer.spki_der(), known)
     }
 
     pub(crate) fn subject_name(&self) -> &Name {

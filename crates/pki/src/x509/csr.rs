@@ -47,7 +47,7 @@ impl Csr {
             return Err(Error::unsupported(WHAT, "version other than 1"));
         }
         let spki_der = info.subject_public_key_info.to_der().map_err(bad)?;
-        signed.verify(WHAT, &spki_der)?;
+        signed.verify(WHAT, &spki_der, None)?;
         Ok(Self {
             spki_der,
             subject: info.subject,

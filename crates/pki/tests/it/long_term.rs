@@ -9,10 +9,13 @@ use probity_pki::cms::{
 };
 use probity_pki::crl::{Crl, RevocationReason, build_crl};
 use probity_pki::digest::HashAlgorithm;
+use probity_pki::keys::KnownSignatures;
 use probity_pki::ocsp::{
     CertStatus, OcspRequest, OcspResponse, Responder, ResponseTimes, make_request,
 };
-use probity_pki::path::{PathError, Purpose, Revocation, validate_path};
+use probity_pki::path::{
+    PathError, Purpose, Revocation, validate_path, validate_path_unless_known,
+};
 use probity_pki::{Error, Result};
 
 use crate::fixture::{HOUR_MS, Pki};
@@ -61,6 +64,15 @@ fn signed(pki: &Pki, of: CertStatus, crls: &[Crl]) -> Vec<u8> {
 
 /// By nothing but the signature's bytes and one pinned root.
 fn judged(pki: &Pki, cms: &[u8], at: Timestamp) -> Result<()> {
+    judged_unless_known(pki, cms, at, None)
+}
+
+fn judged_unless_known(
+    pki: &Pki,
+    cms: &[u8],
+    at: Timestamp,
+    known: Option<&KnownSignatures>,
+) -> Result<()> {
     let value = SignedData::from_der(cms)?;
     let signer = verify_detached_content(&value, MANIFEST)?;
     let kept = Revocation::Kept {
@@ -68,7 +80,11 @@ fn judged(pki: &Pki, cms: &[u8], at: Timestamp) -> Result<()> {
         ocsp: value.ocsp_responses(),
         tolerance_ms: 0,
     };
-    let path = |leaf, chain, purpose| validate_path(leaf, chain, &pki.roots(), kept, at, purpose);
+    let roots = pki.roots();
+    let path = |leaf, chain, purpose| match known {
+        Some(known) => validate_path_unless_known(leaf, chain, &roots, kept, at, purpose, known),
+        None => validate_path(leaf, chain, &roots, kept, at, purpose),
+    };
     path(
         &signer.certificate,
         value.certificates(),
@@ -96,6 +112,54 @@ fn everything_is_inside() {
     assert!(bytes < 512, "{bytes}");
     let other = Pki::new();
     assert!(judged(&other, &cms, pki.now).is_err(), "another root");
+}
+
+/// What is remembered of good ones helps no other: changed, revoked or out of date, it is refused as it was before.
+#[test]
+fn what_was_verified_before_is_computed_once_and_decides_nothing() {
+    let pki = Pki::new();
+    let known = KnownSignatures::new(1_000);
+    let lists = std::slice::from_ref(&pki.root_crl);
+    let good = signed(&pki, CertStatus::Good, lists);
+    judged_unless_known(&pki, &good, pki.now, Some(&known)).unwrap();
+    // The certificates of signer, issuing CA and time-stamping unit, the root's list, and the response.
+    assert_eq!(known.len(), 5);
+    judged_unless_known(&pki, &good, pki.now, Some(&known)).unwrap();
+    assert_eq!(known.len(), 5);
+    let value = SignedData::from_der(&good).unwrap();
+    let unit = value.time_stamp_token().unwrap().unwrap().certificates()[0].clone();
+    let parts = [
+        pki.event.certificate.der(),
+        pki.issuing.certificate.der(),
+        pki.root_crl.der(),
+        value.ocsp_responses()[0].der(),
+        unit.der(),
+    ];
+    let mut cases: Vec<(Vec<u8>, Timestamp)> = Vec::new();
+    for part in parts {
+        let mut changed = good.clone();
+        let at = changed.windows(part.len()).position(|w| w == part).unwrap();
+        changed[at + part.len() - 1] ^= 1;
+        cases.push((changed, pki.now));
+    }
+    let revoked = CertStatus::Revoked {
+        at: pki.now.plus_ms(-1_000),
+        reason: Some(RevocationReason::KeyCompromise),
+    };
+    cases.push((signed(&pki, revoked, lists), pki.now));
+    cases.push((signed(&pki, CertStatus::Good, &[]), pki.now));
+    for ms in [HOUR_MS + 1_000, -400 * 24 * HOUR_MS, 4_000 * 24 * HOUR_MS] {
+        cases.push((good.clone(), pki.now.plus_ms(ms)));
+    }
+    for (n, (cms, at)) in cases.iter().enumerate() {
+        let (before, with) = (
+            judged(&pki, cms, *at).unwrap_err(),
+            judged_unless_known(&pki, cms, *at, Some(&known)).unwrap_err(),
+        );
+        assert_eq!(before.to_string(), with.to_string(), "{n}");
+    }
+    let other = Pki::new();
+    assert!(judged_unless_known(&other, &good, other.now, Some(&known)).is_err());
 }
 
 #[test]

@@ -6,8 +6,12 @@ use std::time::Duration;
 use async_nats::ConnectOptions;
 use serde::Deserialize;
 
+use super::connection::Connections;
 use crate::config::SecretFile;
 use crate::{Error, Result};
+
+/// Longest pause between two attempts to connect to a server that is away.
+const RECONNECT_MS_MAX: u64 = 1_000;
 
 /// `[nats]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -110,7 +114,11 @@ impl BusConfig {
     }
 
     /// The client; connects in the background and for ever.
-    pub(super) async fn open(&self, role: &str) -> Result<async_nats::Client> {
+    pub(super) async fn open(
+        &self,
+        role: &str,
+        connections: Connections,
+    ) -> Result<async_nats::Client> {
         self.check()?;
         let mut options = ConnectOptions::new()
             .name(format!("probity-{role}"))
@@ -121,9 +129,13 @@ impl BusConfig {
             .connection_timeout(Duration::from_secs(5))
             .reconnect_delay_callback(|attempts| {
                 let doubled = 50_u64.saturating_mul(1 << attempts.min(6));
-                Duration::from_millis(doubled.min(2_000))
+                Duration::from_millis(doubled.min(RECONNECT_MS_MAX))
             })
-            .event_callback(|event| async move { tracing::info!(%event, "nats") });
+            .event_callback(move |event| {
+                tracing::info!(%event, "nats");
+                connections.note(&event);
+                async {}
+            });
         if let (Some(user), Some(password)) = (&self.user, &self.password_file) {
             options = options.user_and_password(user.clone(), password.read()?.expose().to_owned());
         }

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{AckKind, Message as Delivery};
@@ -22,6 +23,9 @@ use crate::telemetry::{TRACEPARENT, link_trace};
 /// Pause before held work is tried again.
 const HOLD: Duration = Duration::from_millis(500);
 
+/// Pause between two words on work whose time has not come.
+const EARLY_SAID: Duration = Duration::from_secs(60);
+
 const NO_OUTCOME: &str = "the stage gave no outcome";
 
 /// A stage's function and what the runner needs around it.
@@ -30,6 +34,8 @@ pub(super) struct Work<M, F> {
     hint: Hint,
     config: StageConfig,
     handler: F,
+    /// When it was last said that there is work whose time has not come.
+    early_said: Mutex<Option<Instant>>,
     message: PhantomData<fn(M)>,
 }
 
@@ -73,6 +79,7 @@ where
             hint,
             config,
             handler,
+            early_said: Mutex::default(),
             message: PhantomData,
         }
     }
@@ -302,6 +309,13 @@ where
             }
             // Never comes here: held jobs are not settled.
             Outcome::Hold(_) => {}
+            Outcome::Early(error) => {
+                self.count(|m| &m.early);
+                if self.early_is_news() {
+                    tracing::warn!(subject, %error, "left until its time has come, and others with it");
+                }
+                settle(&job.delivery, AckKind::Ack).await;
+            }
             Outcome::Retry(error) if job.delivered < DELIVERIES_MAX => {
                 self.count(|m| &m.retried);
                 tracing::warn!(subject, delivered = job.delivered, %error, "will be tried again");
@@ -313,6 +327,19 @@ where
                 settle(&job.delivery, AckKind::Term).await;
             }
         }
+    }
+
+    /// Said once in a while, not for each of thousands.
+    fn early_is_news(&self) -> bool {
+        let mut said = self
+            .early_said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_news = said.is_none_or(|at| at.elapsed() > EARLY_SAID);
+        if is_news {
+            *said = Some(Instant::now());
+        }
+        is_news
     }
 
     fn count(&self, which: impl Fn(&StageMetrics) -> &Family<StageLabel, Counter>) {

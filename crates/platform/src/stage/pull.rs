@@ -2,6 +2,7 @@
 //! nobody works on.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{Consumer, PullConsumer, pull};
@@ -11,17 +12,14 @@ use futures::StreamExt as _;
 use probity_proto::subjects::Hint;
 
 use super::StageConfig;
-use crate::bus::{Bus, topology};
+use crate::bus::{Bus, Connection, topology};
 use crate::metrics::StageLabel;
 use crate::startup::Context;
 use crate::{Error, Result};
 
-/// How long one request waits at the server for a message.
-const WAIT: Duration = Duration::from_secs(5);
-
-/// Beyond that, silence means the server forgot the request: asked again, and the consumer made
+/// Silence for so much longer than a request waits means that the server forgot it: asked again, and the consumer made
 /// sure of (trap 37).
-const SILENCE: Duration = Duration::from_secs(7);
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Requests for what is there are answered at once.
 const FETCH: Duration = Duration::from_secs(5);
@@ -63,13 +61,20 @@ impl Puller {
             self.consumer = None;
             return Err(Error::unavailable("NATS is not connected"));
         }
+        let mut connection = self.bus.connection();
         let Some(consumer) = &self.consumer else {
-            let ensured =
-                topology::ensure_consumer(&self.bus, &self.hint, self.config.ack_wait).await?;
+            let ensured = tokio::select! {
+                ensured = topology::ensure_consumer(&self.bus, &self.hint, self.config.ack_wait) => ensured?,
+                () = connection.lost() => return Err(lost()),
+            };
             self.consumer = Some(ensured);
             return Ok(Pulled::Ensured);
         };
-        let pulled = pull_from(consumer, max).await;
+        let mut pull = Pull {
+            consumer,
+            connection,
+        };
+        let pulled = pull.messages(max, self.config.pull_wait).await;
         if pulled.is_err() {
             self.consumer = None;
         }
@@ -77,57 +82,82 @@ impl Puller {
     }
 }
 
-async fn pull_from(consumer: &PullConsumer, batch_max: usize) -> Result<Pulled> {
-    let failed = |e: &dyn std::fmt::Display| Error::unavailable(format!("pull: {e}"));
-    let at_once = fetch(consumer, batch_max).await?;
-    if !at_once.is_empty() {
-        return Ok(Pulled::Messages(at_once));
-    }
-    // async-nats ends a batch with heartbeats too early, so silence is judged here, by time.
-    let first = tokio::time::timeout(SILENCE, async {
-        let mut batch = consumer
-            .batch()
-            .max_messages(1)
-            .expires(WAIT)
-            .messages()
-            .await
-            .map_err(|e| failed(&e))?;
-        batch.next().await.transpose().map_err(|e| failed(&e))
-    });
-    let Some(first) = first.await.map_err(|_| failed(&"the server is silent"))?? else {
-        return Ok(Pulled::Nothing);
-    };
-    // A first message is seldom the only one: a submission's hints come together.
-    let mut messages = vec![first];
-    if batch_max > 1 {
-        match fetch(consumer, batch_max - 1).await {
-            Ok(more) => messages.extend(more),
-            Err(e) => tracing::debug!(error = %e, "working on the first message alone"),
-        }
-    }
-    Ok(Pulled::Messages(messages))
+/// A request dies with the connection it was made over, whatever time it was given: nobody waits for what cannot come.
+struct Pull<'c> {
+    consumer: &'c PullConsumer,
+    connection: Connection,
 }
 
-/// What is there now, at most `max`.
-async fn fetch(consumer: &PullConsumer, max: usize) -> Result<Vec<Message>> {
-    let failed = |e: &dyn std::fmt::Display| Error::unavailable(format!("fetch: {e}"));
-    let deadline = tokio::time::Instant::now() + FETCH;
-    let started = tokio::time::timeout_at(deadline, consumer.fetch().max_messages(max).messages());
-    let mut batch = started
-        .await
-        .map_err(|_| failed(&"the server is silent"))?
-        .map_err(|e| failed(&e))?;
-    let mut messages = Vec::new();
-    loop {
-        match tokio::time::timeout_at(deadline, batch.next()).await {
-            Ok(Some(Ok(message))) => messages.push(message),
-            Ok(None) => return Ok(messages),
-            // What came is worked on; the next pull meets the failure again.
-            Ok(Some(Err(_))) | Err(_) if !messages.is_empty() => return Ok(messages),
-            Ok(Some(Err(e))) => return Err(failed(&e)),
-            Err(_) => return Err(failed(&"the server is silent")),
+impl Pull<'_> {
+    async fn messages(&mut self, max: usize, wait: Duration) -> Result<Pulled> {
+        let at_once = self.fetch(max).await?;
+        if !at_once.is_empty() {
+            return Ok(Pulled::Messages(at_once));
         }
+        let mut messages = self.wait(wait).await?;
+        if messages.is_empty() {
+            return Ok(Pulled::Nothing);
+        }
+        // A first message is seldom the only one: a submission's hints come together.
+        if max > 1 {
+            match self.fetch(max - 1).await {
+                Ok(more) => messages.extend(more),
+                Err(e) => tracing::debug!(error = %e, "working on the first message alone"),
+            }
+        }
+        Ok(Pulled::Messages(messages))
     }
+
+    /// What is there now, at most `max`.
+    async fn fetch(&mut self, max: usize) -> Result<Vec<Message>> {
+        let batch = self.consumer.fetch().max_messages(max).messages();
+        taken(batch, &mut self.connection, FETCH).await
+    }
+
+    /// One message, or none within this time.
+    async fn wait(&mut self, wait: Duration) -> Result<Vec<Message>> {
+        // async-nats ends a batch with heartbeats too early, so silence is judged by time.
+        let batch = self.consumer.batch().max_messages(1).expires(wait);
+        let limit = wait.saturating_add(SILENCE);
+        taken(batch.messages(), &mut self.connection, limit).await
+    }
+}
+
+/// What a batch brings. What came is worked on, though the rest failed: the next pull meets the failure again, and a
+/// message that was received and not settled would be a failed delivery.
+async fn taken<E: fmt::Display>(
+    batch: impl Future<Output = core::result::Result<pull::Batch, E>>,
+    connection: &mut Connection,
+    limit: Duration,
+) -> Result<Vec<Message>> {
+    let mut messages = Vec::new();
+    let receive = async {
+        let mut batch = batch.await.map_err(|e| failed(&e))?;
+        while let Some(message) = batch.next().await {
+            messages.push(message.map_err(|e| failed(&e))?);
+        }
+        Ok(())
+    };
+    let ended = tokio::select! {
+        // What has come before the connection was lost is taken first.
+        biased;
+        ended = tokio::time::timeout(limit, receive) => {
+            ended.unwrap_or_else(|_| Err(failed(&"the server is silent")))
+        }
+        () = connection.lost() => Err(lost()),
+    };
+    match ended {
+        Err(e) if messages.is_empty() => Err(e),
+        _ => Ok(messages),
+    }
+}
+
+fn failed(e: &dyn fmt::Display) -> Error {
+    Error::unavailable(format!("pull: {e}"))
+}
+
+fn lost() -> Error {
+    failed(&"the connection to NATS was lost")
 }
 
 /// Gives a message back at once.

@@ -62,6 +62,7 @@ async fn work(seen: &Seen, id: &str) -> Outcome {
     let times = seen.note(id);
     match id.split('-').next().unwrap() {
         "panic" => panic!("as asked"),
+        "early" => Outcome::Early(Error::unavailable("as asked")),
         "park" => Outcome::Park(Error::malformed("as asked")),
         // More often than a message may be delivered.
         "held" if times < 12 => Outcome::Hold(Error::unavailable("as asked")),
@@ -159,6 +160,61 @@ fn is_cut_off(ctx: &Context, value: u8) -> bool {
     ctx.metrics.encode().unwrap().contains(&line)
 }
 
+/// The request that waits at the server dies with it: nobody waits for the end of its time, here an hour.
+#[tokio::test]
+async fn a_waiting_request_is_made_anew_with_the_connection() {
+    let world = nats().await;
+    let (ctx, seen) = (context(&world, "signing").await, Seen::default());
+    let config = StageConfig {
+        pull_wait: Duration::from_secs(3_600),
+        concurrency: 1,
+        ..Default::default()
+    };
+    let stage = start(&ctx, config, &seen);
+    for round in 0..4 {
+        let [before, after] = ["before", "after"].map(|name| format!("{name}-{round}"));
+        tell(&ctx, &before).await;
+        seen_times(&seen, &before, 1).await;
+        settled(&world).await;
+        wait_until("a request to wait at the server", PATIENCE, async || {
+            waits(&world).await
+        })
+        .await;
+        world.kill_nats().await;
+        // Back at once, and back when the stage has noticed.
+        if round % 2 == 1 {
+            wait_until("the stage to notice", PATIENCE, async || {
+                ctx.readiness.cut_off().contains_key(SUBMITTED.subject)
+            })
+            .await;
+        }
+        world.start_nats().await;
+        tell(&ctx, &after).await;
+        seen_times(&seen, &after, 1).await;
+        settled(&world).await;
+    }
+    // What came over the new connections came once, and nothing counted as a failure.
+    for round in 0..4 {
+        assert_eq!(seen.times(&format!("after-{round}")), 1, "{round}");
+    }
+    let text = ctx.metrics.encode().unwrap();
+    assert!(!text.contains("stage_parked_total{") && !text.contains("stage_retried_total{"));
+    stopped(&ctx, stage).await;
+}
+
+/// A request of the stage waits at the server.
+async fn waits(world: &World) -> bool {
+    let client = async_nats::connect(world.nats_url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let consumer = jetstream
+        .get_consumer_from_stream::<async_nats::jetstream::consumer::pull::Config, _, _>(
+            SUBMITTED.consumer,
+            SUBMITTED.stream,
+        )
+        .await;
+    consumer.is_ok_and(|consumer| consumer.cached_info().num_waiting > 0)
+}
+
 #[tokio::test]
 async fn frozen_nats_is_waited_out() {
     let world = nats().await;
@@ -183,6 +239,7 @@ async fn poison_harms_nobody_else() {
     }
     tell(&ctx, "panic-1").await;
     tell(&ctx, "park-1").await;
+    tell(&ctx, "early-1").await;
     let client = async_nats::connect(world.nats_url()).await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
     jetstream
@@ -206,7 +263,7 @@ async fn poison_harms_nobody_else() {
         left(&world).await == 1
     })
     .await;
-    assert_eq!(seen.times("park-1"), 1);
+    assert_eq!((seen.times("park-1"), seen.times("early-1")), (1, 1));
     for n in 0..5 {
         let id = format!("good-{n}");
         assert!((1..=2).contains(&seen.times(&id)), "{id} was tried again");
@@ -215,6 +272,7 @@ async fn poison_harms_nobody_else() {
     for line in [
         "probity_stage_undecodable_total{subject=\"evidence.submitted\"} 1",
         "probity_stage_done_total{subject=\"evidence.submitted\"} 5",
+        "probity_stage_early_total{subject=\"evidence.submitted\"} 1",
         "probity_stage_parked_total{subject=\"evidence.submitted\"} 1",
     ] {
         assert!(text.contains(line), "{line}\n{text}");

@@ -224,6 +224,7 @@ impl Bus {
         let (word, again) = match outcome {
             Outcome::Done => ("done".to_owned(), false),
             Outcome::Hold(e) => (format!("hold: {e}"), true),
+            Outcome::Early(e) => (format!("early: {e}"), false),
             Outcome::Retry(e) => (format!("retry: {e}"), delivery.deliveries < DELIVERIES_MAX),
             Outcome::Park(e) => (format!("park: {e}"), false),
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use probity_domain::{EvidenceId, SubmissionId};
 use probity_platform::Random;
+use probity_platform::stage::AHEAD_MS_MAX;
 use probity_proto::subjects::{HINTS, SIGNED, STAMPED, SUBMITTED};
 use probity_proto::v1::{EvidenceRecord, Signed, Stamped, Submitted};
 use prost::Message as _;
@@ -62,6 +63,15 @@ impl Nemesis {
         self.sim.note(WHO, "clocks are right");
     }
 
+    /// In one run of four an intake's clock is ahead from the start: most submit in the first minute.
+    pub fn set_an_intake_ahead(&self, chance: &Chance, intakes: &[&str]) {
+        if chance.below(4) == 0 {
+            let who = *chance.one_of(intakes);
+            let offset_ms = chance.between(AHEAD_MS_MAX as u64, CLOCK_ERROR_MS) as i64;
+            self.set_clock(who, offset_ms);
+        }
+    }
+
     fn wipe_bus(&self) {
         self.sim.note(WHO, "wipes the bus");
         self.bus.wipe();
@@ -78,18 +88,24 @@ impl Nemesis {
     }
 
     fn move_clock(&self) {
-        let (who, clock) = self.chance.one_of(&self.clocks);
+        let (who, _) = self.chance.one_of(&self.clocks);
         let size_ms = self.chance.below(CLOCK_ERROR_MS) as i64;
         let offset_ms = match self.chance.below(3) {
             0 => 0,
             1 => size_ms,
             _ => -size_ms,
         };
+        self.set_clock(who, offset_ms);
+    }
+
+    fn set_clock(&self, who: &str, offset_ms: i64) {
         self.sim.note(
             WHO,
             &format!("sets the clock of {who} wrong by {offset_ms} ms"),
         );
-        clock.set_offset_ms(offset_ms);
+        for (_, clock) in self.clocks.iter().filter(|(name, _)| *name == who) {
+            clock.set_offset_ms(offset_ms);
+        }
     }
 
     fn stop(&self) {

@@ -10,7 +10,7 @@ use probity_pki::cms::SignedData;
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::tlog::{Checkpoint, Hash, check_inclusion, leaf_hash};
 use probity_platform::ledger::Ledger;
-use probity_platform::stage::Outcome;
+use probity_platform::stage::{AHEAD_MS_MAX, Outcome, not_early};
 use probity_platform::{Clock as _, Error, Random, Result};
 use probity_proto::subjects::{DEPOSITED, SIGNED, STAMPED, SUBMITTED};
 use probity_proto::v1::{
@@ -62,9 +62,9 @@ impl Role {
         let handler = |hints: Vec<Submitted>| {
             let (role, keyring, issuer) = (&self, &keyring, &issuer);
             async move {
-                let work = hints.iter().map(|hint| async move {
-                    Outcome::from(role.sign_one(keyring, issuer, hint).await)
-                });
+                let work = hints
+                    .iter()
+                    .map(|hint| async move { done(role.sign_one(keyring, issuer, hint).await) });
                 join_all(work).await
             }
         };
@@ -85,8 +85,14 @@ impl Role {
         }
     }
 
-    async fn sign_one(&self, keyring: &Keyring, issuer: &Issuer, hint: &Submitted) -> Result<()> {
-        let id = SubmissionId::parse(&hint.submission_id)?;
+    async fn sign_one(
+        &self,
+        keyring: &Keyring,
+        issuer: &Issuer,
+        hint: &Submitted,
+    ) -> core::result::Result<(), Outcome> {
+        let id = SubmissionId::parse(&hint.submission_id).map_err(Error::from)?;
+        self.not_early(id)?;
         let opened = keyring.session(id, || self.open(issuer, id)).await?;
         let session = opened
             .get()
@@ -140,9 +146,9 @@ impl Role {
             let (role, stamper) = (&self, &stamper);
             renew(&lease, &clocks);
             async move {
-                let work = messages.into_iter().map(|message| async move {
-                    Outcome::from(role.stamp_one(stamper, message).await)
-                });
+                let work = messages
+                    .into_iter()
+                    .map(|message| async move { done(role.stamp_one(stamper, message).await) });
                 join_all(work).await
             }
         };
@@ -178,7 +184,22 @@ impl Role {
         }
     }
 
-    async fn stamp_one(&self, stamper: &TimeStamper, message: Signed) -> Result<()> {
+    /// By the process's own clock, which may be wrong.
+    fn not_early(&self, id: SubmissionId) -> core::result::Result<(), Outcome> {
+        match self.sim.has(Mutation::NothingEarly) {
+            true => Ok(()),
+            false => not_early(id.at(), self.clock.now()),
+        }
+    }
+
+    async fn stamp_one(
+        &self,
+        stamper: &TimeStamper,
+        message: Signed,
+    ) -> core::result::Result<(), Outcome> {
+        if let Ok(id) = SubmissionId::parse(&message.submission_id) {
+            self.not_early(id)?;
+        }
         let digest = message.records.first();
         let digest = digest.map(|r| HashAlgorithm::Sha256.digest(&r.signature));
         let name = hex::encode(digest.unwrap_or_default());
@@ -198,10 +219,11 @@ impl Role {
             records,
             round: message.round,
         };
-        self.bus.tell(self.who, &STAMPED, &id, &stamped).await
+        self.bus.tell(self.who, &STAMPED, &id, &stamped).await?;
+        Ok(())
     }
 
-    /// No token with a time that is not the time (F13).
+    /// No token with a time that is not the time, nor of a time at which nothing was submitted (F13).
     fn check_time(&self, record: &EvidenceRecord) -> Result<()> {
         let signed = SignedData::from_der(&record.signature).map_err(Error::internal)?;
         let token = signed.time_stamp_token().map_err(Error::internal)?;
@@ -211,6 +233,16 @@ impl Role {
         if error_ms.abs() > TOKEN_ERROR_MS {
             self.sim.violate(format!(
                 "{}: a token is wrong by {error_ms} ms",
+                record.evidence_number
+            ));
+        }
+        let ahead_ms = EvidenceId::parse(&record.evidence_number)?
+            .submission
+            .at()
+            .ms_since(at);
+        if ahead_ms > AHEAD_MS_MAX + TOKEN_ERROR_MS {
+            self.sim.violate(format!(
+                "{}: stamped {ahead_ms} ms before it was submitted",
                 record.evidence_number
             ));
         }
@@ -245,6 +277,10 @@ impl Role {
         }
         Ok(())
     }
+}
+
+fn done(worked: core::result::Result<(), Outcome>) -> Outcome {
+    worked.map_or_else(|outcome| outcome, |()| Outcome::Done)
 }
 
 /// Asks the source and judges the clock by it. The role does so all the time, which would only make runs longer.

@@ -125,6 +125,7 @@ async fn live(seed: u64, mutation: Option<Mutation>, faults: bool) -> (Left, Sto
 
     if faults {
         sim.set_faults(true);
+        nemesis.set_an_intake_ahead(&Chance::new(seed, "intake ahead"), &VENDORS);
         let (low, high) = FAULTS_S;
         let length = Duration::from_secs(sim.chance.between(low, high));
         processes.run(length).await;

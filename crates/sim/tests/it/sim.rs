@@ -26,6 +26,8 @@ pub enum Mutation {
     AcknowledgedNotDurable,
     /// The time-stamping unit does not see its clock being moved.
     BlindToClockJumps,
+    /// Signing and time-stamping do not ask whether a submission lies in the future.
+    NothingEarly,
     /// A deposit believes what came over the bus.
     NothingVerified,
 }

@@ -110,6 +110,7 @@ fn defects_are_found() {
             "given to a vendor and is not in",
         ),
         (Mutation::BlindToClockJumps, 60, "a token is wrong"),
+        (Mutation::NothingEarly, 60, "before it was submitted"),
         (
             Mutation::NothingVerified,
             30,

@@ -1,19 +1,30 @@
 //! Records as a stranger reads them, each against its submission.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use probity_domain::{EvidenceId, Record, Submission};
 use probity_platform::{Error, ErrorKind, Result};
 use probity_proto::stored::submission_key;
+use tokio::task::JoinHandle;
 
 use super::bundles::Stored;
 use super::{Audit, FindingKind, READS_AT_ONCE};
-use crate::verify::{as_submitted, by_itself};
+use crate::verify::{as_submitted, by_themselves};
 
-/// Records verified by one thread before it looks for more: some fifty milliseconds' work.
-const TOGETHER: usize = 8;
+/// Records verified by one thread before it looks for more: those of one instruction lie together.
+const TOGETHER: usize = 64;
+
+/// Whether a record holds by its own bytes, and whether it is what was submitted.
+type Judged = (Result<()>, Result<()>);
+
+/// Records in the hands of a thread.
+pub(super) struct Verifying {
+    part: Arc<[Work]>,
+    judged: JoinHandle<Vec<Judged>>,
+}
 
 struct Work {
     leaf: u64,
@@ -109,54 +120,70 @@ impl Audit {
         Ok(None)
     }
 
+    /// Hands records to be verified while the next are read; takes up what the oldest came to when enough are under way.
     async fn verify(&mut self, mut work: Vec<Work>) {
-        let mut parts = Vec::new();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         while !work.is_empty() {
             let rest = work.split_off(work.len().min(TOGETHER));
-            parts.push(std::mem::replace(&mut work, rest));
-        }
-        let (roots, clock) = (self.scope.roots.clone(), self.scope.clock.clone());
-        let parts = parts.into_iter().map(|part| {
-            let (roots, now) = (roots.clone(), clock.now());
-            let whole = part.iter().map(|work| (work.key.clone(), work.leaf));
-            let whole: Vec<_> = whole.collect();
-            async move {
-                let judged = tokio::task::spawn_blocking(move || {
-                    let judge = |work: &Work| {
-                        let sound = by_itself(&work.record, &roots, now);
-                        let same = match &work.submission {
-                            Some(submission) => as_submitted(&work.record, submission),
-                            None => Ok(()),
-                        };
-                        (work.record.evidence, sound, same)
-                    };
-                    part.iter().map(judge).collect::<Vec<_>>()
-                });
-                (whole, judged.await)
+            let part: Arc<[Work]> = std::mem::replace(&mut work, rest).into();
+            if self.verifying.len() > threads {
+                self.take_verified().await;
             }
-        });
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut judged = stream::iter(parts).buffered(threads);
-        while let Some((whole, part)) = judged.next().await {
-            // A record that makes the verifier panic is no record that anybody could believe.
-            let Ok(part) = part else {
-                for (key, leaf) in whole {
-                    let reason = format!("leaf {leaf}: verifying it, or a neighbour, panicked");
-                    self.report.find(FindingKind::Record, &key, reason);
+            let judged = self.judge(&part, 0..part.len());
+            self.verifying.push_back(Verifying { part, judged });
+        }
+    }
+
+    fn judge(&self, part: &Arc<[Work]>, range: Range<usize>) -> JoinHandle<Vec<Judged>> {
+        let (part, known) = (part.clone(), self.known.clone());
+        let (roots, now) = (self.scope.roots.clone(), self.scope.clock.now());
+        tokio::task::spawn_blocking(move || {
+            let part = part.get(range).unwrap_or_default();
+            let sound = by_themselves(part.iter().map(|work| &work.record), &roots, now, &known);
+            let same = part.iter().map(|work| match &work.submission {
+                Some(submission) => as_submitted(&work.record, submission),
+                None => Ok(()),
+            });
+            sound.into_iter().zip(same).collect()
+        })
+    }
+
+    /// Waits for all that is under way.
+    pub(super) async fn all_verified(&mut self) {
+        while !self.verifying.is_empty() {
+            self.take_verified().await;
+        }
+    }
+
+    async fn take_verified(&mut self) {
+        let Some(Verifying { part, judged }) = self.verifying.pop_front() else {
+            return;
+        };
+        let judged = match judged.await {
+            Ok(judged) => judged,
+            Err(_) => self.judge_each(&part).await,
+        };
+        for (work, (sound, same)) in part.iter().zip(judged) {
+            let told = |e: Error| format!("leaf {}: {}", work.leaf, e.detail);
+            match (sound, same) {
+                (Err(e), _) => self.report.find(FindingKind::Record, &work.key, told(e)),
+                (_, Err(e)) => {
+                    let key = submission_key(work.record.evidence.submission);
+                    self.report.find(FindingKind::Submission, &key, told(e));
                 }
-                continue;
-            };
-            for ((key, leaf), (evidence, sound, same)) in whole.into_iter().zip(part) {
-                let told = |e: Error| format!("leaf {leaf}: {}", e.detail);
-                match (sound, same) {
-                    (Err(e), _) => self.report.find(FindingKind::Record, &key, told(e)),
-                    (_, Err(e)) => {
-                        let key = submission_key(evidence.submission);
-                        self.report.find(FindingKind::Submission, &key, told(e));
-                    }
-                    (Ok(()), Ok(())) => {}
-                }
+                (Ok(()), Ok(())) => {}
             }
         }
+    }
+
+    /// A record that makes the verifier panic is no record that anybody could believe. Its neighbours are none the worse.
+    async fn judge_each(&self, part: &Arc<[Work]>) -> Vec<Judged> {
+        let mut all = Vec::with_capacity(part.len());
+        for at in 0..part.len() {
+            let judged = self.judge(part, at..at + 1).await;
+            let panicked = || vec![(Err(Error::internal("verifying it panicked")), Ok(()))];
+            all.extend(judged.unwrap_or_else(|_| panicked()));
+        }
+        all
     }
 }

@@ -18,6 +18,8 @@ const SUBMISSIONS: &str = "submissions/";
 /// Submissions in memory at once: the largest have ten thousand items.
 const SUBMISSIONS_AT_ONCE: usize = 8;
 const BLOBS_AT_ONCE: usize = 8;
+/// Blobs that wait until they are read, those of one submission apart: most submissions have few.
+const BLOBS_WAITING: usize = 64;
 
 /// What a blob has to be.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,6 +74,7 @@ impl Audit {
             let mut read = stream::iter(ids)
                 .map(|id| async move { (id, load(truth, id).await) })
                 .buffered(SUBMISSIONS_AT_ONCE);
+            let mut waiting = Vec::new();
             while let Some((id, read)) = read.next().await {
                 self.report.checked.submissions += 1;
                 let key = submission_key(id);
@@ -86,11 +89,14 @@ impl Audit {
                 }
                 self.items(&submission, &key).await?;
                 if self.scope.blobs {
-                    let mut blobs = named(&submission);
-                    blobs.retain(|(blob, _)| seen.is_new(blob));
-                    self.blobs(blobs).await?;
+                    let blobs = named(&submission).into_iter();
+                    waiting.extend(blobs.filter(|(blob, _)| seen.is_new(blob)));
+                }
+                if waiting.len() >= BLOBS_WAITING {
+                    self.blobs(std::mem::take(&mut waiting)).await?;
                 }
             }
+            self.blobs(waiting).await?;
             match page.last() {
                 Some(last) if page.len() == usize::from(PAGE) => after = Some(last.key.clone()),
                 _ => return Ok(()),
@@ -138,11 +144,18 @@ impl Audit {
 
     async fn blobs(&mut self, blobs: Vec<(Named, EvidenceId)>) -> Result<()> {
         let truth = self.log.truth.clone();
-        let truth = &*truth;
         let mut hashed = stream::iter(blobs)
-            .map(|(named, of)| async move {
-                let hashed = hash(truth, &named.key).await;
-                (named, of, hashed)
+            .map(|(named, of)| {
+                let (truth, key) = (truth.clone(), named.key.clone());
+                // In a task of its own, so that hashing has more than one core.
+                let hashed = tokio::spawn(async move { hash(&*truth, &key).await });
+                async move {
+                    (
+                        named,
+                        of,
+                        hashed.await.unwrap_or_else(|e| Err(Error::internal(e))),
+                    )
+                }
             })
             .buffered(BLOBS_AT_ONCE);
         while let Some((named, of, hashed)) = hashed.next().await {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probity_platform::bus::Queue;
-use probity_platform::metrics::Gauge;
+use probity_platform::metrics::{Gauge, Metrics};
 use probity_platform::startup::Context;
 use probity_proto::subjects::SUBMITTED;
 
@@ -20,8 +20,52 @@ const HINTS_WAITING_MAX: u64 = 10_000;
 /// Hints sent before the queue is looked at again.
 const SENT_PER_LOOK: usize = 100;
 
+/// What an operator sees of what waits.
+#[derive(Clone)]
+pub(crate) struct Gauges {
+    /// Items in quarantine.
+    held: Gauge,
+    /// Submissions whose time has not come.
+    ahead: Gauge,
+}
+
+impl Gauges {
+    pub(crate) fn registered(metrics: &Metrics) -> Self {
+        let gauge = |name, help| metrics.register(name, help, Gauge::default());
+        Self {
+            held: gauge(
+                "storage_quarantined",
+                "Accepted items that a stage has refused for good",
+            ),
+            ahead: gauge(
+                "storage_ahead",
+                "Submissions that wait for their time: the clock that accepted them was ahead",
+            ),
+        }
+    }
+
+    fn show(&self, reconciler: &Reconciler) {
+        let size = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.held.set(size(reconciler.quarantined()));
+        let (waiting, before) = (size(reconciler.ahead().len()), self.ahead.get());
+        self.ahead.set(waiting);
+        match reconciler.ahead().last() {
+            Some(last) if before == 0 => {
+                let until = last.at().to_rfc3339();
+                tracing::warn!(
+                    waiting,
+                    until,
+                    "submissions lie in the future: the clock that accepted them was ahead"
+                );
+            }
+            None if before > 0 => tracing::info!("no submission lies in the future any more"),
+            _ => {}
+        }
+    }
+}
+
 /// Reconciles from period to period until shutdown, and sends what there is to be hinted.
-pub(crate) async fn serve(config: Config, ctx: Context, log: Arc<Log>, held: Gauge) {
+pub(crate) async fn serve(config: Config, ctx: Context, log: Arc<Log>, gauges: Gauges) {
     let (truth, work) = (ctx.buckets.truth.clone(), ctx.buckets.work.clone());
     let after_s = config.reconcile_after_s;
     let (ledger, clock) = (ctx.ledger.clone(), ctx.clock.clone());
@@ -35,7 +79,7 @@ pub(crate) async fn serve(config: Config, ctx: Context, log: Arc<Log>, held: Gau
         }
         match reconciler.round().await {
             Ok(redrives) => {
-                held.set(i64::try_from(reconciler.quarantined()).unwrap_or(i64::MAX));
+                gauges.show(&reconciler);
                 reconciler.send(&redrives, &queue).await;
             }
             Err(e) => tracing::warn!(error = %e, "reconciling"),

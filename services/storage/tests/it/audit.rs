@@ -19,14 +19,14 @@ use crate::pki::NOW;
 use crate::world::number;
 
 /// A store with deposits, and what it takes to audit it.
-struct Audited {
+pub struct Audited {
     pipeline: Pipeline,
     submissions: Vec<Submission>,
 }
 
 impl Audited {
     /// Deposits submissions of so many items (the one at place 1 is refused), each in a commit of its own.
-    async fn of(items: &[u32]) -> Self {
+    pub async fn of(items: &[u32]) -> Self {
         let pipeline = Pipeline::new().await;
         let mut submissions = Vec::new();
         for (items, seed) in items.iter().zip(1..) {
@@ -44,7 +44,7 @@ impl Audited {
     }
 
     /// A copy to be damaged.
-    async fn copy(&self) -> Store {
+    pub async fn copy(&self) -> Store {
         let copy = Store::new();
         let store = &self.pipeline.store;
         for (from, to) in [(&store.truth, &copy.truth), (&store.work, &copy.work)] {
@@ -67,12 +67,12 @@ impl Audited {
         }
     }
 
-    async fn audit(&self, store: &Store) -> AuditReport {
+    pub async fn audit(&self, store: &Store) -> AuditReport {
         audit(self.scope(store.buckets())).await.unwrap()
     }
 
     /// The entries as they lie in the log.
-    async fn entries(&self) -> Vec<Entry> {
+    pub async fn entries(&self) -> Vec<Entry> {
         let log = self.pipeline.store.log();
         log.refresh().await.unwrap();
         let size = log.latest().unwrap().size;
@@ -100,7 +100,7 @@ async fn change(objects: &MemoryObjects, key: &str, change: impl FnOnce(&mut Vec
 }
 
 /// Writes a log of these entries with the log's own key, as nobody but its writer could.
-async fn write_log(store: &Store, entries: &[Entry]) {
+pub async fn write_log(store: &Store, entries: &[Entry]) {
     for key in keys(&*store.truth, "log/").await {
         store.truth.forget(&key);
     }

@@ -2,6 +2,7 @@
 
 mod attest;
 mod audit;
+mod audit_shared;
 mod crash;
 mod custody;
 mod forged;

@@ -289,3 +289,40 @@ async fn a_refused_item_is_held_until_it_is_released() {
             .unwrap()
     );
 }
+
+/// The clock that accepted them was ahead: nobody is asked before their time has come, and then without delay.
+#[tokio::test]
+async fn a_submission_of_the_future_is_hinted_when_its_time_has_come() {
+    const SOON_MS: i64 = 10 * 60_000;
+    let lost = Lost::new().await;
+    // The first ones ever, so that the walk begins with them.
+    let soon = lost.submission(1, -SOON_MS, "a", 1).await;
+    let later = lost.submission(2, -3 * HOUR_MS, "a", 1).await;
+    let mut reconciler = lost.reconciler();
+    assert_eq!(reconciler.round().await.unwrap(), []);
+    let ahead = |reconciler: &Reconciler| reconciler.ahead().iter().copied().collect::<Vec<_>>();
+    assert_eq!(ahead(&reconciler), [soon, later]);
+    // A clock that is ahead as clocks are, and a right one.
+    let ordinary = lost.submission(3, -5_000, "a", 1).await;
+    let right = lost.submission(4, 0, "a", 1).await;
+    let mut first_hinted = BTreeMap::new();
+    for at_ms in (0..4 * HOUR_MS).step_by(5_000) {
+        for Redrive { hint, .. } in reconciler.round().await.unwrap() {
+            first_hinted
+                .entry(hint.submission_id)
+                .or_insert((at_ms, hint.round));
+        }
+        let waiting =
+            usize::from(at_ms < SOON_MS - 10_000) + usize::from(at_ms < 3 * HOUR_MS - 10_000);
+        assert_eq!(reconciler.ahead().len(), waiting, "{at_ms}");
+        lost.world.clock.advance_ms(5_000);
+    }
+    let expected = [
+        (soon, SOON_MS),
+        (later, 3 * HOUR_MS),
+        (ordinary, 35_000),
+        (right, 30_000),
+    ];
+    let expected = expected.map(|(id, at_ms)| (id.to_string(), (at_ms, 1)));
+    assert_eq!(first_hinted, BTreeMap::from(expected));
+}

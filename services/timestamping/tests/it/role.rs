@@ -4,19 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_domain::Timestamp;
+use probity_domain::{SubmissionId, Timestamp};
 use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
 use probity_pki::digest::HashAlgorithm;
 use probity_pki::keys::MemoryKey;
 use probity_pki::tsp::{Imprint, TimeStampReq, TimeStampResp};
 use probity_pki::x509::Profile;
-use probity_platform::SystemClock;
 use probity_platform::bus::{Bus, BusConfig, Queue};
 use probity_platform::cache::Cache;
 use probity_platform::clock::Clock as _;
 use probity_platform::config::parse_section;
 use probity_platform::objects::{Buckets, Fault, MemoryObjects, Objects as _, Verb};
 use probity_platform::startup::Context;
+use probity_platform::{SystemClock, quarantine};
 use probity_proto::subjects::{Hint, SIGNED, STAMP, STAMPED};
 use probity_proto::v1::{EvidenceRecord, Signed, StampReply, StampRequest, stamp_reply::Outcome};
 use probity_testkit::{World, eventually, free_port, wait_until};
@@ -285,6 +285,38 @@ async fn work_waits_for_the_clock_for_as_long_as_it_takes() {
     })
     .await;
     assert_eq!((role.counted("done"), role.counted("retried")), (1, 0));
+    role.stop().await;
+}
+
+/// Whoever signed it had a wrong clock as well: this one is known to be right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_submitted_in_the_future_is_left_until_its_time_has_come() {
+    let role = Role::start(SystemClock.now(), Arc::new(MemoryObjects::new())).await;
+    let of = |ahead_ms| {
+        let at = SystemClock.now().plus_ms(ahead_ms);
+        let submission_id = SubmissionId::new(at, [7; 10]).to_string();
+        // A round in which a refusal would count.
+        let round = quarantine::ROUNDS;
+        Signed {
+            submission_id,
+            round,
+            ..signed()
+        }
+    };
+    for (id, ahead_ms) in [("early", 600_000), ("due", 0)] {
+        wait_until("NATS to take a hint", PATIENCE, async || {
+            role.ctx.bus.tell(&SIGNED, id, &of(ahead_ms)).await.is_ok()
+        })
+        .await;
+    }
+    wait_until("one to be left and one stamped", PATIENCE, async || {
+        role.held(STAMPED).await == Some(1) && role.held(SIGNED).await == Some(0)
+    })
+    .await;
+    let counts = ["early", "done", "retried", "parked"].map(|name| role.counted(name));
+    assert_eq!(counts, [1, 1, 0, 0]);
+    let held = quarantine::submissions(&role.ctx.ledger).await.unwrap();
+    assert!(held.is_empty(), "{held:?}");
     role.stop().await;
 }
 

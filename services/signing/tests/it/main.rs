@@ -1,0 +1,4 @@
+//! The role over a real nats-server.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod early;
