@@ -21,6 +21,9 @@ use crate::Failure;
 /// Larger than any package of the laboratory's captures.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// What is said of a refusal.
+const REFUSAL_CHARS_MAX: usize = 300;
+
 /// One call that went past.
 pub struct Exchange {
     pub began: Instant,
@@ -159,7 +162,9 @@ impl Keeper {
                 )
                 .headers(end_to_end(&exchange.headers))
                 .body(body);
-            exchange.answer = answer(asked).await.ok();
+            let answered = answer(asked).await;
+            say_refusal(&exchange, &answered);
+            exchange.answer = answered.ok();
         }
         (self.seen)(&exchange);
         match exchange.answer {
@@ -179,6 +184,23 @@ async fn answer(asked: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
         headers: answer.headers().clone(),
         body: answer.bytes().await?,
     })
+}
+
+/// As the vendor says which batch it repeats.
+fn say_refusal(exchange: &Exchange, answered: &reqwest::Result<Answer>) {
+    let what = match answered {
+        Ok(answer) if answer.status.is_success() => return,
+        Ok(answer) => format!(
+            "{} {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        ),
+        Err(e) => format!("{e:?}"),
+    };
+    let what: String = what.chars().take(REFUSAL_CHARS_MAX).collect();
+    let (method, path) = (&exchange.method, &exchange.path);
+    let after_ms = exchange.began.elapsed().as_millis();
+    eprintln!("chaos: {method} {path} after {after_ms} ms: {what}");
 }
 
 /// Without what is about one connection alone, and what follows from the body.
