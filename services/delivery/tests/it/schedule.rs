@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use probity_delivery::answer::Answer;
-use probity_delivery::ports::Push as _;
 use probity_domain::DeliveryId;
 use probity_platform::startup::Shutdown;
 
