@@ -25,7 +25,8 @@ pub async fn bus_and_cache(lab: &Lab) -> Result<(), Failure> {
     let courts = courts.ok_or_else(|| Failure::new("nobody pulls without courts"))?;
     let court = &courts.that_pulls.program;
     court.stop().await?;
-    while courts.waiting(&lab.submitter).await? < WAITING {
+    // A call that is not answered is asked again.
+    while courts.waiting(&lab.submitter).await.unwrap_or(0) < WAITING {
         sleep(LOOK_EVERY).await;
     }
     for node in lab.stack.nats() {
