@@ -5,7 +5,11 @@
 //! ends is started again by a supervisor, as an orchestrator would, and the report counts it.
 
 mod audit;
+mod calls;
+mod conclude;
+mod courts;
 mod faults;
+mod gate;
 mod latency;
 mod load;
 mod process;
@@ -26,9 +30,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use self::audit::{Audit, Given};
+use self::audit::Given;
+use self::calls::Alone;
+use self::conclude::{conclude, restarts};
+use self::courts::{Courts, Deliveries};
 use self::faults::{FAULTS, Fault, inject};
-use self::latency::{Compared, compare};
+use self::latency::Compared;
 use self::load::{Rate, Submitter};
 use self::progress::Progress;
 use self::report::Report;
@@ -82,6 +89,7 @@ pub struct Lab {
     stack: Stack,
     progress: Progress,
     submitter: Arc<Submitter>,
+    courts: Option<Courts>,
     rate: Rate,
     dose: u32,
     set_up: SetUp,
@@ -102,6 +110,7 @@ struct Notes {
     /// What vendors beside the first were given.
     others: Vec<Given>,
     compared: Option<Compared>,
+    alone: Option<Alone>,
 }
 
 impl Lab {
@@ -204,16 +213,24 @@ async fn experiment(fault: &Fault, args: &ChaosArgs) -> Result<Report, Failure> 
         size_bytes: args.size_bytes,
         seed: u64::from(u32::from_be_bytes(random.bytes::<4>())),
     };
-    let vendor = stack.vendor(&stack.enrolled.secret)?;
+    let mut vendor = stack.vendor(&stack.enrolled.secret)?;
+    if set_up.asks_once {
+        vendor = vendor.asking_once();
+    }
     let receipts = stack.path("receipts.jsonl");
     let submitter = Submitter::new(vendor, stack.path("codes"), rate, &receipts)?;
     let submitter = Arc::new(submitter);
+    let mut courts = None;
+    if set_up.courts {
+        courts = Some(Courts::start(&stack, submitter.clone(), rate.count).await?);
+    }
     let submitting = spawn_local(submitter.clone().run());
-    let lab = Lab {
+    let mut lab = Lab {
         restarts_before: restarts(&stack),
         progress: Progress::start(stack.url("log")?, submitter.tally.clone()),
         stack,
         submitter,
+        courts,
         rate,
         dose: match args.dose {
             Some(dose) => dose,
@@ -226,6 +243,7 @@ async fn experiment(fault: &Fault, args: &ChaosArgs) -> Result<Report, Failure> 
     let slow = Duration::from_secs_f64(4.0 * rate.count as f64 / rate.per_second);
     let settle = slow + Duration::from_secs(args.settle_s);
     let last_fault = inject_and_settle(&lab, fault, submitting, settle).await?;
+    let deliveries = courts_receipts(&mut lab, last_fault, last_fault + settle).await?;
     let mut given = std::mem::take(&mut lab.notes().others);
     given.push(Given {
         vendor: lab.submitter.vendor(),
@@ -233,7 +251,7 @@ async fn experiment(fault: &Fault, args: &ChaosArgs) -> Result<Report, Failure> 
         receipts,
     });
     let audit = audit::audit(&lab.stack, &given, lab.progress.deposited()).await?;
-    Ok(conclude(&lab, fault, audit, last_fault, began))
+    Ok(conclude(&lab, fault, audit, deliveries, last_fault, began))
 }
 
 /// Injects while the vendor submits, then waits at most `settle` until all that was accepted is deposited; answers when the
@@ -276,69 +294,22 @@ async fn inject_and_settle(
     Ok(last_fault)
 }
 
-fn restarts(stack: &Stack) -> Restarts {
-    let counted = stack.processes().map(|process| {
-        let times = (process.restarts(), process.ended_by_itself());
-        (process.name().to_owned(), times)
-    });
-    counted.collect()
-}
-
-fn conclude(lab: &Lab, fault: &Fault, audit: Audit, last_fault: Instant, began: Instant) -> Report {
-    let tally = &lab.submitter.tally;
-    let mut figures = lab.notes().figures.clone();
-    figures.extend(compared(lab, &audit));
-    let mut injected = lab.notes().injected.clone();
-    for (what, times) in lab.stack.store.injected() {
-        injected.insert(format!("store: {what}"), times);
-    }
-    let replaced = lab.notes().replaced.clone();
-    let mut broken = lab.notes().broken.clone();
-    broken.extend(audit.broken(&replaced));
-    let restarts = restarts(&lab.stack);
-    let counts = |count: fn((u32, u32)) -> u32| {
-        let counted = restarts.iter().map(|(name, times)| {
-            let before = lab.restarts_before.get(name).copied().unwrap_or_default();
-            (name.clone(), count(*times).saturating_sub(count(before)))
-        });
-        counted.filter(|(_, times)| *times > 0).collect()
+/// Waits at most until `bound` for the courts' receipts; answers what became of the orders.
+async fn courts_receipts(
+    lab: &mut Lab,
+    last_fault: Instant,
+    bound: Instant,
+) -> Result<Option<Deliveries>, Failure> {
+    let Some(courts) = lab.courts.as_mut() else {
+        return Ok(None);
     };
-    Report {
-        fault: fault.name.to_owned(),
-        what: fault.what.to_owned(),
-        dose: lab.dose,
-        dose_full: fault.dose_full,
-        unit: fault.unit.to_owned(),
-        captures_planned: tally.planned(),
-        captures_accepted: tally.accepted(),
-        planned_per_second: lab.rate.per_second,
-        capture_bytes: lab.rate.size_bytes,
-        seconds: began.elapsed().as_secs_f64(),
-        injected,
-        client_errors: tally.errors(),
-        recovery: lab.progress.recovery(last_fault),
-        restarts: counts(|(all, _)| all),
-        ended_by_itself: counts(|(_, of_its_own)| of_its_own),
-        figures,
-        audit,
-        passed: broken.is_empty(),
-        broken,
+    eprintln!("chaos: waiting for the courts' receipts");
+    let receipted = courts.settle(&lab.submitter, bound).await?;
+    courts.that_pulls.program.stop().await?;
+    let mut found = courts.examine(&lab.stack).await?;
+    found.all_receipted_s = receipted.map(|at| at.duration_since(last_fault).as_secs_f64());
+    if receipted.is_none() {
+        lab.broken("not everything was ordered and receipted in time".to_owned());
     }
-}
-
-/// What the vendor met before and during a fault that is about others, where it was noted when that was.
-fn compared(lab: &Lab, audit: &Audit) -> BTreeMap<String, f64> {
-    let Some(compared) = lab.notes().compared else {
-        return BTreeMap::new();
-    };
-    let batches = lab.submitter.tally.batches();
-    let mut figures = compare(&compared, &batches, "accepted", |batch| {
-        Some(batch.accepted)
-    });
-    figures.extend(compare(&compared, &batches, "deposited", |batch| {
-        let places = batch.numbers.iter().map(|number| audit.places.get(number));
-        let last = places.max()??;
-        lab.progress.reached_at(last + 1)
-    }));
-    figures
+    Ok(Some(found))
 }

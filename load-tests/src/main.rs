@@ -13,13 +13,13 @@ mod holder;
 mod report;
 mod signers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use probity_platform::SystemRandom;
-use probity_platform::objects::S3Config;
+use probity_platform::objects::{Buckets, S3Config};
 
 /// Anything that ends a run: one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -105,17 +105,19 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run_floor(args: FloorArgs) -> Result<serde_json::Value, Failure> {
-    let text = std::fs::read_to_string(&args.config).map_err(Failure::new)?;
+/// The store that a role's configuration file names.
+fn open_store(config: &Path) -> Result<Buckets, Failure> {
+    let text = std::fs::read_to_string(config).map_err(Failure::new)?;
     let mut file: toml::Table = text.parse().map_err(Failure::new)?;
     let section = file
         .remove("s3")
         .ok_or_else(|| Failure::new("no [s3] section"))?;
     let config: S3Config = section.try_into().map_err(Failure::new)?;
-    let store = config
-        .open(Arc::new(SystemRandom))
-        .map_err(Failure::new)?
-        .work;
+    config.open(Arc::new(SystemRandom)).map_err(Failure::new)
+}
+
+async fn run_floor(args: FloorArgs) -> Result<serde_json::Value, Failure> {
+    let store = open_store(&args.config)?.work;
     let done = floor::run(store, &args.captures, args.in_flight).await?;
     Ok(serde_json::json!({
         "what": "floor",

@@ -294,7 +294,7 @@ macro_rules! read_by_kind {
 pub fn read_event(kind: &str, json: &[u8]) -> Result<Envelope<()>, Malformed> {
     read_by_kind!(kind, json;
         PartyEvent, AgreementEvent, CredentialEvent, IntentEvent, InstructionEvent, CertificateEvent,
-        RecipientEvent, DeliveryEvent, FindingEvent, QuarantineEvent, CustodyEvent
+        RecipientEvent, DeliveryEvent, ReadEvent, FindingEvent, QuarantineEvent, CustodyEvent
     )
 }
 

@@ -11,6 +11,7 @@ mod processes;
 mod rotation;
 mod store;
 mod upgrade;
+mod without;
 
 use super::Lab;
 use super::stack::SetUp;
@@ -34,6 +35,9 @@ const PLAIN: SetUp = SetUp {
     clocks: &[],
     small_volume: false,
     upgrade: false,
+    courts: true,
+    asks_once: false,
+    exact: false,
     per_second: 15.0,
     batch_size: 15,
 };
@@ -56,7 +60,28 @@ const fn fault(
 }
 
 /// All of them.
-pub static FAULTS: [Fault; 23] = [
+pub static FAULTS: [Fault; 25] = [
+    Fault {
+        set_up: SetUp {
+            asks_once: true,
+            exact: true,
+            ..PLAIN
+        },
+        ..fault("none", "nothing", "seconds", 15, 600)
+    },
+    Fault {
+        set_up: SetUp {
+            asks_once: true,
+            ..PLAIN
+        },
+        ..fault(
+            "bare",
+            "NATS and Redis away: accepting and pulling go on",
+            "seconds",
+            20,
+            600,
+        )
+    },
     fault(
         "wipe",
         "NATS deleted and Redis emptied, spread evenly over the run",
@@ -196,6 +221,8 @@ pub static FAULTS: [Fault; 23] = [
     ),
     Fault {
         set_up: SetUp {
+            // Nobody but the flooder is to be in the other vendor's way.
+            courts: false,
             per_second: 3.0,
             batch_size: 1,
             ..PLAIN
@@ -211,6 +238,8 @@ pub static FAULTS: [Fault; 23] = [
     Fault {
         set_up: SetUp {
             upgrade: true,
+            // The audit of builds before reads were events that it knows would find each read of a court's.
+            courts: false,
             ..PLAIN
         },
         ..fault(
@@ -228,13 +257,20 @@ pub static FAULTS: [Fault; 23] = [
         1,
         10,
     ),
-    fault(
-        "F20",
-        "objects of the truth replaced in place by an administrator",
-        "objects",
-        3,
-        3,
-    ),
+    Fault {
+        set_up: SetUp {
+            // A package of replaced bytes is not made.
+            courts: false,
+            ..PLAIN
+        },
+        ..fault(
+            "F20",
+            "objects of the truth replaced in place by an administrator",
+            "objects",
+            3,
+            3,
+        )
+    },
     fault(
         "line-nats",
         "line to NATS frozen 15 s, cut, 300 ms late for 10 s",
@@ -254,6 +290,8 @@ pub static FAULTS: [Fault; 23] = [
 /// Does the fault, `lab.dose` times; answers when the last is over.
 pub async fn inject(lab: &Lab, name: &str) -> Result<(), Failure> {
     match name {
+        "none" => without::faults(lab).await,
+        "bare" => without::bus_and_cache(lab).await,
         "wipe" => bus::wipe(lab).await,
         "F1" => processes::kill_roles(lab).await,
         "F2" => bus::kill_nodes(lab).await,

@@ -12,17 +12,19 @@ use futures::TryFutureExt as _;
 use futures::future::try_join_all;
 use probity_client::{DigestedFile, Vendor};
 use probity_platform::{Clock as _, SystemClock};
+use probity_proto::http::{DeliveriesDocument, DeliveryDocument, DeliveryRequestDocument};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::generator::{Batch, case, confirmed_intent, prepare_instruction};
 use crate::{CaptureArgs, Failure};
 
+use super::calls::Call;
 use super::latency::AcceptedBatch;
 
 const UPLOADS_IN_FLIGHT: usize = 16;
 /// The SDK has repeated the call already when it gives up; then the vendor waits this long.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+pub const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// A vendor that hears nothing for so long begins the call anew.
 const CALL_MAX: Duration = Duration::from_secs(60);
 
@@ -52,6 +54,7 @@ pub struct Tally {
     /// Captures accepted of other vendors.
     of_others: AtomicU64,
     batches: Mutex<Vec<AcceptedBatch>>,
+    calls: Mutex<Vec<Call>>,
     /// Calls that the SDK gave up, by their sentence without numbers.
     pub errors: Mutex<BTreeMap<String, u64>>,
     enough: AtomicBool,
@@ -80,8 +83,20 @@ impl Tally {
 
     /// The vendor's accepted batches, in the order they were accepted.
     pub fn batches(&self) -> Vec<AcceptedBatch> {
+        self.batches_after(0)
+    }
+
+    /// The same without the first ones.
+    pub fn batches_after(&self, first: usize) -> Vec<AcceptedBatch> {
         let batches = self.batches.lock();
-        batches.unwrap_or_else(PoisonError::into_inner).clone()
+        let batches = batches.unwrap_or_else(PoisonError::into_inner);
+        batches.iter().skip(first).cloned().collect()
+    }
+
+    /// The vendor's calls that have ended.
+    pub fn calls(&self) -> Vec<Call> {
+        let calls = self.calls.lock();
+        calls.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn errors(&self) -> BTreeMap<String, u64> {
@@ -210,7 +225,7 @@ impl Submitter {
             None => {
                 let vendor = self.vendor();
                 let confirming = confirmed_intent(&vendor, &self.codes, instruction);
-                intent.insert(answered(confirming).await?)
+                intent.insert(self.call("intent", confirming).await?)
             }
         };
         let uploads = batch.files.iter().map(|file| self.upload(file));
@@ -219,7 +234,7 @@ impl Submitter {
         let vendor = self.vendor();
         let submitting = vendor.submit(instruction, &key, Some(confirmed));
         let submitting = submitting.map_err(|e| Failure::new(format!("submit: {e}")));
-        let answer = answered(submitting).await?;
+        let answer = self.call("submit", submitting).await?;
         let numbers = answer.items.into_iter().map(|item| {
             let reason = item.reason;
             item.evidence
@@ -233,7 +248,63 @@ impl Submitter {
         let vendor = self.vendor();
         let uploading = vendor.put_blob(file, |_| {});
         let uploading = uploading.map_err(|e| Failure::new(format!("upload: {e}")));
-        answered(uploading).await.map(drop)
+        self.call("upload", uploading).await.map(drop)
+    }
+
+    /// Orders deliveries of what was accepted.
+    pub async fn order(
+        &self,
+        request: &DeliveryRequestDocument,
+    ) -> Result<DeliveriesDocument, Failure> {
+        let vendor = self.vendor();
+        let ordering = vendor.deliver(request);
+        let ordering = ordering.map_err(|e| Failure::new(format!("order: {e}")));
+        let answer = self.call("order", ordering).await;
+        answer.inspect_err(|e| self.tally.failed(e))
+    }
+
+    /// Everything that was ordered, as it stands.
+    pub async fn deliveries(&self) -> Result<Vec<DeliveryDocument>, Failure> {
+        let (vendor, case) = (self.vendor(), self.case());
+        let (mut all, mut page) = (Vec::new(), None);
+        loop {
+            let asking = vendor.deliveries(&case, page.as_deref());
+            let asking = asking.map_err(|e| Failure::new(format!("deliveries: {e}")));
+            let answer = self.call("deliveries", asking).await?;
+            all.extend(answer.deliveries);
+            page = answer.next_page;
+            if page.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The case that all of it belongs to.
+    pub fn case(&self) -> String {
+        self.rate.case()
+    }
+
+    /// The outcome of a call, or that none came.
+    async fn call<T>(
+        &self,
+        what: &'static str,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let began = Instant::now();
+        let answer = tokio::time::timeout(CALL_MAX, call).await;
+        let answer = answer.unwrap_or_else(|_| Err(Failure::new("no answer within a minute")));
+        let answered = answer.is_ok();
+        let mut calls = self
+            .tally
+            .calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        calls.push(Call {
+            began,
+            what,
+            answered,
+        });
+        answer
     }
 
     fn keep(&self, planned: Instant, numbers: Vec<String>) -> Result<(), Failure> {
@@ -266,10 +337,4 @@ pub fn write_receipts(file: &Mutex<File>, numbers: &[String]) -> Result<(), Fail
         .collect();
     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
     file.write_all(lines.as_bytes()).map_err(Failure::new)
-}
-
-/// The outcome of a call, or that none came.
-async fn answered<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let answer = tokio::time::timeout(CALL_MAX, call).await;
-    answer.unwrap_or_else(|_| Err(Failure::new("no answer within a minute")))
 }

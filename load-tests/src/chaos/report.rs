@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::Failure;
 
 use super::audit::Audit;
+use super::courts::Deliveries;
 use super::progress::Recovery;
 
 /// One fault, one run.
@@ -38,14 +39,16 @@ pub struct Report {
     /// What else was measured, by name.
     pub figures: BTreeMap<String, f64>,
     pub audit: Audit,
+    /// To the courts, where there are any.
+    pub deliveries: Option<Deliveries>,
     /// Whatever went against a promise.
     pub broken: Vec<String>,
     pub passed: bool,
 }
 
 const HEADING: &str = "\
-| fault | what was done | dose (full) | accepted | deposited | lost | doubled | second versions | store audit | vendor's failed calls | first deposit after | backlog deposited after | restarts (of its own) | verdict |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| fault | what was done | dose (full) | accepted | deposited | lost | doubled | second versions | store audit | receipted of ordered | pushes repeated | vendor's failed calls | first deposit after | backlog deposited after | restarts (of its own) | verdict |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
 impl Report {
@@ -63,6 +66,12 @@ impl Report {
         write!(file, "{heading}{}", self.row()).map_err(Failure::new)
     }
 
+    /// So many of so many, where there are courts.
+    fn of(&self, counts: impl Fn(&Deliveries) -> (u64, u64)) -> String {
+        let counts = self.deliveries.as_ref().map(counts);
+        counts.map_or("–".to_owned(), |(some, all)| format!("{some} of {all}"))
+    }
+
     pub fn row(&self) -> String {
         let audit = &self.audit;
         let seconds = |value: Option<f64>| value.map_or("–".to_owned(), |s| format!("{s:.1} s"));
@@ -77,7 +86,7 @@ impl Report {
             let _ = write!(verdict, "; {name}: {value:.0}");
         }
         format!(
-            "| {} | {} | {} {} ({}) | {} of {} | {} | {} | {} | {} | {} | {} | {} | {} | {} ({}) | {} |\n",
+            "| {} | {} | {} {} ({}) | {} of {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} ({}) | {} |\n",
             self.fault,
             self.what,
             self.dose,
@@ -90,6 +99,8 @@ impl Report {
             audit.doubled,
             audit.second_versions.len(),
             audit.store_audit_word(),
+            self.of(|made| (made.receipted, made.ordered)),
+            self.of(|made| (made.pushes_repeated, made.pushes)),
             self.client_errors.values().sum::<u64>(),
             seconds(self.recovery.first_deposited_s),
             seconds(self.recovery.backlog_deposited_s),

@@ -2,6 +2,7 @@
 //! that `infra/stack.sh` prepared.
 
 mod beside;
+mod courts;
 mod ports;
 mod servers;
 mod vendors;
@@ -22,6 +23,7 @@ use super::process::{Process, Program};
 use super::store_faults::StoreFaults;
 use ports::Ports;
 
+pub use courts::{Court, PULLS, PUSHED};
 use vendors::AGREEMENT;
 pub use vendors::{Enrolled, FIRST};
 
@@ -57,6 +59,12 @@ pub struct SetUp {
     pub small_volume: bool,
     /// Roles begin as the old build.
     pub upgrade: bool,
+    /// Two courts receive a part of what is deposited.
+    pub courts: bool,
+    /// The vendor's SDK repeats nothing by itself: what is not answered is seen.
+    pub asks_once: bool,
+    /// Nothing is done to the platform, so nothing may fail or come twice.
+    pub exact: bool,
     /// What the vendor plans if nobody says otherwise: captures per second, and captures in one instruction.
     pub per_second: f64,
     pub batch_size: u64,

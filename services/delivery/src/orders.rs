@@ -27,6 +27,8 @@ const ORDER_BYTES_MAX: u64 = 1024 * 1024;
 const ORDERS_PAGE: u16 = 50;
 /// Deliveries looked at for one page of a listing: what bounds a request for a rare state.
 const LOOKED_AT_MAX: usize = 500;
+/// And after so long a page is given as it is: a call is answered within half a minute or not at all.
+const PAGE_MS_MAX: i64 = 10_000;
 /// Histories read at once.
 const READS_AT_ONCE: usize = 16;
 
@@ -163,6 +165,7 @@ impl Courier {
         let mut cursor = page.map(Cursor::parse).transpose()?;
         let mut found = Vec::new();
         let mut looked_at = 0;
+        let until = self.clock.now().plus_ms(PAGE_MS_MAX);
         loop {
             let orders = self.orders_from(&prefix, cursor.as_ref()).await?;
             let Some(order) = orders else {
@@ -176,7 +179,8 @@ impl Courier {
                 .take()
                 .map_or(0, |c| if c.order == id { c.place } else { 0 });
             while place < order.deliveries.len() {
-                if found.len() >= limit || looked_at >= LOOKED_AT_MAX {
+                let is_late = || looked_at > 0 && self.clock.now() > until;
+                if found.len() >= limit || looked_at >= LOOKED_AT_MAX || is_late() {
                     let next_page = Some(Cursor { order: id, place }.to_string());
                     return Ok(Page {
                         deliveries: found,

@@ -37,8 +37,9 @@ pub trait Stamp: Send + Sync + 'static {
 /// Tells some process of this role that a delivery is due.
 #[async_trait]
 pub trait Hints: Send + Sync + 'static {
-    /// `round` tells hints about different states of the delivery apart.
-    async fn due(&self, id: DeliveryId, round: usize) -> Result<()>;
+    /// `round` tells hints about different states of the delivery apart, `again` those about the same one whose taker
+    /// is gone: a bus drops what it was told before.
+    async fn due(&self, id: DeliveryId, round: usize, again: i64) -> Result<()>;
 }
 
 /// One push.
@@ -123,12 +124,12 @@ impl Stamp for Bus {
 
 #[async_trait]
 impl Hints for Bus {
-    async fn due(&self, id: DeliveryId, round: usize) -> Result<()> {
+    async fn due(&self, id: DeliveryId, round: usize, again: i64) -> Result<()> {
         let hint = DeliveryDue {
             delivery_id: id.to_string(),
             round: u32::try_from(round).unwrap_or(u32::MAX),
         };
-        self.tell(&DELIVERY_DUE, &format!("{id}.{round}"), &hint)
+        self.tell(&DELIVERY_DUE, &format!("{id}.{round}.{again}"), &hint)
             .await
     }
 }

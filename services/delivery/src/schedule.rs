@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
-use probity_domain::{DeliveryId, EvidenceId, RecipientId};
+use probity_domain::{DeliveryId, EvidenceId, RecipientId, Timestamp};
+use probity_platform::ledger::event_time;
 use probity_platform::startup::Shutdown;
 use probity_platform::{Error, ErrorKind, Result};
 use probity_proto::ledger::RecipientEvent;
@@ -30,6 +31,8 @@ const DUE_AT_ONCE_MAX: usize = 512;
 /// A delivery that was told is looked at again after this, on top of what a push may take: the hint or the process
 /// that took it may be lost. Longer than the bus remembers hint ids.
 const TOLD_MS: i64 = 150_000;
+/// What whoever took a delivery may need beside the push.
+const TAKEN_MS: i64 = 5_000;
 /// While evidence is not deposited and no hint says it is.
 const DEPOSIT_MS: i64 = 5_000;
 /// After a failure of our own: store, storage, ledger.
@@ -74,18 +77,40 @@ impl Courier {
 
     /// Tells that a delivery is due; without a bus it is worked on here. Planned again for the case that it is lost.
     pub(crate) async fn tell_due(&self, delivery: &Delivery) {
-        let push_ms = self
-            .push
-            .time_max(delivery.package().map_or(0, |p| p.size_bytes))
-            .as_millis();
-        let again = TOLD_MS + i64::try_from(push_ms).unwrap_or(i64::MAX / 2);
-        self.agenda()
-            .plan(delivery.id, self.clock.now().plus_ms(again));
+        let now = self.clock.now();
+        let look_again = now.plus_ms(TOLD_MS + self.push_ms(delivery));
+        self.agenda().plan(delivery.id, look_again);
         let round = delivery.history.events.len();
-        if let Err(e) = self.hints.due(delivery.id, round).await {
+        // The same for every process that tells it now.
+        let waited_ms = now.unix_ms() - self.stands_since(delivery).unix_ms();
+        let again = waited_ms.max(0) / (self.push_ms(delivery) + TAKEN_MS);
+        if let Err(e) = self.hints.due(delivery.id, round, again).await {
             tracing::debug!(delivery = %delivery.id, error = %e, "not told; worked on here");
             self.enter_lane(delivery);
         }
+    }
+
+    fn push_ms(&self, delivery: &Delivery) -> i64 {
+        let size_bytes = delivery.package().map_or(0, |p| p.size_bytes);
+        let longest = self.push.time_max(size_bytes).as_millis();
+        i64::try_from(longest).unwrap_or(i64::MAX / 2)
+    }
+
+    /// Since when somebody should be at it.
+    fn stands_since(&self, delivery: &Delivery) -> Timestamp {
+        if let Due::At(at) = delivery.due(true) {
+            return at;
+        }
+        let last = delivery.history.events.last();
+        let since = last.and_then(|event| event_time(event).ok());
+        since.unwrap_or_else(|| self.clock.now())
+    }
+
+    /// When nobody can be at it any more, unless it waits for its turn: the process that took it may be gone, and what
+    /// goes on at another one is not to be pushed twice.
+    fn let_go_at(&self, delivery: &Delivery) -> Timestamp {
+        let longest = self.push_ms(delivery) + TAKEN_MS;
+        self.stands_since(delivery).plus_ms(longest)
     }
 
     fn enter_lane(&self, delivery: &Delivery) {
@@ -262,7 +287,7 @@ impl Courier {
     async fn rescan_recipient(
         &self,
         recipient: &RecipientId,
-        since: probity_domain::Timestamp,
+        since: Timestamp,
         quiet: &mut HashSet<DeliveryId>,
     ) -> Result<usize> {
         let mut ids = self.ordered_since(recipient, since).await?;
@@ -278,7 +303,7 @@ impl Courier {
         while let Some(one) = looked.next().await {
             let (id, seen) = one?;
             let at = match seen {
-                Some((_, Due::Now)) => self.clock.now(),
+                Some((delivery, Due::Now)) => self.let_go_at(&delivery).max(self.clock.now()),
                 Some((_, Due::At(at))) => at,
                 _ => {
                     quiet.insert(id);

@@ -73,8 +73,18 @@ impl Stack {
 
     /// Runs a command of `probity officer`; answers what it printed.
     pub async fn officer(&self, command: &str, more: &[&str]) -> Result<String, Failure> {
+        self.officer_as("secret/officer-key", command, more).await
+    }
+
+    /// The same with the credential in this file.
+    pub(super) async fn officer_as(
+        &self,
+        key: &str,
+        command: &str,
+        more: &[&str],
+    ) -> Result<String, Failure> {
         let edges = self.endpoints()?;
-        let key = text(&self.path("secret/officer-key"));
+        let key = text(&self.path(key));
         let mut arguments = vec!["officer", command, "--officer-key", &key];
         arguments.extend(["--intake", &edges.intake, "--identity", &edges.identity]);
         arguments.extend(["--delivery", &edges.delivery]);

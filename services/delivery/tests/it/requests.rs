@@ -1,10 +1,46 @@
 //! Asking for deliveries.
 
+use std::sync::Arc;
+
 use probity_delivery::orders::Shelf;
-use probity_domain::CaseId;
-use probity_platform::ErrorKind;
+use probity_domain::{CaseId, Timestamp};
+use probity_platform::clock::ManualClock;
+use probity_platform::{Clock, ErrorKind};
 
 use crate::world::{Platform, court, tenant};
+
+/// Each look at it takes longer than a page may.
+struct Hurried(ManualClock);
+
+impl Clock for Hurried {
+    fn now(&self) -> Timestamp {
+        self.0.advance_ms(11_000);
+        self.0.now()
+    }
+}
+
+#[tokio::test]
+async fn a_listing_that_takes_long_goes_on_with_the_next_page() {
+    let platform = Platform::new().await;
+    let first = platform.request(&platform.beijing).await.id;
+    // Orders of one millisecond are in no order.
+    platform.clock.advance_ms(1);
+    let second = platform.request(&platform.hangzhou).await.id;
+    let mut courier = platform.restarted();
+    let clock = ManualClock::at(platform.clock.now());
+    Arc::get_mut(&mut courier).unwrap().clock = Arc::new(Hurried(clock));
+    let case = CaseId::parse("(2026)京0491民初12345号").unwrap();
+    let shelf = Shelf::Case(tenant("acme"), case);
+    let (mut listed, mut page) = (Vec::new(), None);
+    for has_next in [true, false] {
+        let list = courier.list(&shelf, page.as_deref(), 100, |_| true);
+        let found = list.await.unwrap();
+        listed.extend(found.deliveries.iter().map(|delivery| delivery.id));
+        page = found.next_page;
+        assert_eq!((found.deliveries.len(), page.is_some()), (1, has_next));
+    }
+    assert_eq!(listed, [first, second]);
+}
 
 #[tokio::test]
 async fn asking_twice_names_the_same_delivery_and_lists_it_once() {

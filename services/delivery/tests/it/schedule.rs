@@ -71,6 +71,28 @@ async fn after_a_restart_open_deliveries_are_found_in_the_orders() {
     );
 }
 
+/// A bus drops a hint that it was told before, and the process that took it is gone.
+#[tokio::test]
+async fn what_was_taken_by_a_process_that_is_gone_is_told_as_another_hint() {
+    let platform = Platform::new().await;
+    let id = platform.request(&platform.beijing).await.id;
+    assert_eq!(*platform.outside.hints.lock().unwrap(), [id]);
+    let restarted = platform.restarted();
+    let found = restarted.rescan_once(&mut HashSet::new()).await.unwrap();
+    assert_eq!(found, 1);
+    let shutdown = Shutdown::new();
+    let (courier, stop) = (restarted.clone(), shutdown.clone());
+    let ticking = tokio::spawn(async move { courier.tick(&stop).await });
+    let push_ms = i64::try_from(restarted.push.time_max(0).as_millis()).unwrap();
+    platform.clock.advance_ms(push_ms + 5_000);
+    until("it is told again", async || {
+        *platform.outside.told_again.lock().unwrap() == [id]
+    })
+    .await;
+    shutdown.request();
+    ticking.await.unwrap();
+}
+
 #[tokio::test]
 async fn without_a_bus_deliveries_go_on_and_a_court_that_hangs_holds_up_nobody() {
     let platform = Platform::new().await;

@@ -58,6 +58,8 @@ pub struct Outside {
     /// Storage does not answer without one.
     pub attestation: Mutex<Option<Bytes>>,
     pub hints: Mutex<Vec<DeliveryId>>,
+    /// Of them those about a delivery whose taker is gone.
+    pub told_again: Mutex<Vec<DeliveryId>>,
     /// Without a bus hints fail.
     pub bus: Mutex<bool>,
     pub behaviour: Mutex<Option<Behaviour>>,
@@ -83,11 +85,14 @@ impl Prove for Outside {
 
 #[async_trait]
 impl Hints for Outside {
-    async fn due(&self, id: DeliveryId, _: usize) -> Result<()> {
+    async fn due(&self, id: DeliveryId, _: usize, again: i64) -> Result<()> {
         if !*self.bus.lock().unwrap() {
             return Err(Error::unavailable("no bus"));
         }
         self.hints.lock().unwrap().push(id);
+        if again > 0 {
+            self.told_again.lock().unwrap().push(id);
+        }
         Ok(())
     }
 }
