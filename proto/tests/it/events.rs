@@ -5,9 +5,9 @@ use core::fmt::Debug;
 use probity_proto::format::read_json;
 use probity_proto::http::{PartyApplicationDocument, RecipientDocument};
 use probity_proto::ledger::{
-    AgreementEvent, CertificateEvent, CredentialEvent, DeliveryEvent, EVENT_FORMAT, Envelope,
-    FindingEvent, InstructionEvent, IntentEvent, LedgerEvent, PartyEvent, QuarantineEvent,
-    ReadEvent, RecipientEvent,
+    AgreementEvent, ByteRange, CertificateEvent, CredentialEvent, DeliveryEvent, EVENT_FORMAT,
+    Envelope, FindingEvent, InstructionEvent, IntentEvent, LedgerEvent, PartyEvent,
+    QuarantineEvent, ReadEvent, RecipientEvent, read_event,
 };
 
 use crate::golden;
@@ -33,6 +33,8 @@ fn holds<E: LedgerEvent + PartialEq + Debug>(name: &str, event: E) {
     let read: Envelope<E> = read_json("event", EVENT_FORMAT, &bytes).unwrap();
     assert_eq!(read, meant, "{file} is read as something else");
     assert_eq!(today, bytes, "{file} is written otherwise");
+    // Whoever reads all kinds, as the audit does, knows this one.
+    assert_eq!(read_event(E::KIND, &bytes).unwrap().kind, E::KIND);
     // What a newer version writes is refused by its name, with all its fields unread.
     let text = String::from_utf8(bytes).unwrap();
     let newer = text
@@ -226,11 +228,12 @@ fn deliveries() {
         tenant: "acme".into(),
         case: "(2026)X1".into(),
     };
-    let prepared = DeliveryEvent::Prepared {
+    let prepared = |part_bytes| DeliveryEvent::Prepared {
         object: "packages/1".into(),
         size_bytes: 7,
         package_sha256: "03".repeat(32),
         content_sha3_256: "04".repeat(32),
+        part_bytes,
     };
     let failed = DeliveryEvent::AttemptFailed {
         next_at: AT.into(),
@@ -254,7 +257,8 @@ fn deliveries() {
     };
     let all = [
         requested,
-        prepared,
+        prepared(vec![]),
+        prepared(vec![4, 3]),
         failed,
         entered,
         acknowledged,
@@ -264,7 +268,8 @@ fn deliveries() {
     for event in all {
         let name = match &event {
             DeliveryEvent::Requested { .. } => "requested",
-            DeliveryEvent::Prepared { .. } => "prepared",
+            DeliveryEvent::Prepared { part_bytes, .. } if part_bytes.is_empty() => "prepared",
+            DeliveryEvent::Prepared { .. } => "prepared-in-parts",
             DeliveryEvent::AttemptFailed { .. } => "attempt-failed",
             DeliveryEvent::Entered { .. } => "entered",
             DeliveryEvent::Acknowledged { .. } => "acknowledged",
@@ -277,12 +282,15 @@ fn deliveries() {
 
 #[test]
 fn reads() {
-    let fetched = ReadEvent::Fetched {
+    let fetched = |range| ReadEvent::Fetched {
         credential: "c".into(),
         legal_basis: "Article 7".into(),
         package_sha256: "03".repeat(32),
+        range,
     };
-    holds("fetched", fetched);
+    holds("fetched", fetched(None));
+    let range = ByteRange { first: 4, last: 6 };
+    holds("fetched-range", fetched(Some(range)));
 }
 
 #[test]
