@@ -44,11 +44,12 @@ impl Partial {
     }
 
     async fn read_again(path: PathBuf, sha256: Sha256) -> Result<Self> {
-        let options = tokio::fs::OpenOptions::new()
+        let mut file = tokio::fs::OpenOptions::new()
             .read(true)
             .append(true)
-            .to_owned();
-        let mut file = options.open(&path).await.map_err(Error::file(&path))?;
+            .open(&path)
+            .await
+            .map_err(Error::file(&path))?;
         let (mut digest, mut size_bytes) = (sha2::Sha256::new(), 0);
         let mut piece = vec![0; PIECE_BYTES];
         loop {
