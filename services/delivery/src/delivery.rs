@@ -1,8 +1,8 @@
 //! One delivery as its events tell it.
 
 use probity_domain::{
-    CaseId, DeliveryFact, DeliveryId, DeliveryState, EvidenceId, Malformed, ReceiptScope,
-    RecipientId, Sha3_256, Sha256, TenantId, Timestamp,
+    CaseId, DeliveryFact, DeliveryId, DeliveryState, EvidenceId, ReceiptScope, RecipientId,
+    TenantId, Timestamp,
 };
 use probity_platform::ledger::{History, event_time};
 use probity_platform::{Error, Result};
@@ -10,73 +10,7 @@ use probity_proto::http::DeliveryDocument;
 use probity_proto::ledger::DeliveryEvent;
 use sha2::Digest as _;
 
-/// An encrypted package that was made for the delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Package {
-    /// Key in bucket `work`.
-    pub object: String,
-    pub size_bytes: u64,
-    /// Of the encrypted bytes.
-    pub sha256: Sha256,
-    /// Of the container inside.
-    pub content_sha3_256: Sha3_256,
-    /// Length of each envelope, in their order; at least one, together `size_bytes`.
-    pub part_bytes: Vec<u64>,
-}
-
-impl Package {
-    /// As it is recorded: of a single envelope the length says nothing more.
-    #[must_use]
-    pub fn prepared(&self) -> DeliveryEvent {
-        let several = self.part_bytes.len() > 1;
-        DeliveryEvent::Prepared {
-            object: self.object.clone(),
-            size_bytes: self.size_bytes,
-            package_sha256: self.sha256.to_hex(),
-            content_sha3_256: self.content_sha3_256.to_hex(),
-            part_bytes: several.then(|| self.part_bytes.clone()).unwrap_or_default(),
-        }
-    }
-
-    /// What [`prepared`](Self::prepared) recorded; `None` for other events.
-    fn of(event: &DeliveryEvent) -> core::result::Result<Option<Self>, Malformed> {
-        let DeliveryEvent::Prepared {
-            object,
-            size_bytes,
-            package_sha256,
-            content_sha3_256,
-            part_bytes,
-        } = event
-        else {
-            return Ok(None);
-        };
-        let part_bytes = match part_bytes.is_empty() {
-            true => vec![*size_bytes],
-            false => part_bytes.clone(),
-        };
-        let together = part_bytes
-            .iter()
-            .fold(0u64, |sum, n| sum.saturating_add(*n));
-        if together != *size_bytes {
-            let reason = format!("{together} bytes together, not {size_bytes}");
-            return Err(Malformed::new("part_bytes", reason));
-        }
-        Ok(Some(Self {
-            object: object.clone(),
-            size_bytes: *size_bytes,
-            sha256: Sha256::parse_hex(package_sha256)?,
-            content_sha3_256: Sha3_256::parse_hex(content_sha3_256)?,
-            part_bytes,
-        }))
-    }
-}
-
-/// Lengths of parts as headers give them.
-#[must_use]
-pub fn listed(part_bytes: &[u64]) -> String {
-    let lengths: Vec<_> = part_bytes.iter().map(u64::to_string).collect();
-    lengths.join(",")
-}
+pub use crate::made::{Package, listed};
 
 /// A delivery: what was asked for, what was made, where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -228,7 +162,7 @@ fn fact(event: &DeliveryEvent, at: Timestamp) -> Result<Option<DeliveryFact>> {
 
 #[cfg(test)]
 pub mod tests {
-    use probity_domain::SubmissionId;
+    use probity_domain::{Sha3_256, Sha256, SubmissionId};
     use probity_proto::ledger::Envelope;
 
     use super::*;
@@ -362,48 +296,6 @@ pub mod tests {
             ),
             (2, 6, false)
         );
-    }
-
-    #[test]
-    fn lengths_of_parts_are_recorded_where_there_are_several() {
-        let fold = |part_bytes: Vec<u64>| {
-            let DeliveryEvent::Prepared {
-                object,
-                size_bytes,
-                package_sha256,
-                content_sha3_256,
-                ..
-            } = prepared(1)
-            else {
-                unreachable!()
-            };
-            let recorded = DeliveryEvent::Prepared {
-                object,
-                size_bytes,
-                package_sha256,
-                content_sha3_256,
-                part_bytes,
-            };
-            Delivery::fold(&history(vec![requested(), recorded]))
-        };
-        let package = |part_bytes| fold(part_bytes).unwrap().unwrap().packages.remove(0);
-        assert_eq!(package(vec![]).part_bytes, [10]);
-        assert_eq!(package(vec![7, 3]).part_bytes, [7, 3]);
-        for part_bytes in [vec![], vec![7, 3]] {
-            let again = package(part_bytes.clone()).prepared();
-            let DeliveryEvent::Prepared {
-                part_bytes: recorded,
-                ..
-            } = again
-            else {
-                unreachable!()
-            };
-            assert_eq!(recorded, part_bytes);
-        }
-        for wrong in [vec![7], vec![7, 4], vec![u64::MAX, 11]] {
-            assert!(fold(wrong.clone()).is_err(), "{wrong:?}");
-        }
-        assert_eq!(listed(&[7, 3]), "7,3");
     }
 
     #[test]

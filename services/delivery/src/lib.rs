@@ -32,6 +32,7 @@ mod error;
 pub mod fetch;
 mod grpc;
 pub mod http;
+mod made;
 mod openapi;
 pub mod orders;
 pub mod package;

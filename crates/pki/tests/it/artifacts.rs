@@ -370,7 +370,7 @@ fn envelopes(world: &World) {
     let (folder, pki) = (&world.folder, &world.pki);
     let profile = Profile::CourtEncryption;
     let [court, other] = [9, 10].map(|n| issue(pki.now, profile, "Court", n, Some(&pki.issuing)));
-    let mut random = || {
+    let random = || {
         let mut random = [0; EnvelopeRandom::BYTES];
         getrandom::fill(&mut random).unwrap();
         EnvelopeRandom::from_bytes(&random)
