@@ -21,13 +21,16 @@ impl Package {
     /// As it is recorded: of a single envelope the length says nothing more.
     #[must_use]
     pub fn prepared(&self) -> DeliveryEvent {
-        let several = self.part_bytes.len() > 1;
+        let part_bytes = match self.part_bytes.as_slice() {
+            [_] => Vec::new(),
+            several => several.to_vec(),
+        };
         DeliveryEvent::Prepared {
             object: self.object.clone(),
             size_bytes: self.size_bytes,
             package_sha256: self.sha256.to_hex(),
             content_sha3_256: self.content_sha3_256.to_hex(),
-            part_bytes: several.then(|| self.part_bytes.clone()).unwrap_or_default(),
+            part_bytes,
         }
     }
 

@@ -170,7 +170,7 @@ impl Served {
     }
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: impl reqwest::header::AsHeaderName) -> &'h str {
+fn text(headers: &HeaderMap, name: impl reqwest::header::AsHeaderName) -> &str {
     headers.get(name).unwrap().to_str().unwrap()
 }
 
