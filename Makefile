@@ -2,10 +2,10 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test judges stores lint fuzz bench chaos chaos-full clean
+.PHONY: help tools demo test judges stores lint fuzz bench bench-package chaos chaos-full clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 tools: ## bring nats-server, MinIO and redis-server into .probity/tools/bin
 	@infra/tools.sh
@@ -32,6 +32,9 @@ fuzz: ## fuzz every decoder of strangers' bytes, SECONDS=600 for each
 
 bench: tools ## the platform beside its floor on this machine: a table
 	@infra/bench.sh
+
+bench-package: tools ## memory of delivering one package of 2 GiB by push and by pull (MIB=2112)
+	@infra/bench-package.sh
 
 chaos: tools ## faults while a vendor submits, then the audit; five minutes (FAULT=F3, COUNT=100000, DOSE=10, FULL=1)
 	@infra/chaos.sh $(FAULT) $(if $(COUNT),--count $(COUNT)) $(if $(RATE),--rate $(RATE)) $(if $(DOSE),--dose $(DOSE)) $(if $(FULL),--full)

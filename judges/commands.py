@@ -134,13 +134,29 @@ def openssl_plain_signature(case):
 
 
 def openssl_envelope(case):
-    opened = case.scratch / "opened"
-    case.run(
-        "openssl", "cms", "-decrypt", "-binary", "-inform", "DER", "-in", "envelope.p7m", "-recip", "recipient.pem",
-        "-inkey", "recipient.key.der", "-keyform", "DER", "-out", opened)
-    if opened.read_bytes() != (case.folder / "content").read_bytes():
+    """A package is one envelope or several, one after another; each for itself, and what comes out joined."""
+    part, opened = case.scratch / "part.p7m", case.scratch / "opened"
+    content, parts = b"", envelopes((case.folder / "envelope.p7m").read_bytes())
+    for envelope in parts:
+        part.write_bytes(envelope)
+        case.run(
+            "openssl", "cms", "-decrypt", "-binary", "-inform", "DER", "-in", part, "-recip", "recipient.pem",
+            "-inkey", "recipient.key.der", "-keyform", "DER", "-out", opened)
+        content += opened.read_bytes()
+    if content != (case.folder / "content").read_bytes():
         raise Refused("opened to something else")
-    return "opened"
+    return f"opened, parts: {len(parts)}"
+
+
+def envelopes(package):
+    """Cut where the DER of each says that it ends: tag, then a length of one octet, or of as many as the octet says."""
+    parts = []
+    while package:
+        octets = package[1] & 0x7F if package[1] & 0x80 else 0
+        length = int.from_bytes(package[2 : 2 + octets], "big") if octets else package[1]
+        parts.append(package[: 2 + octets + length])
+        package = package[2 + octets + length :]
+    return parts
 
 
 def openssl_package(case):

@@ -423,6 +423,9 @@ pub struct DeliveryDocument {
     pub size_bytes: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Length of each of its envelopes in bytes, in the order they lie in it: each is decrypted for itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub part_bytes: Vec<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt_scope: Option<String>,
 }

@@ -192,6 +192,9 @@ pub enum DeliveryEvent {
         size_bytes: u64,
         package_sha256: String,
         content_sha3_256: String,
+        /// Length of each envelope in bytes, in their order, where there are several.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        part_bytes: Vec<u64>,
     },
     AttemptFailed {
         next_at: String,
@@ -229,9 +232,20 @@ pub enum ReadEvent {
         legal_basis: String,
         /// Of the encrypted package.
         package_sha256: String,
+        /// Which bytes, where it was not asked for as a whole: a part, or what was missing of a fetch that broke off.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        range: Option<ByteRange>,
     },
 }
 ledger_kind!(ReadEvent, "read");
+
+/// From the first byte to the last, both included and counted from zero, as RFC 9110 section 14.1.2 counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ByteRange {
+    pub first: u64,
+    pub last: u64,
+}
 
 /// What the scrubber found not to be as it was written; id = SHA-256 of the object's key, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -151,18 +151,30 @@ impl Connection {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
-            if self.once {
+            if !self.again(attempt, repeat, &error, retry_after).await {
                 return Err(error);
-            }
-            let mut jitter = [0];
-            let _ = getrandom::fill(&mut jitter);
-            let [jitter] = jitter;
-            match retry::wait(attempt, repeat, &error, retry_after, jitter) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(error),
             }
             attempt += 1;
         }
+    }
+
+    /// Waits until it is time for the next attempt; `false` when there is none.
+    pub(crate) async fn again(
+        &self,
+        attempt: u32,
+        repeat: Repeat,
+        error: &Error,
+        retry_after: Option<Duration>,
+    ) -> bool {
+        let mut jitter = [0];
+        let _ = getrandom::fill(&mut jitter);
+        let [jitter] = jitter;
+        let wait = retry::wait(attempt, repeat, error, retry_after, jitter);
+        match wait.filter(|_| !self.once) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return false,
+        }
+        true
     }
 
     /// [`Self::send`] and reads the JSON document that comes back.

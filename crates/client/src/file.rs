@@ -74,16 +74,17 @@ pub(crate) async fn body_of(
     ))
 }
 
-/// Writes an answer's body to `path`, which comes to stand there whole and checked or not at all.
+/// Writes an answer's body to `path`, which comes to stand there whole, checked against the digest if one is given, or
+/// not at all.
 pub(crate) async fn save(
     response: reqwest::Response,
     path: &Path,
-    expected: Expected,
+    expected: Option<Sha3_256>,
 ) -> Result<u64> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = path.with_file_name(name);
-    let saved = save_checked(response, &part, &expected).await;
+    let saved = save_checked(response, &part, expected).await;
     match saved {
         Ok(size_bytes) => {
             tokio::fs::rename(&part, path)
@@ -98,37 +99,26 @@ pub(crate) async fn save(
     }
 }
 
-/// What the saved bytes must be.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Expected {
-    pub sha256: Option<Sha256>,
-    pub sha3_256: Option<Sha3_256>,
-}
-
 async fn save_checked(
     response: reqwest::Response,
     part: &Path,
-    expected: &Expected,
+    expected: Option<Sha3_256>,
 ) -> Result<u64> {
     let mut file = tokio::fs::File::create(part)
         .await
         .map_err(Error::file(part))?;
-    let (mut sha3, mut sha2, mut size_bytes) = (sha3::Sha3_256::new(), sha2::Sha256::new(), 0);
+    let (mut sha3, mut size_bytes) = (sha3::Sha3_256::new(), 0);
     let mut pieces = response.bytes_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|e| transport(&e))?;
         sha3.update(&piece);
-        sha2.update(&piece);
         size_bytes += piece.len() as u64;
         file.write_all(&piece).await.map_err(Error::file(part))?;
     }
     file.flush().await.map_err(Error::file(part))?;
     file.sync_all().await.map_err(Error::file(part))?;
-    let sha256 = Sha256(sha2.finalize().into());
     let sha3_256 = Sha3_256(sha3.finalize().into());
-    let differs = expected.sha256.is_some_and(|e| e != sha256)
-        || expected.sha3_256.is_some_and(|e| e != sha3_256);
-    if differs {
+    if expected.is_some_and(|expected| expected != sha3_256) {
         return Err(Error::Digest {
             what: part.display().to_string(),
         });

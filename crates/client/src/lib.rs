@@ -9,13 +9,15 @@
 //!
 //! Every call is bounded in time and tries again, with jitter, what can be tried again: refusals that ask to come
 //! back later (`Retry-After` honoured) and lost connections, the latter only where asking twice is the same as asking
-//! once. Nothing is held in memory whole: files stream both ways and are checked against their digests.
+//! once. Nothing is held in memory whole: files stream both ways and are checked against their digests. A court's fetch
+//! that breaks off goes on where it was.
 
 mod connection;
 mod court;
 mod error;
 mod file;
 mod officer;
+mod resume;
 mod retry;
 mod vendor;
 

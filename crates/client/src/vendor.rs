@@ -9,7 +9,7 @@ use probity_proto::http::{
     IntentRequestedDocument, PartyStatusDocument, SubmittedDocument,
 };
 
-use crate::file::{Expected, body_of, digests_of, save};
+use crate::file::{body_of, digests_of, save};
 use crate::retry::Repeat;
 use crate::{Connection, DigestedFile, Endpoints, ProblemKind, Result, Secret};
 
@@ -245,15 +245,7 @@ impl Vendor {
             .intake
             .send(Repeat::Harmless, async || Ok(self.intake.get(&segments)))
             .await?;
-        save(
-            response,
-            to,
-            Expected {
-                sha3_256: digest,
-                sha256: None,
-            },
-        )
-        .await
+        save(response, to, digest).await
     }
 
     /// Saves the evidence's package, in plaintext.
@@ -267,7 +259,7 @@ impl Vendor {
             .delivery
             .send(Repeat::Harmless, async || Ok(self.delivery.get(&segments)))
             .await?;
-        save(response, to, Expected::default()).await
+        save(response, to, None).await
     }
 
     /// Asks for a one-time code bound to an instruction.

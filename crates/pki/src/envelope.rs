@@ -1,16 +1,18 @@
 //! Encryption of a package to one court: CMS AuthEnvelopedData (RFC 5083) with AES-256-GCM (RFC 5084)
 //! under a key agreed by ephemeral-static ECDH on P-384 (RFC 5753 section 3.1).
 //!
-//! `openssl cms -decrypt` opens the result. It refuses over 2 GiB and takes 2.7 times the size in
-//! memory, hence [`CONTENT_BYTES_MAX`]; larger packages go out in several envelopes.
+//! A package is one envelope or several, one after another. `openssl cms -decrypt` opens each. It refuses
+//! over 2 GiB and takes 2.7 times the size in memory, hence [`CONTENT_BYTES_USUAL`] and [`CONTENT_BYTES_MAX`].
 //! Both directions stream in constant memory.
 
 mod gcm;
 mod open;
+mod parts;
 mod recipient;
 mod seal;
 
 pub use open::decrypt;
+pub use parts::PartsEncryptor;
 pub use recipient::check_recipient;
 pub use seal::{Encryptor, EnvelopeRandom, encrypt};
 
@@ -18,6 +20,10 @@ use const_oid::ObjectIdentifier;
 
 /// Largest content of one envelope: 1 GiB.
 pub const CONTENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// What each of several envelopes carries unless somebody decides otherwise: 256 MiB, opened by OpenSSL in 700 MiB.
+pub const CONTENT_BYTES_USUAL: u64 = 256 * 1024 * 1024;
+/// Most envelopes of one package.
+pub const PARTS_MAX: u64 = 64;
 
 /// id-ct-authEnvelopedData (RFC 5083 section 2).
 const AUTH_ENVELOPED_DATA: ObjectIdentifier =

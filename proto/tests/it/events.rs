@@ -5,9 +5,9 @@ use core::fmt::Debug;
 use probity_proto::format::read_json;
 use probity_proto::http::{PartyApplicationDocument, RecipientDocument};
 use probity_proto::ledger::{
-    AgreementEvent, CertificateEvent, CredentialEvent, DeliveryEvent, EVENT_FORMAT, Envelope,
-    FindingEvent, InstructionEvent, IntentEvent, LedgerEvent, PartyEvent, QuarantineEvent,
-    ReadEvent, RecipientEvent, read_event,
+    AgreementEvent, ByteRange, CertificateEvent, CredentialEvent, DeliveryEvent, EVENT_FORMAT,
+    Envelope, FindingEvent, InstructionEvent, IntentEvent, LedgerEvent, PartyEvent,
+    QuarantineEvent, ReadEvent, RecipientEvent, read_event,
 };
 
 use crate::golden;
@@ -229,11 +229,12 @@ fn deliveries() {
         tenant: "acme".into(),
         case: "(2026)X1".into(),
     };
-    let prepared = DeliveryEvent::Prepared {
+    let prepared = |part_bytes| DeliveryEvent::Prepared {
         object: "packages/1".into(),
         size_bytes: 7,
         package_sha256: "03".repeat(32),
         content_sha3_256: "04".repeat(32),
+        part_bytes,
     };
     let failed = DeliveryEvent::AttemptFailed {
         next_at: AT.into(),
@@ -257,7 +258,8 @@ fn deliveries() {
     };
     let all = [
         requested,
-        prepared,
+        prepared(vec![]),
+        prepared(vec![4, 3]),
         failed,
         entered,
         acknowledged,
@@ -267,7 +269,8 @@ fn deliveries() {
     for event in all {
         let name = match &event {
             DeliveryEvent::Requested { .. } => "requested",
-            DeliveryEvent::Prepared { .. } => "prepared",
+            DeliveryEvent::Prepared { part_bytes, .. } if part_bytes.is_empty() => "prepared",
+            DeliveryEvent::Prepared { .. } => "prepared-in-parts",
             DeliveryEvent::AttemptFailed { .. } => "attempt-failed",
             DeliveryEvent::Entered { .. } => "entered",
             DeliveryEvent::Acknowledged { .. } => "acknowledged",
@@ -280,12 +283,15 @@ fn deliveries() {
 
 #[test]
 fn reads() {
-    let fetched = ReadEvent::Fetched {
+    let fetched = |range| ReadEvent::Fetched {
         credential: "c".into(),
         legal_basis: "Article 7".into(),
         package_sha256: "03".repeat(32),
+        range,
     };
-    holds("fetched", fetched);
+    holds("fetched", fetched(None));
+    let range = ByteRange { first: 4, last: 6 };
+    holds("fetched-range", fetched(Some(range)));
 }
 
 #[test]

@@ -4,10 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use probity_pki::envelope::{CONTENT_BYTES_MAX, CONTENT_BYTES_USUAL};
 use probity_platform::config::SecretFile;
 use probity_platform::keys::Pkcs11Config;
 use probity_platform::{Error, Result};
 use serde::Deserialize;
+
+/// Less makes packages of many envelopes, and of no more than 4 MiB.
+const ENVELOPE_CONTENT_BYTES_MIN: u64 = 64 * 1024;
 
 /// What delivery needs to know.
 #[derive(Debug, Clone, Deserialize)]
@@ -42,6 +46,10 @@ pub struct Config {
     /// Deliveries to one recipient at once: a court that hangs holds no more than these.
     #[serde(default = "push_concurrency_per_recipient")]
     pub push_concurrency_per_recipient: usize,
+    /// What one envelope of a package carries, in bytes; a larger package goes out as several envelopes, at most 64.
+    /// OpenSSL takes 2.7 times as much memory to open one.
+    #[serde(default = "envelope_content_bytes")]
+    pub envelope_content_bytes: u64,
 }
 
 const fn push_timeout_s() -> u64 {
@@ -54,6 +62,10 @@ const fn push_concurrency() -> usize {
 
 const fn push_concurrency_per_recipient() -> usize {
     4
+}
+
+const fn envelope_content_bytes() -> u64 {
+    CONTENT_BYTES_USUAL
 }
 
 impl Config {
@@ -70,6 +82,12 @@ impl Config {
         }
         if !(1..=600).contains(&self.push_timeout_s) {
             return Err(Error::malformed("[delivery] push_timeout_s is 1 to 600"));
+        }
+        if !(ENVELOPE_CONTENT_BYTES_MIN..=CONTENT_BYTES_MAX).contains(&self.envelope_content_bytes)
+        {
+            return Err(Error::malformed(format!(
+                "[delivery] envelope_content_bytes is {ENVELOPE_CONTENT_BYTES_MIN} to {CONTENT_BYTES_MAX}"
+            )));
         }
         self.seal_pkcs11
             .as_ref()
@@ -98,10 +116,13 @@ mod tests {
         let config: Config = toml::from_str(SAMPLE).unwrap();
         config.check().unwrap();
         assert_eq!(config.push_timeout(), Duration::from_secs(30));
+        assert_eq!(config.envelope_content_bytes, 256 << 20);
         for bad in [
             "push_timeout_s = 0",
             "push_concurrency = 0",
             "push_concurrency_per_recipient = 65",
+            "envelope_content_bytes = 65535",
+            "envelope_content_bytes = 1073741825",
         ] {
             let config: Config = toml::from_str(&format!("{SAMPLE}\n{bad}")).unwrap();
             assert!(config.check().is_err(), "{bad}");

@@ -32,6 +32,8 @@ pub struct Courier {
     pub places: Arc<Semaphore>,
     /// Packages made at once: each costs processor and store, not patience.
     pub preparing: Semaphore,
+    /// What one envelope of a package carries; larger packages are several.
+    pub envelope_content_bytes: u64,
     pub wake: Notify,
     /// A plan was made that is due already.
     pub planned: Notify,
@@ -41,9 +43,12 @@ pub struct Courier {
 
 /// Bounds of one process.
 #[derive(Debug, Clone, Copy)]
-pub struct Concurrency {
+pub struct Bounds {
+    /// Deliveries worked on at once.
     pub deliveries: usize,
     pub per_recipient: usize,
+    /// What one envelope of a package carries; larger packages are several.
+    pub envelope_content_bytes: u64,
 }
 
 /// What a courier is given.
@@ -62,7 +67,7 @@ const PREPARING_MAX: usize = 4;
 
 impl Courier {
     #[must_use]
-    pub fn new(parts: Parts, concurrency: Concurrency) -> Self {
+    pub fn new(parts: Parts, bounds: Bounds) -> Self {
         let Parts {
             buckets,
             ledger,
@@ -82,12 +87,13 @@ impl Courier {
             prove,
             hints,
             push,
-            places: Arc::new(Semaphore::new(concurrency.deliveries)),
+            places: Arc::new(Semaphore::new(bounds.deliveries)),
             preparing: Semaphore::new(PREPARING_MAX),
+            envelope_content_bytes: bounds.envelope_content_bytes,
             wake: Notify::new(),
             planned: Notify::new(),
             agenda: Mutex::default(),
-            lanes: Mutex::new(Lanes::new(concurrency.per_recipient)),
+            lanes: Mutex::new(Lanes::new(bounds.per_recipient)),
         }
     }
 

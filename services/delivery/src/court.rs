@@ -2,8 +2,6 @@
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use probity_domain::{DeliveryId, RecipientId};
 use probity_platform::Error;
@@ -14,7 +12,8 @@ use probity_proto::http::{DeliveriesDocument, DeliveryDocument, SignedReceiptDoc
 use crate::acknowledge::Way;
 use crate::courier::Courier;
 use crate::delivery::Delivery;
-use crate::http::{Edge, ListQuery, PAGE, attach, page_document, stream_body};
+use crate::download;
+use crate::http::{Edge, ListQuery, PAGE, page_document};
 use crate::orders::{Page, Shelf};
 use crate::receipt::SignedReceipt;
 use crate::recipient;
@@ -82,7 +81,10 @@ impl Courier {
 pub(crate) fn routes() -> Router<Edge> {
     Router::new()
         .route("/v1/court/deliveries", get(list))
-        .route("/v1/court/deliveries/{delivery}/package", get(package))
+        .route(
+            "/v1/court/deliveries/{delivery}/package",
+            get(download::package),
+        )
         .route("/v1/court/deliveries/{delivery}/receipt", post(receipt))
 }
 
@@ -113,45 +115,6 @@ pub(crate) async fn list(
         )
         .await?;
     Ok(Json(page_document(&page)))
-}
-
-#[utoipa::path(
-    get, path = "/v1/court/deliveries/{delivery}/package", tag = "courts",
-    params(
-        ("delivery" = String, Path, description = "the delivery's id"),
-        ("probity-legal-basis" = String, Header, description = "why this is read; percent-encoded UTF-8; kept in the access log"),
-    ),
-    responses(
-        (status = 200, description = "the encrypted package, CMS AuthEnvelopedData", content_type = "application/cms"),
-        (status = 404, description = "not this recipient's"),
-        (status = 503, description = "still being prepared"),
-    ),
-)]
-pub(crate) async fn package(
-    State(edge): State<Edge>,
-    Authenticated(caller): Authenticated,
-    Path(id): Path<String>,
-    request: HeaderMap,
-) -> Result<Response, Problem> {
-    let id = DeliveryId::parse(&id)?;
-    let basis = request
-        .get("probity-legal-basis")
-        .and_then(|value| value.to_str().ok());
-    let (package, body) = edge.courier.fetch(&caller, id, basis).await?;
-    let mut headers = HeaderMap::new();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/cms"),
-    );
-    headers.insert(
-        header::CONTENT_LENGTH,
-        HeaderValue::from(package.size_bytes),
-    );
-    if let Ok(sha256) = HeaderValue::from_str(&package.sha256.to_hex()) {
-        headers.insert("probity-package-sha256", sha256);
-    }
-    attach(&mut headers, &format!("{id}.p7m"));
-    Ok((headers, stream_body(body)).into_response())
 }
 
 #[utoipa::path(

@@ -94,6 +94,7 @@ impl Courier {
             recipient: delivery.recipient.to_string(),
             size_bytes,
             sha256: package.sha256.0,
+            part_bytes: package.part_bytes.clone(),
             body,
         })
     }

@@ -2,7 +2,7 @@
 
 use probity_domain::{
     CaseId, DeliveryFact, DeliveryId, DeliveryState, EvidenceId, ReceiptScope, RecipientId,
-    Sha3_256, Sha256, TenantId, Timestamp,
+    TenantId, Timestamp,
 };
 use probity_platform::ledger::{History, event_time};
 use probity_platform::{Error, Result};
@@ -10,17 +10,7 @@ use probity_proto::http::DeliveryDocument;
 use probity_proto::ledger::DeliveryEvent;
 use sha2::Digest as _;
 
-/// An encrypted package that was made for the delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Package {
-    /// Key in bucket `work`.
-    pub object: String,
-    pub size_bytes: u64,
-    /// Of the encrypted bytes.
-    pub sha256: Sha256,
-    /// Of the container inside.
-    pub content_sha3_256: Sha3_256,
-}
+pub use crate::made::{Package, listed};
 
 /// A delivery: what was asked for, what was made, where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,20 +83,8 @@ impl Delivery {
             history: history.clone(),
         };
         for envelope in &history.events {
-            if let DeliveryEvent::Prepared {
-                object,
-                size_bytes,
-                package_sha256,
-                content_sha3_256,
-            } = &envelope.event
-            {
-                delivery.packages.push(Package {
-                    object: object.clone(),
-                    size_bytes: *size_bytes,
-                    sha256: Sha256::parse_hex(package_sha256).map_err(stored)?,
-                    content_sha3_256: Sha3_256::parse_hex(content_sha3_256).map_err(stored)?,
-                });
-            }
+            let package = Package::of(&envelope.event).map_err(stored)?;
+            delivery.packages.extend(package);
             if let Some(fact) = fact(&envelope.event, event_time(envelope)?)? {
                 delivery.state = delivery.state.after(&fact);
             }
@@ -152,6 +130,7 @@ impl Delivery {
             state: self.state.as_str().to_owned(),
             size_bytes: package.map(|p| p.size_bytes),
             sha256: package.map(|p| p.sha256.to_hex()),
+            part_bytes: package.map(|p| p.part_bytes.clone()).unwrap_or_default(),
             receipt_scope: scope,
         }
     }
@@ -183,7 +162,7 @@ fn fact(event: &DeliveryEvent, at: Timestamp) -> Result<Option<DeliveryFact>> {
 
 #[cfg(test)]
 pub mod tests {
-    use probity_domain::SubmissionId;
+    use probity_domain::{Sha3_256, Sha256, SubmissionId};
     use probity_proto::ledger::Envelope;
 
     use super::*;
@@ -230,12 +209,14 @@ pub mod tests {
     }
 
     pub fn prepared(byte: u8) -> DeliveryEvent {
-        DeliveryEvent::Prepared {
+        let package = Package {
             object: format!("packages/court-1/{byte}"),
             size_bytes: 10,
-            package_sha256: Sha256([byte; 32]).to_hex(),
-            content_sha3_256: Sha3_256([byte; 32]).to_hex(),
-        }
+            sha256: Sha256([byte; 32]),
+            content_sha3_256: Sha3_256([byte; 32]),
+            part_bytes: vec![10],
+        };
+        package.prepared()
     }
 
     pub fn failed(next_ms: i64) -> DeliveryEvent {

@@ -1,14 +1,15 @@
 //! A recipient fetches its package: the store alone is needed, every read is recorded with its legal basis (R7), and
-//! the first complete one is the time of receipt.
+//! when the last byte has been taken for the first time is the time of receipt.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
 use probity_domain::{DeliveryId, RecipientId};
 use probity_platform::access::Caller;
 use probity_platform::objects::ByteStream;
 use probity_platform::{Error, Result};
+use probity_proto::ledger::ByteRange;
 
 use crate::acknowledge::Way;
 use crate::courier::{Courier, unknown};
@@ -31,28 +32,61 @@ impl Courier {
         }
     }
 
-    /// The encrypted package's bytes.
+    /// Whether this caller may read the package now. Nothing is given out yet, and nothing noted.
     ///
     /// # Errors
     /// `Malformed` without a legal basis; `NotFound`; `Unavailable` while the package is being made.
     pub async fn fetch(
-        self: &Arc<Self>,
+        &self,
         caller: &Caller,
         id: DeliveryId,
         legal_basis: Option<&str>,
-    ) -> Result<(Package, ByteStream)> {
+    ) -> Result<Fetch> {
         let recipient = caller.require_court()?;
         let delivery = self.delivery_to(recipient, id).await?;
         let legal_basis = parse_legal_basis(legal_basis)?;
-        let waiting = || Error::unavailable(format!("the package of {id} is being prepared"));
-        let Some(package) = delivery.package().cloned() else {
-            return Err(waiting());
+        let package = delivery.package().cloned().ok_or_else(|| waiting(id))?;
+        Ok(Fetch {
+            caller: caller.clone(),
+            delivery,
+            package,
+            legal_basis,
+        })
+    }
+
+    /// The encrypted package's bytes, or some of them. The read is on record before the first of them.
+    ///
+    /// # Errors
+    /// `Malformed` for a range beyond its end; `Unavailable` while the package is being made; those of the store
+    /// and the ledger.
+    pub async fn give(
+        self: &Arc<Self>,
+        fetch: Fetch,
+        range: Option<ByteRange>,
+    ) -> Result<ByteStream> {
+        let Fetch {
+            caller,
+            delivery,
+            package,
+            legal_basis,
+        } = fetch;
+        let whole = ByteRange {
+            first: 0,
+            last: package.size_bytes.saturating_sub(1),
         };
-        let Some((size_bytes, body)) = self.buckets.work.get_streamed(&package.object, 0).await?
-        else {
+        let bytes = range.unwrap_or(whole);
+        if bytes.first > bytes.last || bytes.last > whole.last {
+            return Err(Error::malformed(format!(
+                "bytes {} to {} of {}",
+                bytes.first, bytes.last, package.size_bytes
+            )));
+        }
+        let work = &self.buckets.work;
+        let found = work.get_streamed(&package.object, bytes.first).await?;
+        let Some((size_bytes, body)) = found else {
             // Whoever may clear bucket `work` did; it is made again.
             self.tell_due(&delivery).await;
-            return Err(waiting());
+            return Err(waiting(delivery.id));
         };
         if size_bytes != package.size_bytes {
             return Err(Error::internal(format!(
@@ -60,41 +94,18 @@ impl Courier {
                 package.object
             )));
         }
-        self.note_read(caller, id, &package, legal_basis).await?;
-        let body = self.noting_its_end(delivery, size_bytes, caller.actor(), body);
-        Ok((package, body))
-    }
-
-    /// Records entry when the last byte has been taken.
-    fn noting_its_end(
-        self: &Arc<Self>,
-        delivery: Delivery,
-        size_bytes: u64,
-        actor: String,
-        body: ByteStream,
-    ) -> ByteStream {
-        let courier = self.clone();
-        let noted = futures::stream::unfold((body, 0, false), move |(mut body, sent, ended)| {
-            let (courier, delivery, actor) = (courier.clone(), delivery.clone(), actor.clone());
-            async move {
-                if ended {
-                    return None;
-                }
-                let piece: Option<Result<Bytes>> = body.next().await;
-                let sent = sent
-                    + piece
-                        .as_ref()
-                        .and_then(|p| p.as_ref().ok())
-                        .map_or(0, |p| p.len() as u64);
-                // With the last byte, not after it: a client that has all it was promised reads no further.
-                let complete = sent == size_bytes && piece.is_some();
-                if complete && let Err(e) = courier.fetched(&delivery, &actor).await {
-                    tracing::warn!(delivery = %delivery.id, error = %e, "complete fetch was not recorded");
-                }
-                piece.map(|piece| (piece, (body, sent, complete)))
-            }
-        });
-        Box::pin(noted)
+        let part = Some(bytes).filter(|bytes| *bytes != whole);
+        self.note_read(&caller, delivery.id, &package, legal_basis, part)
+            .await?;
+        let given = Given {
+            courier: self.clone(),
+            delivery,
+            actor: caller.actor(),
+            left: bytes.last - bytes.first + 1,
+            to_the_end: bytes.last == whole.last,
+            body,
+        };
+        Ok(Box::pin(stream::unfold(given, Given::next)))
     }
 
     async fn fetched(&self, delivery: &Delivery, actor: &str) -> Result<()> {
@@ -104,6 +115,64 @@ impl Courier {
         self.agenda().forget(delivery.id);
         Ok(())
     }
+}
+
+/// A package somebody may read.
+pub struct Fetch {
+    caller: Caller,
+    delivery: Delivery,
+    package: Package,
+    legal_basis: String,
+}
+
+impl Fetch {
+    #[must_use]
+    pub const fn package(&self) -> &Package {
+        &self.package
+    }
+}
+
+/// Bytes on their way to the recipient.
+struct Given {
+    courier: Arc<Courier>,
+    delivery: Delivery,
+    actor: String,
+    /// Bytes still to give.
+    left: u64,
+    /// The last of them is the package's last.
+    to_the_end: bool,
+    body: ByteStream,
+}
+
+impl Given {
+    async fn next(mut self) -> Option<(Result<Bytes>, Self)> {
+        if self.left == 0 {
+            return None;
+        }
+        let piece = match self.body.next().await? {
+            Ok(mut piece) => {
+                piece.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+                piece
+            }
+            Err(e) => {
+                self.left = 0;
+                return Some((Err(e), self));
+            }
+        };
+        self.left -= piece.len() as u64;
+        // With the last byte, not after it: a client that has all it was promised reads no further.
+        if self.left == 0 && self.to_the_end {
+            let noted = self.courier.fetched(&self.delivery, &self.actor).await;
+            if let Err(e) = noted {
+                tracing::warn!(delivery = %self.delivery.id, error = %e, "complete fetch was not recorded");
+            }
+        }
+        Some((Ok(piece), self))
+    }
+}
+
+fn waiting(id: DeliveryId) -> Error {
+    Error::unavailable(format!("the package of {id} is being prepared"))
 }
 
 /// What a court gives as its reason to read, percent-decoded.

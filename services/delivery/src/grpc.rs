@@ -6,6 +6,7 @@ use futures::{Stream, StreamExt as _};
 use probity_domain::{DeliveryId, DeliveryState};
 use probity_platform::Error;
 use probity_platform::access::Caller;
+use probity_proto::ledger::ByteRange;
 use probity_proto::v1::court_server::Court;
 use probity_proto::v1::{
     AcknowledgeReply, AcknowledgeRequest, Chunk, DeliverySummary, FetchDeliveryRequest,
@@ -13,7 +14,7 @@ use probity_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Package};
 use crate::http::{Edge, PAGE};
 use crate::receipt::SignedReceipt;
 
@@ -65,8 +66,11 @@ impl Court for Edge {
             .get("probity-legal-basis")
             .and_then(|value| value.to_str().ok());
         let basis = basis.map(str::to_owned);
-        let id = DeliveryId::parse(&request.into_inner().delivery_id).map_err(Error::from)?;
-        let (_, body) = self.courier.fetch(&caller, id, basis.as_deref()).await?;
+        let asked = request.into_inner();
+        let id = DeliveryId::parse(&asked.delivery_id).map_err(Error::from)?;
+        let fetch = self.courier.fetch(&caller, id, basis.as_deref()).await?;
+        let range = range(&asked, fetch.package())?;
+        let body = self.courier.give(fetch, range).await?;
         let chunks = body.map(|piece| piece.map(|data| Chunk { data }).map_err(Status::from));
         Ok(Response::new(Box::pin(chunks)))
     }
@@ -95,6 +99,27 @@ impl Court for Edge {
     }
 }
 
+/// Which bytes are asked for; `None` for all.
+fn range(asked: &FetchDeliveryRequest, package: &Package) -> Result<Option<ByteRange>, Status> {
+    let sha256 = package.sha256.to_hex();
+    if given(&asked.sha256).is_some_and(|other| other != sha256) {
+        return Err(Status::failed_precondition(format!(
+            "the package is {sha256}"
+        )));
+    }
+    let end = package.size_bytes.saturating_sub(1);
+    let first = asked.offset;
+    if first > end {
+        let had = package.size_bytes;
+        return Err(Status::out_of_range(format!("the package has {had} bytes")));
+    }
+    let last = match asked.length {
+        0 => end,
+        length => first.saturating_add(length - 1).min(end),
+    };
+    Ok(Some(ByteRange { first, last }))
+}
+
 /// Protobuf's empty string is "not given".
 fn given(text: &str) -> Option<&str> {
     Some(text).filter(|t| !t.is_empty())
@@ -109,5 +134,6 @@ fn summary(delivery: &Delivery) -> DeliverySummary {
         state: delivery.state.as_str().to_owned(),
         size_bytes: package.map_or(0, |p| p.size_bytes),
         sha256: package.map(|p| p.sha256.to_hex()).unwrap_or_default(),
+        part_bytes: package.map(|p| p.part_bytes.clone()).unwrap_or_default(),
     }
 }

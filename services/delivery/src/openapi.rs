@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use crate::{court, http};
+use crate::{court, download, http};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,7 +19,7 @@ use crate::{court, http};
         http::status,
         http::package,
         court::list,
-        court::package,
+        download::package,
         court::receipt,
     )
 )]

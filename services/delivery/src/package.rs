@@ -9,12 +9,12 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, stream};
 use probity_domain::{Sha3_256, Sha256};
 use probity_pki::asic::{ContainerWriter, Packing};
-use probity_pki::envelope::{Encryptor, EnvelopeRandom};
+use probity_pki::envelope::{EnvelopeRandom, PARTS_MAX, PartsEncryptor};
 use probity_pki::package::{SUBMITTER_INSTRUCTION, artifact_member};
 use probity_pki::statement::StatedArtifact;
 use probity_pki::x509::Certificate;
 use probity_platform::objects::{ByteStream, Objects};
-use probity_platform::{Error, Result};
+use probity_platform::{Error, Random, Result};
 use probity_proto::stored::blob_key;
 use sha2::Digest as _;
 use tokio::sync::{mpsc, oneshot};
@@ -206,30 +206,41 @@ impl Measured {
 /// An encrypted package on its way: its length is known from the start, its digest at the end.
 pub struct Encrypted {
     pub size_bytes: u64,
+    /// Length of each envelope, in their order.
+    pub part_bytes: Vec<u64>,
     pub body: ByteStream,
     /// Comes when `body` was read to its end.
     pub sha256: oneshot::Receiver<Sha256>,
 }
 
-/// Encrypts a container of known length to a recipient whose certificate was checked.
+/// Encrypts a container of known length to a recipient whose certificate was checked, `piece_bytes` of it in each
+/// envelope.
 ///
 /// # Errors
-/// `Malformed` for more than one envelope carries; `Internal` for a certificate that does not take it.
+/// `Malformed` for more than so many envelopes carry; `Internal` for a certificate that does not take it.
 pub fn encrypt(
     recipient: &Certificate,
     content_bytes: u64,
+    piece_bytes: u64,
     content: ByteStream,
-    random: &EnvelopeRandom,
+    random: &dyn Random,
 ) -> Result<Encrypted> {
     let mut header = Vec::new();
-    let encryptor =
-        Encryptor::new(recipient, content_bytes, random, &mut header).map_err(|e| match e {
-            probity_pki::Error::TooLarge { limit, .. } => Error::malformed(format!(
-                "the package is larger than {limit} bytes, which one envelope may carry"
-            )),
-            other => Error::internal(other),
-        })?;
-    let size_bytes = encryptor.envelope_bytes();
+    let mut fresh = || EnvelopeRandom::from_bytes(&random.bytes());
+    let encryptor = PartsEncryptor::new(
+        recipient,
+        content_bytes,
+        piece_bytes,
+        &mut fresh,
+        &mut header,
+    );
+    let encryptor = encryptor.map_err(|e| match e {
+        probity_pki::Error::TooLarge { limit, .. } => Error::malformed(format!(
+            "the package is larger than {limit} bytes, which {PARTS_MAX} envelopes may carry"
+        )),
+        other => Error::internal(other),
+    })?;
+    let part_bytes = encryptor.part_bytes().to_vec();
     let (digested, sha256) = oneshot::channel();
     let state = Encrypting {
         content,
@@ -240,7 +251,8 @@ pub fn encrypt(
     };
     let body = stream::try_unfold(state, |state| state.next());
     Ok(Encrypted {
-        size_bytes,
+        size_bytes: part_bytes.iter().sum(),
+        part_bytes,
         body: Box::pin(body),
         sha256,
     })
@@ -248,8 +260,8 @@ pub fn encrypt(
 
 struct Encrypting {
     content: ByteStream,
-    /// Gone once the tag is written.
-    encryptor: Option<Encryptor>,
+    /// Gone once the last tag is written.
+    encryptor: Option<PartsEncryptor>,
     header: Vec<u8>,
     digest: sha2::Sha256,
     digested: Option<oneshot::Sender<Sha256>>,

@@ -49,6 +49,8 @@ pub struct Parcel {
     pub recipient: String,
     pub size_bytes: u64,
     pub sha256: [u8; 32],
+    /// Length of each envelope, in their order.
+    pub part_bytes: Vec<u64>,
     pub body: ByteStream,
 }
 

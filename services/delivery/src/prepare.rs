@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use probity_domain::Timestamp;
-use probity_pki::envelope::{EnvelopeRandom, check_recipient};
+use probity_pki::envelope::check_recipient;
 use probity_platform::{Error, Result};
-use probity_proto::ledger::DeliveryEvent;
 
 use crate::assemble::Sealed;
 use crate::courier::{ACTOR, Courier};
@@ -50,13 +49,13 @@ impl Courier {
     ) -> Result<Package> {
         let truth = &self.buckets.truth;
         let measured = measure(container(sealed.clone(), truth.clone())).await?;
-        let random = EnvelopeRandom::from_bytes(&self.random.bytes());
         let content = measured.again(sealed, truth);
         let encrypted = encrypt(
             &recipient.profile.encryption,
             measured.size_bytes,
+            self.envelope_content_bytes,
             content,
-            &random,
+            &*self.random,
         )?;
         // Encryption is random: two processes that prepare the same delivery make different bytes, so each writes
         // under a name of its own and the ledger decides.
@@ -66,7 +65,7 @@ impl Courier {
             delivery.id,
             hex::encode(self.random.bytes::<4>())
         );
-        let size_bytes = encrypted.size_bytes;
+        let (size_bytes, part_bytes) = (encrypted.size_bytes, encrypted.part_bytes);
         self.buckets
             .work
             .put_streamed(&object, size_bytes, encrypted.body)
@@ -80,16 +79,12 @@ impl Courier {
             size_bytes,
             sha256,
             content_sha3_256: measured.sha3_256,
+            part_bytes,
         })
     }
 
     async fn record_prepared(&self, seen: &Delivery, package: Package) -> Result<Delivery> {
-        let event = DeliveryEvent::Prepared {
-            object: package.object.clone(),
-            size_bytes: package.size_bytes,
-            package_sha256: package.sha256.to_hex(),
-            content_sha3_256: package.content_sha3_256.to_hex(),
-        };
+        let event = package.prepared();
         let decide = |now: &Delivery| {
             let first = now.packages.len() == seen.packages.len();
             Ok(first.then(|| event.clone()))

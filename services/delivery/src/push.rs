@@ -11,6 +11,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Certificate, Client, Identity, Response};
 
 use crate::answer::{ANSWER_BYTES_MAX, Answer};
+use crate::delivery::listed;
 use crate::endpoint::Endpoint;
 use crate::ports::{Parcel, Push};
 
@@ -67,6 +68,7 @@ impl HttpsPush {
             .header("probity-delivery-id", parcel.delivery.to_string())
             .header("probity-evidence-number", parcel.evidence.to_string())
             .header("probity-recipient", parcel.recipient)
+            .header("probity-parts", listed(&parcel.part_bytes))
             // RFC 9530 section 2.
             .header("content-digest", digest)
             .header(CONTENT_TYPE, "application/cms")

@@ -7,7 +7,7 @@ use probity_domain::{DeliveryId, ReadId, Timestamp};
 use probity_platform::access::Caller;
 use probity_platform::ledger::{Appended, History, event_time};
 use probity_platform::{Error, Result};
-use probity_proto::ledger::ReadEvent;
+use probity_proto::ledger::{ByteRange, ReadEvent};
 
 use crate::courier::Courier;
 use crate::delivery::Package;
@@ -32,6 +32,7 @@ impl Courier {
         delivery: DeliveryId,
         package: &Package,
         legal_basis: String,
+        range: Option<ByteRange>,
     ) -> Result<()> {
         let read = ReadId::new(self.clock.now(), self.random.bytes());
         let mut history = History {
@@ -42,6 +43,7 @@ impl Courier {
             credential: caller.credential.to_string(),
             legal_basis,
             package_sha256: package.sha256.to_hex(),
+            range,
         };
         let actor = caller.actor();
         let appended = self.ledger.append(&mut history, &actor, "fetch", event);

@@ -173,12 +173,7 @@ impl Courier {
                 return Ok(None);
             }
             Ok(Some(match now.package() {
-                Some(package) => DeliveryEvent::Prepared {
-                    object: package.object.clone(),
-                    size_bytes: package.size_bytes,
-                    package_sha256: package.sha256.to_hex(),
-                    content_sha3_256: package.content_sha3_256.to_hex(),
-                },
+                Some(package) => package.prepared(),
                 None => DeliveryEvent::Requested {
                     evidence: now.evidence.to_string(),
                     recipient: now.recipient.to_string(),

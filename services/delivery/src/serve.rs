@@ -15,7 +15,7 @@ use probity_proto::v1::{DeliveryDue, Deposited};
 use tonic::service::Routes;
 
 use crate::Config;
-use crate::courier::{Concurrency, Courier, Parts};
+use crate::courier::{Bounds, Courier, Parts};
 use crate::http::{Edge, router};
 use crate::push::HttpsPush;
 use crate::seal::Seal;
@@ -44,12 +44,13 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
             identity.as_ref().map(|s| s.expose()),
         )?),
     };
-    let concurrency = Concurrency {
+    let bounds = Bounds {
         deliveries: config.push_concurrency,
         per_recipient: config.push_concurrency_per_recipient,
+        envelope_content_bytes: config.envelope_content_bytes,
     };
     let validities = parts.seal.validities();
-    let courier = Arc::new(Courier::new(parts, concurrency));
+    let courier = Arc::new(Courier::new(parts, bounds));
     let at_edge = Edge {
         courier: courier.clone(),
         access: ctx.access.clone(),

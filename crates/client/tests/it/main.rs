@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod resume;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -233,7 +235,8 @@ async fn packages_are_saved_whole_and_right_or_not_at_all() {
     let id = DeliveryId::new(Timestamp::from_unix_ms(1), [1; 10]);
     let court = Court::new(&url, &Secret::new("pk_x"), None).unwrap();
     let (size_bytes, sha256) = court.fetch(&id, "法", &path).await.unwrap();
-    assert_eq!((size_bytes, sha256.is_some()), (PACKAGE.len() as u64, true));
+    let announced: [u8; 32] = sha2::Sha256::digest(PACKAGE).into();
+    assert_eq!((size_bytes, sha256.0), (PACKAGE.len() as u64, announced));
     assert_eq!(std::fs::read(&path).unwrap(), PACKAGE);
 
     let other = folder.path().join("other.p7m");

@@ -15,7 +15,7 @@ use super::gcm::{Gcm, NONCE_BYTES, TAG_BYTES};
 use super::recipient::Agreed;
 use super::{
     AES256_GCM, AES256_WRAP, AUTH_ENVELOPED_DATA, CONTENT_BYTES_MAX, DATA, EC_PUBLIC_KEY,
-    GcmParameters, STD_DH_SHA384_KDF, WHAT,
+    GcmParameters, PARTS_MAX, STD_DH_SHA384_KDF, WHAT,
 };
 use crate::{Error, Result};
 
@@ -23,20 +23,48 @@ const HEADER_FIELD_BYTES_MAX: u64 = 64 * 1024;
 const RECIPIENTS_MAX: usize = 16;
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Decrypts an envelope with the recipient's PKCS#8 private key; returns the content's length.
+/// Decrypts a package, one envelope or several to the end of `from`, with the recipient's PKCS#8 private
+/// key; returns the length of what was in them together.
 ///
-/// Plaintext reaches `out` before the tag at the end has been checked. So `out` is a temporary file,
-/// and only after `Ok` may it get the name somebody looks for; after an error it is deleted.
+/// Plaintext reaches `out` before the tags at the ends have been checked. So `out` is a temporary file,
+/// and only after `Ok` may it get the name somebody looks for; after an error it is deleted. Each envelope
+/// stands for itself: that none is missing, doubled or in another's place, the digest of the whole or the
+/// container inside must say.
 ///
 /// # Errors
 /// [`Error::Malformed`] and [`Error::Unsupported`] for another encoding, [`Error::Key`] for an
-/// unreadable key, [`Error::NotVerified`] for the wrong key or changed bytes, [`Error::Io`].
+/// unreadable key, [`Error::NotVerified`] for the wrong key or changed bytes, [`Error::TooLarge`] for more
+/// than [`PARTS_MAX`] envelopes or more in one than it may carry, [`Error::Io`].
 pub fn decrypt(from: &mut dyn Read, key_pkcs8_der: &[u8], out: &mut dyn Write) -> Result<u64> {
     let key = SecretKey::from_pkcs8_der(key_pkcs8_der)
         .map_err(|e| Error::Key(format!("recipient's private key: {e}")))?;
+    let (mut parts, mut content_bytes) = (0, 0);
+    loop {
+        let mut first = Vec::with_capacity(1);
+        if (&mut *from).take(1).read_to_end(&mut first)? == 0 {
+            break;
+        }
+        parts += 1;
+        if parts > PARTS_MAX {
+            return Err(Error::TooLarge {
+                what: "number of envelopes",
+                limit: PARTS_MAX,
+            });
+        }
+        content_bytes += decrypt_part(&mut first.as_slice().chain(&mut *from), &key, out)?;
+    }
+    if parts == 0 {
+        return Err(bad("nothing there"));
+    }
+    out.flush()?;
+    Ok(content_bytes)
+}
+
+/// One envelope, not a byte further.
+fn decrypt_part(from: &mut dyn Read, key: &SecretKey, out: &mut dyn Write) -> Result<u64> {
     let mut from = Counted { from, read: 0 };
     let (header, ends) = read_header(&mut from)?;
-    let content_key = agree(&header.recipients, &key)?;
+    let content_key = agree(&header.recipients, key)?;
     let mut gcm = Gcm::new(&content_key, &header.nonce);
     let mut left = header.content_bytes;
     let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
@@ -59,11 +87,7 @@ pub fn decrypt(from: &mut dyn Read, key_pkcs8_der: &[u8], out: &mut dyn Write) -
     for end in [ends.enveloped, ends.explicit, ends.all] {
         end.check(from.read)?;
     }
-    if from.from.read(&mut [0])? != 0 {
-        return Err(bad("bytes after the envelope"));
-    }
     gcm.verify(&tag)?;
-    out.flush()?;
     Ok(header.content_bytes)
 }
 

@@ -100,6 +100,11 @@ impl Encryptor {
         self.envelope_bytes
     }
 
+    /// Bytes of the content that have not come yet.
+    pub(super) const fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Encrypts the next bytes.
     ///
     /// # Errors

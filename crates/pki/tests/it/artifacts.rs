@@ -370,10 +370,21 @@ fn envelopes(world: &World) {
     let (folder, pki) = (&world.folder, &world.pki);
     let profile = Profile::CourtEncryption;
     let [court, other] = [9, 10].map(|n| issue(pki.now, profile, "Court", n, Some(&pki.issuing)));
-    let mut random = [0; EnvelopeRandom::BYTES];
-    getrandom::fill(&mut random).unwrap();
-    let random = EnvelopeRandom::from_bytes(&random);
-    let sealed = encrypt(&court.certificate, CONTENT, &random).unwrap();
+    let random = || {
+        let mut random = [0; EnvelopeRandom::BYTES];
+        getrandom::fill(&mut random).unwrap();
+        EnvelopeRandom::from_bytes(&random)
+    };
+    let sealed = encrypt(&court.certificate, CONTENT, &random()).unwrap();
+    let mut parts: Vec<_> = CONTENT
+        .chunks(10)
+        .map(|piece| encrypt(&court.certificate, piece, &random()).unwrap())
+        .collect();
+    let in_parts = parts.concat();
+    let short = parts[..parts.len() - 1].concat();
+    let doubled = [&parts[0], &in_parts[..]].concat();
+    parts.swap(0, 1);
+    let swapped = parts.concat();
     let (last, middle) = (
         &sealed[sealed.len() - 4..],
         &sealed[sealed.len() - 30..][..4],
@@ -383,10 +394,18 @@ fn envelopes(world: &World) {
         (Refuse, "to-another", sealed.clone(), &other),
         (Refuse, "changed-tag", changed(&sealed, last), &court),
         (Refuse, "changed-content", changed(&sealed, middle), &court),
+        (Accept, "in-parts", in_parts, &court),
+        (Refuse, "in-parts-swapped", swapped, &court),
+        (Refuse, "in-parts-without-the-last", short, &court),
+        (Refuse, "in-parts-with-one-twice", doubled, &court),
     ] {
         let key = holder.key.to_pkcs8_der().unwrap();
         let mut opened = Vec::new();
-        let ours = decrypt(&mut &*envelope, &key, &mut opened);
+        // What is in another order opens, to something else.
+        let ours = match decrypt(&mut &*envelope, &key, &mut opened) {
+            Ok(_) if opened == CONTENT => Ok(()),
+            other => Err(other),
+        };
         let certificate = holder.certificate.to_pem().unwrap();
         let files = [
             ("envelope.p7m", &*envelope),

@@ -149,7 +149,7 @@ pub fn facts(verdict: &Verdict) -> Verdict {
     }
 }
 
-/// Nobody but the court opens an envelope, and what opens is what was put in.
+/// Nobody but the court opens an envelope, and what opens is what was put in, as often as it is there.
 fn envelope(known: &Known, bytes: &[u8]) {
     let open = |key: &MemoryKey| {
         let key = key.to_pkcs8_der().unwrap();
@@ -162,7 +162,7 @@ fn envelope(known: &Known, bytes: &[u8]) {
         })
     };
     if let Ok(content) = open(&known.court.key) {
-        assert!(content == SECRET || content.is_empty());
+        assert!(content.chunks(SECRET.len()).all(|one| one == SECRET));
     }
     assert!(open(&known.world.seal.key).is_err());
 }

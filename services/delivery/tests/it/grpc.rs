@@ -38,7 +38,7 @@ use crate::fixture::NOW;
 use crate::world::{Court, Platform, court};
 
 /// Buckets of this test's own in the real store.
-async fn buckets() -> Buckets {
+pub async fn buckets() -> Buckets {
     let access = World::shared().await.s3();
     let keys = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {
@@ -128,6 +128,7 @@ impl Served {
     fn fetch_request(&self) -> FetchDeliveryRequest {
         FetchDeliveryRequest {
             delivery_id: self.delivery.id.to_string(),
+            ..FetchDeliveryRequest::default()
         }
     }
 
@@ -181,6 +182,7 @@ async fn a_court_lists_fetches_and_acknowledges() {
         (summary.state.as_str(), summary.size_bytes, &summary.sha256),
         ("prepared", package.size_bytes, &package.sha256.to_hex())
     );
+    assert_eq!(summary.part_bytes, [package.size_bytes]);
 
     let fetch = with(&secret, served.fetch_request());
     let mut chunks = client.fetch(fetch).await.unwrap().into_inner();
@@ -217,6 +219,41 @@ async fn a_court_lists_fetches_and_acknowledges() {
     }
     let left = client.list(with(&secret, open)).await.unwrap();
     assert!(left.into_inner().deliveries.is_empty());
+}
+
+/// What a fetch brought before it broke off, and the rest of the same package.
+#[tokio::test]
+async fn a_fetch_goes_on_where_it_broke_off() {
+    let served = Served::start().await;
+    let secret = served.credential_of(&served.platform.hangzhou).await;
+    let mut client = served.client();
+    let whole = served.platform.package_bytes(&served.delivery).await;
+    let size_bytes = whole.len() as u64;
+    let mut some = async |offset: u64, length: u64, sha256: &str| {
+        let request = FetchDeliveryRequest {
+            offset,
+            length,
+            sha256: sha256.to_owned(),
+            ..served.fetch_request()
+        };
+        let mut chunks = client.fetch(with(&secret, request)).await?.into_inner();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            bytes.extend_from_slice(&chunk?.data);
+        }
+        Ok::<_, Status>(bytes)
+    };
+    let sha256 = served.delivery.package().unwrap().sha256.to_hex();
+    assert_eq!(some(0, 1_000, "").await.unwrap(), whole[..1_000]);
+    assert_eq!(some(1_000, 1, &sha256).await.unwrap(), whole[1_000..1_001]);
+    assert_eq!(served.state().await, "prepared", "the last byte is missing");
+    assert_eq!(some(1_001, 0, &sha256).await.unwrap(), whole[1_001..]);
+    assert_eq!(served.state().await, "entered");
+    let last = some(size_bytes - 1, u64::MAX, "").await.unwrap();
+    assert_eq!(last, whole[whole.len() - 1..]);
+    assert_eq!(code(some(size_bytes, 0, "").await), Code::OutOfRange);
+    let other = some(0, 0, &"ab".repeat(32)).await;
+    assert_eq!(code(other), Code::FailedPrecondition);
 }
 
 #[tokio::test]
@@ -317,7 +354,11 @@ async fn what_does_not_hold_is_refused_by_name() {
         ("nonsense".to_owned(), Code::InvalidArgument),
         (DeliveryId::new(NOW, [9; 10]).to_string(), Code::NotFound),
     ] {
-        let request = with(&secret, FetchDeliveryRequest { delivery_id });
+        let request = FetchDeliveryRequest {
+            delivery_id,
+            ..FetchDeliveryRequest::default()
+        };
+        let request = with(&secret, request);
         assert_eq!(code(client.fetch(request).await), expected);
     }
     let unknown_state = ListDeliveriesRequest {

@@ -1,4 +1,4 @@
-//! Delivery as its callers meet it: on stores in memory (over gRPC on a real one), with a whole infrastructure of keys, and a court that does
+//! Delivery as its callers meet it: on stores in memory (over gRPC, and in parts, on a real one), with a whole infrastructure of keys, and a court that does
 //! what it likes.
 
 #![expect(
@@ -18,6 +18,7 @@ mod fixture;
 
 mod grpc;
 mod package;
+mod parts;
 mod profiles;
 mod pull;
 mod push;

@@ -345,11 +345,10 @@ async fn a_package_that_was_cleared_away_is_made_again() {
     let first = platform.prepared().await;
     let object = &first.package().unwrap().object;
     platform.work.remove(object).await.unwrap();
-    let fetched = platform
-        .courier
-        .fetch(&platform.hangzhou.caller(), first.id, Some("case 1"))
-        .await;
-    assert_eq!(fetched.err().unwrap().kind, ErrorKind::Unavailable);
+    let court = platform.hangzhou.caller();
+    let fetch = platform.courier.fetch(&court, first.id, Some("case 1"));
+    let given = platform.courier.give(fetch.await.unwrap(), None).await;
+    assert_eq!(given.err().unwrap().kind, ErrorKind::Unavailable);
     assert_eq!(
         platform.outside.hints.lock().unwrap().last(),
         Some(&first.id),

@@ -20,12 +20,10 @@ async fn a_complete_fetch_is_receipt_by_retrieval() {
     let platform = Platform::new().await;
     let delivery = platform.prepared().await;
     let court = platform.hangzhou.caller();
-    let (package, body) = platform
-        .courier
-        .fetch(&court, delivery.id, Some("case 1"))
+    let package = delivery.package().unwrap();
+    let bytes = collect(platform.fetch(delivery.id, "case 1").await)
         .await
         .unwrap();
-    let bytes = collect(body).await.unwrap();
     assert_eq!(bytes, platform.package_bytes(&delivery).await);
     assert_eq!(package.size_bytes, bytes.len() as u64);
     let events = platform.events(delivery.id).await;
@@ -42,12 +40,9 @@ async fn a_complete_fetch_is_receipt_by_retrieval() {
         (1, 1)
     );
     // Read again: on record again, received once.
-    let (_, body) = platform
-        .courier
-        .fetch(&court, delivery.id, Some("case 1"))
+    collect(platform.fetch(delivery.id, "case 1").await)
         .await
         .unwrap();
-    collect(body).await.unwrap();
     let events = platform.events(delivery.id).await;
     let reads = reads(&platform, &delivery).await;
     assert_eq!((reads.len(), entered(&events)), (2, 1));
@@ -56,6 +51,7 @@ async fn a_complete_fetch_is_receipt_by_retrieval() {
             credential: court.credential.to_string(),
             legal_basis: "case 1".into(),
             package_sha256: package.sha256.to_hex(),
+            range: None,
         };
         assert_eq!((read.event, read.actor), (fetched, court.actor()));
     }
@@ -71,10 +67,9 @@ async fn reads(platform: &Platform, delivery: &Delivery) -> Vec<Read> {
 async fn reads_without_end_are_recorded_and_stop_nothing() {
     let platform = Platform::new().await;
     let delivery = platform.prepared().await;
-    let court = platform.hangzhou.caller();
     let fetch = async |basis: &str| {
-        let fetched = platform.courier.fetch(&court, delivery.id, Some(basis));
-        collect(fetched.await.unwrap().1).await.unwrap();
+        let fetched = platform.fetch(delivery.id, basis).await;
+        collect(fetched).await.unwrap();
     };
     fetch("0").await;
     let length = platform.events(delivery.id).await.len();
@@ -115,8 +110,8 @@ async fn a_delivery_with_reads_of_an_earlier_version_goes_on() {
             .append(&mut history, &actor, "fetch", earlier.clone());
         assert_eq!(appended.await.unwrap(), Appended::Appended);
     }
-    let fetched = platform.courier.fetch(&court, delivery.id, Some("now"));
-    collect(fetched.await.unwrap().1).await.unwrap();
+    let fetched = platform.fetch(delivery.id, "now").await;
+    collect(fetched).await.unwrap();
     let state = platform.courier.delivery(delivery.id).await.unwrap().state;
     assert!(matches!(state, DeliveryState::Entered), "{state:?}");
     assert_eq!(reads(&platform, &delivery).await.len(), 1);
@@ -130,12 +125,7 @@ async fn a_fetch_that_breaks_off_is_a_read_but_no_receipt() {
     // In two pieces, of which one is taken.
     let bytes = platform.package_bytes(&delivery).await;
     assert!(bytes.len() > 64 * 1024);
-    let (_, body) = platform
-        .courier
-        .fetch(&platform.hangzhou.caller(), delivery.id, Some("x"))
-        .await
-        .unwrap();
-    let first = first_piece(body).await;
+    let first = first_piece(platform.fetch(delivery.id, "x").await).await;
     if first.len() < bytes.len() {
         let state = platform.courier.delivery(delivery.id).await.unwrap().state;
         assert_eq!(state, DeliveryState::Prepared, "{key}");
@@ -245,12 +235,9 @@ async fn a_pull_reads_its_delivery_once_for_each_call() {
         None
     });
     let court = &platform.hangzhou;
-    let (_, body) = platform
-        .courier
-        .fetch(&court.caller(), delivery.id, Some("case 1"))
+    collect(platform.fetch(delivery.id, "case 1").await)
         .await
         .unwrap();
-    collect(body).await.unwrap();
     let signed = court.sign(&court.receipt(&delivery, "content_digest_confirmed"));
     let signed = probity_delivery::receipt::SignedReceipt::decode(&signed).unwrap();
     let done = platform

@@ -18,7 +18,7 @@ fn plain(status: u16) -> Answer {
 }
 
 /// What a good court answers, from the bytes it got and nothing else.
-fn receives(
+pub fn receives(
     court: &Court,
 ) -> impl Fn(&probity_delivery::ports::Parcel, &[u8]) -> Answer + Send + Sync + 'static {
     let key = court.signing.0.to_pkcs8_der().unwrap().to_vec();

@@ -54,6 +54,7 @@ async fn push(address: SocketAddr, tls_ca: Option<&str>, host: &str, allow: bool
         recipient: "beijing".to_owned(),
         size_bytes: bytes.len() as u64,
         sha256: delivery.package().unwrap().sha256.0,
+        part_bytes: vec![7, bytes.len() as u64 - 7],
         body: Box::pin(futures::stream::once(async move { Ok(Bytes::from(bytes)) })),
     };
     HttpsPush::new(Duration::from_secs(2), None)
@@ -72,6 +73,8 @@ async fn the_bytes_arrive_with_their_digest() {
             let bytes = collect(Box::pin(body)).await.unwrap();
             let announced = headers["content-digest"].to_str().unwrap().to_owned();
             assert!(headers.contains_key("probity-delivery-id"));
+            let parts = format!("7,{}", bytes.len() - 7);
+            assert_eq!(headers["probity-parts"], parts);
             assert_eq!(headers[header::CONTENT_LENGTH], bytes.len().to_string());
             (StatusCode::OK, announced)
         }),

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use probity_delivery::answer::Answer;
-use probity_delivery::courier::{Concurrency, Courier, Parts};
+use probity_delivery::courier::{Bounds, Courier, Parts};
 use probity_delivery::delivery::Delivery;
 use probity_delivery::endpoint::Endpoint;
 use probity_delivery::ports::{Hints, Parcel, Prove, Push};
@@ -21,6 +21,7 @@ use probity_domain::{
 };
 use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
 use probity_pki::crl::{Crl, build_crl};
+use probity_pki::envelope::CONTENT_BYTES_USUAL;
 use probity_pki::keys::{MemoryKey, SignatureAlgorithm, Signer};
 use probity_pki::package::{self, Inclusion};
 use probity_pki::statement::StatedArtifact;
@@ -162,6 +163,15 @@ impl Platform {
     }
 
     pub async fn on(buckets: Buckets, artifacts: fixture::Members) -> Self {
+        Self::in_pieces(CONTENT_BYTES_USUAL, buckets, artifacts).await
+    }
+
+    /// With packages of several envelopes, so much in each.
+    pub async fn in_pieces(
+        piece_bytes: u64,
+        buckets: Buckets,
+        artifacts: fixture::Members,
+    ) -> Self {
         let evidence_world = fixture::World::new();
         let Buckets { truth, work } = buckets;
         let clock = Arc::new(ManualClock::at(NOW.plus_ms(600_000)));
@@ -198,7 +208,15 @@ impl Platform {
             .await
             .unwrap();
 
-        let courier = courier(&evidence_world, &truth, &work, &clock, &ledger, &outside);
+        let courier = courier(
+            &evidence_world,
+            &truth,
+            &work,
+            &clock,
+            &ledger,
+            &outside,
+            piece_bytes,
+        );
         let platform = Self {
             evidence: scenario.statement.evidence_number,
             evidence_world,
@@ -234,6 +252,7 @@ impl Platform {
             &self.clock,
             &self.ledger,
             &self.outside,
+            self.courier.envelope_content_bytes,
         )
     }
 
@@ -269,6 +288,13 @@ impl Platform {
         let id = self.request(&self.hangzhou).await.id;
         self.courier.deliver(id).await.unwrap();
         self.courier.delivery(id).await.unwrap()
+    }
+
+    /// The whole package, given to the court that pulls.
+    pub async fn fetch(&self, id: DeliveryId, legal_basis: &str) -> ByteStream {
+        let caller = self.hangzhou.caller();
+        let fetch = self.courier.fetch(&caller, id, Some(legal_basis)).await;
+        self.courier.give(fetch.unwrap(), None).await.unwrap()
     }
 
     pub fn court_answers(
@@ -323,6 +349,7 @@ fn courier(
     clock: &Arc<ManualClock>,
     ledger: &Ledger,
     outside: &Arc<Outside>,
+    piece_bytes: u64,
 ) -> Arc<Courier> {
     let key = MemoryKey::from_pkcs8_der(&world.seal.key.to_pkcs8_der().unwrap()).unwrap();
     let seal = Seal::new(
@@ -348,9 +375,10 @@ fn courier(
     };
     Arc::new(Courier::new(
         parts,
-        Concurrency {
+        Bounds {
             deliveries: 8,
             per_recipient: 2,
+            envelope_content_bytes: piece_bytes,
         },
     ))
 }

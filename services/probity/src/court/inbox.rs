@@ -2,7 +2,7 @@
 //! receipt.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufReader, BufWriter, Read as _};
 use std::path::Path;
 
 use probity_domain::{ReceiptScope, Sha3_256, Sha256};
@@ -99,7 +99,8 @@ impl Inbox {
     }
 }
 
-/// Decrypts a package to `to`, which comes to stand there whole or not at all; answers the content's digest.
+/// Decrypts a package, of one envelope or several, to `to`, which comes to stand there whole or not at all; answers
+/// the content's digest.
 pub fn open(folder: &Folder, package: &Path, to: &Path) -> Result<Sha3_256, Failure> {
     let failed = |path: &Path| {
         let path = path.display().to_string();
@@ -109,17 +110,33 @@ pub fn open(folder: &Folder, package: &Path, to: &Path) -> Result<Sha3_256, Fail
     let mut from = BufReader::new(File::open(package).map_err(failed(package))?);
     let part = to.with_extension("part");
     let mut out = BufWriter::new(File::create(&part).map_err(failed(&part))?);
-    // Nothing of it is used before the tag held: decrypt fails, and the part goes.
-    let decrypted = decrypt(&mut from, &key, &mut out);
-    if let Err(e) = decrypted {
+    // Nothing of it is used before every tag held and the whole is a container: else the part goes.
+    let opened = decrypt(&mut from, &key, &mut out).map_err(|e| e.to_string());
+    let opened = opened.and_then(|_| is_whole(&part));
+    if let Err(e) = opened {
         drop(out);
         let _ = std::fs::remove_file(&part);
         return Err(Failure::new(format!("{}: {e}", package.display())));
     }
-    out.flush().map_err(failed(&part))?;
     out.get_ref().sync_all().map_err(failed(&part))?;
     std::fs::rename(&part, to).map_err(failed(to))?;
     digest(to)
+}
+
+/// Envelopes are each for themselves. That none is missing, doubled or in another's place the container says: one row
+/// of members that ends where its directory does, each with its length and checksum.
+fn is_whole(container: &Path) -> Result<(), String> {
+    let broken = |e: &dyn std::fmt::Display| {
+        format!("what was in it is no whole container, as if a part were missing or misplaced: {e}")
+    };
+    let file = BufReader::new(File::open(container).map_err(|e| e.to_string())?);
+    let mut container = ContainerReader::open(file, Limits::default()).map_err(|e| broken(&e))?;
+    let names: Vec<_> = container.members().iter().map(|m| m.name.clone()).collect();
+    for name in names {
+        let mut member = container.stream(&name).map_err(|e| broken(&e))?;
+        std::io::copy(&mut member, &mut std::io::sink()).map_err(|e| broken(&e))?;
+    }
+    Ok(())
 }
 
 fn digest(path: &Path) -> Result<Sha3_256, Failure> {
@@ -143,7 +160,7 @@ pub fn statement(package: &Path) -> Result<Statement, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use probity_pki::envelope::{EnvelopeRandom, encrypt};
+    use probity_pki::envelope::{EnvelopeRandom, PartsEncryptor, encrypt};
     use probity_pki::keys::Signer as _;
 
     use super::*;
@@ -224,6 +241,53 @@ mod tests {
             signer.certificate.spki_der(),
             folder.signing_key().unwrap().public_key_der()
         );
+    }
+
+    #[test]
+    fn a_package_of_several_parts_opens_as_a_whole_or_not_at_all() {
+        let (_dir, folder) = crate::court::init::tests::made();
+        let world = fixture::World::new();
+        let package = fixture::container(&world.members(&world.scenario()));
+        let certificate = folder.certificate("encryption").unwrap();
+        let mut fresh = || EnvelopeRandom::from_bytes(&random().unwrap());
+        let (size, piece, mut whole) = (package.len() as u64, 4_000, Vec::new());
+        let mut encryptor =
+            PartsEncryptor::new(&certificate, size, piece, &mut fresh, &mut whole).unwrap();
+        let part_bytes = encryptor.part_bytes().to_vec();
+        encryptor.write(&package, &mut whole).unwrap();
+        encryptor.finish(&mut whole).unwrap();
+        let mut rest = &whole[..];
+        let parts: Vec<&[u8]> = part_bytes
+            .iter()
+            .map(|length| rest.split_off(..usize::try_from(*length).unwrap()).unwrap())
+            .collect();
+        assert!(parts.len() > 2, "{part_bytes:?}");
+
+        let (from, to) = (folder.package("d"), folder.opened("d"));
+        let open = |parts: &[&[u8]]| {
+            std::fs::write(&from, parts.concat()).unwrap();
+            super::open(&folder, &from, &to)
+        };
+        open(&parts).unwrap();
+        assert_eq!(std::fs::read(&to).unwrap(), package);
+        std::fs::remove_file(&to).unwrap();
+        let (mut swapped, mut doubled) = (parts.clone(), parts.clone());
+        swapped.swap(0, 1);
+        doubled.insert(1, parts[1]);
+        for (what, wrong) in [
+            ("without its last part", &parts[..parts.len() - 1]),
+            ("without its first part", &parts[1..]),
+            ("swapped", &swapped),
+            ("doubled", &doubled),
+        ] {
+            let refused = open(wrong).unwrap_err().sentence;
+            assert!(refused.contains("no whole container"), "{what}: {refused}");
+        }
+        std::fs::write(&from, &whole[..whole.len() - 1]).unwrap();
+        let refused = super::open(&folder, &from, &to).unwrap_err().sentence;
+        assert!(refused.contains("cut short"), "{refused}");
+        let left = std::fs::read_dir(to.parent().unwrap()).unwrap().count();
+        assert_eq!(left, 0, "no plaintext stays");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use probity_domain::{DeliveryId, Sha256};
+use probity_pki::envelope::{CONTENT_BYTES_MAX, PARTS_MAX};
 use probity_proto::http::SignedReceiptDocument;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,8 +33,8 @@ use super::trust::Trust;
 use crate::failure::Failure;
 use crate::now::random;
 
-/// The largest envelope the platform makes, and some room.
-const PACKAGE_BYTES_MAX: u64 = 1024 * 1024 * 1024 + 64 * 1024;
+/// The largest package that a platform can be configured to make, and some room for each envelope.
+const PACKAGE_BYTES_MAX: u64 = PARTS_MAX * (CONTENT_BYTES_MAX + 64 * 1024);
 /// Packages opened at once.
 const OPENED_AT_ONCE: usize = 4;
 

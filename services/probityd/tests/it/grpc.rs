@@ -45,6 +45,7 @@ pub async fn both_edges_answer(platform: &Platform, numbers: &[String]) {
     assert_eq!(listed.len(), numbers.len());
     let request = FetchDeliveryRequest {
         delivery_id: listed[0].delivery_id.clone(),
+        ..FetchDeliveryRequest::default()
     };
     let fetched = court.fetch(with(&credential, request)).await.unwrap();
     let (mut chunks, mut bytes) = (fetched.into_inner(), Vec::new());

@@ -1,5 +1,6 @@
 package probity.judges;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.security.KeyFactory;
@@ -12,7 +13,9 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Set;
+import org.bouncycastle.asn1.ASN1InputStream;
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
+import org.bouncycastle.asn1.cms.ContentInfo;
 import org.bouncycastle.cert.X509CertificateHolder;
 import org.bouncycastle.cert.jcajce.JcaX509CertificateHolder;
 import org.bouncycastle.cms.CMSAuthEnvelopedData;
@@ -86,20 +89,28 @@ final class BouncyCastle {
         return certificate.getSubject().toString();
     }
 
+    /** A package is one envelope or several, one after another; each for itself, and what comes out joined. */
     static String envelope(Case one) throws Exception {
-        CMSAuthEnvelopedData envelope = new CMSAuthEnvelopedData(one.bytes("envelope.p7m"));
-        Collection<RecipientInformation> recipients = envelope.getRecipientInfos().getRecipients();
-        if (recipients.size() != 1) {
-            throw new Refused(recipients.size() + " recipients");
-        }
         PrivateKey key = KeyFactory.getInstance("EC", BC)
                 .generatePrivate(new PKCS8EncodedKeySpec(one.bytes("recipient.key.der")));
-        byte[] opened = recipients.iterator().next()
-                .getContent(new JceKeyAgreeEnvelopedRecipient(key).setProvider(BC));
-        if (!Arrays.equals(opened, one.bytes("content"))) {
+        ByteArrayOutputStream opened = new ByteArrayOutputStream();
+        int parts = 0;
+        try (ASN1InputStream envelopes = new ASN1InputStream(one.bytes("envelope.p7m"))) {
+            for (Object part = envelopes.readObject(); part != null; part = envelopes.readObject()) {
+                var envelope = new CMSAuthEnvelopedData(ContentInfo.getInstance(part));
+                Collection<RecipientInformation> recipients = envelope.getRecipientInfos().getRecipients();
+                if (recipients.size() != 1) {
+                    throw new Refused(recipients.size() + " recipients");
+                }
+                opened.writeBytes(recipients.iterator().next()
+                        .getContent(new JceKeyAgreeEnvelopedRecipient(key).setProvider(BC)));
+                parts++;
+            }
+        }
+        if (!Arrays.equals(opened.toByteArray(), one.bytes("content"))) {
             throw new Refused("opened to something else");
         }
-        return opened.length + " bytes opened";
+        return opened.size() + " bytes opened, parts: " + parts;
     }
 
     private static SignerInformationVerifier verifier(X509CertificateHolder certificate) throws Exception {
