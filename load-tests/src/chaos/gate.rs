@@ -235,7 +235,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = format!("http://{}", listener.local_addr().unwrap());
         let edge = tokio::spawn(async move { axum::serve(listener, edge).await });
-        let seen: Arc<Mutex<Vec<(String, Option<u16>)>>> = Arc::default();
+        let seen = Arc::new(Mutex::new(Vec::new()));
         let own = seen.clone();
         let keep = move |exchange: &Exchange| {
             let status = exchange
