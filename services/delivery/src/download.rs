@@ -18,7 +18,7 @@ use crate::range::{Asked, asked};
     params(
         ("delivery" = String, Path, description = "the delivery's id"),
         ("probity-legal-basis" = String, Header, description = "why this is read; percent-encoded UTF-8; kept in the access log with the bytes that were asked for"),
-        ("range" = Option<String>, Header, description = "one range of bytes (RFC 9110 section 14): a part, or what is missing after a break. The package counts as received when its last byte was taken"),
+        ("range" = Option<String>, Header, description = "one range of bytes (RFC 9110 section 14): a part, or what is missing after a break. The package counts as received when its last byte was taken and all before it was asked for"),
         ("if-range" = Option<String>, Header, description = "the ETag of the package that the range is of; the whole is given when it is another by now"),
     ),
     responses(

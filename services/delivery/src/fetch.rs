@@ -1,5 +1,5 @@
 //! A recipient fetches its package: the store alone is needed, every read is recorded with its legal basis (R7), and
-//! when the last byte has been taken for the first time is the time of receipt.
+//! when the last byte has been taken, and every other was asked for, is the time of receipt.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use probity_domain::{DeliveryId, RecipientId};
 use probity_platform::access::Caller;
 use probity_platform::objects::ByteStream;
 use probity_platform::{Error, Result};
-use probity_proto::ledger::ByteRange;
+use probity_proto::ledger::{ByteRange, ReadEvent};
 
 use crate::acknowledge::Way;
 use crate::courier::{Courier, unknown};
@@ -17,6 +17,8 @@ use crate::delivery::{Delivery, Package};
 use crate::recipient;
 
 const LEGAL_BASIS_BYTES_MAX: usize = 512;
+/// Reads looked through for what came before the end: four for each part that a package may have.
+const READS_MAX: usize = 256;
 
 impl Courier {
     /// A delivery of this recipient's; others' do not exist for it.
@@ -102,10 +104,23 @@ impl Courier {
             delivery,
             actor: caller.actor(),
             left: bytes.last - bytes.first + 1,
-            to_the_end: bytes.last == whole.last,
+            range: bytes,
+            whole,
             body,
         };
         Ok(Box::pin(stream::unfold(given, Given::next)))
+    }
+
+    /// Whether reads on record, this one among them, asked for all that comes before what was given now.
+    async fn had_before(&self, delivery: DeliveryId, first: u64, whole: ByteRange) -> Result<bool> {
+        if first == 0 {
+            return Ok(true);
+        }
+        let reads = self.reads(delivery, None, READS_MAX).await?;
+        let asked = reads.into_iter().map(|read| match read.event {
+            ReadEvent::Fetched { range, .. } => range.unwrap_or(whole),
+        });
+        Ok(follow_on(asked.collect()) >= first)
     }
 
     async fn fetched(&self, delivery: &Delivery, actor: &str) -> Result<()> {
@@ -139,8 +154,9 @@ struct Given {
     actor: String,
     /// Bytes still to give.
     left: u64,
-    /// The last of them is the package's last.
-    to_the_end: bool,
+    range: ByteRange,
+    /// All the package has.
+    whole: ByteRange,
     body: ByteStream,
 }
 
@@ -161,14 +177,34 @@ impl Given {
         };
         self.left -= piece.len() as u64;
         // With the last byte, not after it: a client that has all it was promised reads no further.
-        if self.left == 0 && self.to_the_end {
-            let noted = self.courier.fetched(&self.delivery, &self.actor).await;
-            if let Err(e) = noted {
-                tracing::warn!(delivery = %self.delivery.id, error = %e, "complete fetch was not recorded");
-            }
+        if self.left == 0
+            && self.range.last == self.whole.last
+            && let Err(e) = self.note_end().await
+        {
+            tracing::warn!(delivery = %self.delivery.id, error = %e, "complete fetch was not recorded");
         }
         Some((Ok(piece), self))
     }
+
+    async fn note_end(&self) -> Result<()> {
+        let (courier, delivery) = (&self.courier, &self.delivery);
+        if courier
+            .had_before(delivery.id, self.range.first, self.whole)
+            .await?
+        {
+            courier.fetched(delivery, &self.actor).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes from the first one on are in some range.
+fn follow_on(mut ranges: Vec<ByteRange>) -> u64 {
+    ranges.sort_unstable_by_key(|range| range.first);
+    ranges.iter().fold(0, |bytes, range| match range.first {
+        first if first <= bytes => bytes.max(range.last.saturating_add(1)),
+        _ => bytes,
+    })
 }
 
 fn waiting(id: DeliveryId) -> Error {
@@ -207,6 +243,22 @@ fn parse_legal_basis(text: Option<&str>) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gap_is_not_read() {
+        let of = |ranges: &[(u64, u64)]| {
+            let range = |(first, last): &(u64, u64)| ByteRange {
+                first: *first,
+                last: *last,
+            };
+            follow_on(ranges.iter().map(range).collect())
+        };
+        assert_eq!(of(&[]), 0);
+        assert_eq!(of(&[(1, 9)]), 0);
+        assert_eq!(of(&[(5, 9), (0, 4), (0, 2)]), 10);
+        assert_eq!(of(&[(0, 4), (6, 9)]), 5);
+        assert_eq!(of(&[(0, u64::MAX)]), u64::MAX);
+    }
 
     #[test]
     fn a_read_needs_a_reason() {

@@ -281,14 +281,25 @@ async fn ranges_and_preconditions_as_rfc_9110_has_them() {
     assert_eq!(same.status(), StatusCode::PARTIAL_CONTENT);
     assert_eq!(same.bytes().await.unwrap().len(), 3);
     assert_eq!(served.state().await, DeliveryState::Prepared);
+    let end = served.with(&[("range", "bytes=-1")]).await;
+    assert_eq!(end.bytes().await.unwrap().len(), 1);
+    assert_eq!(
+        served.state().await,
+        DeliveryState::Prepared,
+        "of what is before the last byte three were taken"
+    );
     served.platform.clock.advance_ms(1);
     let other = served
         .with(&[("range", "bytes=2-4"), ("if-range", "\"another\"")])
         .await;
     assert_eq!(other.status(), StatusCode::OK);
     assert_eq!(other.bytes().await.unwrap().len() as u64, size);
-    let range = ByteRange { first: 2, last: 4 };
-    assert_eq!(served.reads().await, [Some(range), None]);
+    let reads = served.reads().await;
+    let (first, last) = (size - 1, size - 1);
+    for range in [ByteRange { first: 2, last: 4 }, ByteRange { first, last }] {
+        assert!(reads.contains(&Some(range)), "{reads:?}");
+    }
+    assert_eq!((reads.len(), reads.last()), (3, Some(&None)));
     assert_eq!(served.state().await, DeliveryState::Entered);
 }
 
