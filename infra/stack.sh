@@ -132,7 +132,7 @@ stack_start() {
     for role in $ROLES; do start_role "$role"; done
     for role in $ROLES; do
         local ops=ops_$role
-        wait_for 60 "role $role" curl -sf "http://127.0.0.1:${!ops}/readyz"
+        wait_for 180 "role $role" curl -sf "http://127.0.0.1:${!ops}/readyz"
         printf '   %-13s pid %-8s ops http://127.0.0.1:%s\n' "$role" "$(cat "$stack_dir/pid/$role")" "${!ops}"
     done
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use probity_domain::{EvidenceId, Record};
+use probity_pki::keys::KnownSignatures;
 use probity_pki::x509::Certificate;
 use probity_platform::{Clock, Error, Result};
 use probity_proto::v1::{EvidenceRecord, Stamped};
@@ -12,6 +13,9 @@ use crate::Submissions;
 use crate::log::{Appender, Entry, Log};
 use crate::verify::verify_all;
 
+/// Signatures remembered from message to message, in less than a megabyte: those of some thousand instructions.
+const KNOWN_SIGNATURES_MAX: usize = 16_384;
+
 /// What a deposit needs.
 pub struct Deposit {
     pub log: Arc<Log>,
@@ -19,6 +23,8 @@ pub struct Deposit {
     pub submissions: Submissions,
     pub roots: Arc<[Certificate]>,
     pub clock: Arc<dyn Clock>,
+    /// What authorities have signed comes with every message.
+    known: Arc<KnownSignatures>,
 }
 
 /// What became of one record.
@@ -31,6 +37,24 @@ pub struct Deposited {
 }
 
 impl Deposit {
+    #[must_use]
+    pub fn new(
+        log: Arc<Log>,
+        appender: Appender,
+        submissions: Submissions,
+        roots: Arc<[Certificate]>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            log,
+            appender,
+            submissions,
+            roots,
+            clock,
+            known: Arc::new(KnownSignatures::new(KNOWN_SIGNATURES_MAX)),
+        }
+    }
+
     /// Deposits the records of one message; each answers for itself, in order. Again is the same as once.
     pub async fn deposit(&self, message: &Stamped) -> Vec<Deposited> {
         let checked = self.check_all(&message.records).await;
@@ -67,10 +91,12 @@ impl Deposit {
                 Err(e) => checked.push(Some(Err(e))),
             }
         }
-        let (roots, now) = (self.roots.clone(), self.clock.now());
+        let (roots, known, now) = (self.roots.clone(), self.known.clone(), self.clock.now());
         let verified = tokio::task::spawn_blocking(move || {
             let to_check = work.iter().map(|(record, of)| (record, &**of));
-            let verified = verify_all(to_check, &roots, now).into_iter().zip(&work);
+            let verified = verify_all(to_check, &roots, now, &known)
+                .into_iter()
+                .zip(&work);
             verified
                 .map(|(verified, (record, _))| {
                     verified.and_then(|()| Entry::of(record).map(Checked::New))

@@ -51,7 +51,7 @@ pub use scrub::{
 };
 pub use serve::serve;
 pub use submissions::Submissions;
-pub use verify::{verify, verify_all};
+pub use verify::verify;
 
 /// `[storage]`.
 #[derive(Debug, Clone, Deserialize)]

@@ -47,13 +47,13 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         return Err(Error::malformed("roots_file holds no certificate"));
     }
     let (appender, appends) = appender(limits(&config));
-    let deposit = Arc::new(Deposit {
-        log: log.clone(),
+    let deposit = Arc::new(Deposit::new(
+        log.clone(),
         appender,
-        submissions: Submissions::new(ctx.buckets.truth.clone()),
+        Submissions::new(ctx.buckets.truth.clone()),
         roots,
-        clock: ctx.clock.clone(),
-    });
+        ctx.clock.clone(),
+    ));
     let attest = Attest {
         log: log.clone(),
         key: key.clone(),

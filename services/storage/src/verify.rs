@@ -13,8 +13,8 @@ use probity_platform::{Error, Result};
 
 /// How far apart the clocks of the parts may be.
 const SKEW_MS: i64 = 5 * 60_000;
-/// Signatures remembered while the records of one message are verified: some eight for each instruction in it.
-const KNOWN_OF_MESSAGE: usize = 1_024;
+/// Signatures of one record: of certificates, lists and responses.
+const KNOWN_OF_RECORD: usize = 64;
 
 /// Checks a record against its submission and the pinned roots. CPU work: some eight signature verifications.
 ///
@@ -27,7 +27,7 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<()> {
     let read = read_submitted(record, submission, roots, now)?;
-    read.check_paths(roots, &KnownSignatures::new(KNOWN_OF_MESSAGE))
+    read.check_paths(roots, &KnownSignatures::new(KNOWN_OF_RECORD))
 }
 
 /// That records hold by their own bytes: all that a stranger can check who has no submission. Each answers for itself, in
@@ -48,16 +48,16 @@ pub(crate) fn by_themselves<'a>(
 }
 
 /// [`verify`] for the records of one message; each answers for itself, in order. Two signature verifications for each
-/// record, and half a dozen for all: their certificates and status are mostly the same.
-pub fn verify_all<'a>(
+/// record, and of their certificates, lists and responses those that are not among the `known`.
+pub(crate) fn verify_all<'a>(
     work: impl IntoIterator<Item = (&'a Record, &'a Submission)>,
     roots: &[Certificate],
     now: Timestamp,
+    known: &KnownSignatures,
 ) -> Vec<Result<()>> {
-    let known = KnownSignatures::new(KNOWN_OF_MESSAGE);
     work.into_iter()
         .map(|(record, submission)| {
-            read_submitted(record, submission, roots, now)?.check_paths(roots, &known)
+            read_submitted(record, submission, roots, now)?.check_paths(roots, known)
         })
         .collect()
 }

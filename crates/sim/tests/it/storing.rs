@@ -45,13 +45,13 @@ impl Role {
         let random: Arc<dyn Random> = self.random.clone();
         let log = Arc::new(Log::new(&buckets, log_verifier()));
         let (appender, appends) = appender(LIMITS);
-        let deposit = Deposit {
-            log: log.clone(),
+        let deposit = Deposit::new(
+            log.clone(),
             appender,
-            submissions: Submissions::new(buckets.truth.clone()),
-            roots: vec![self.pki.root.clone()].into(),
-            clock: self.clock.clone(),
-        };
+            Submissions::new(buckets.truth.clone()),
+            vec![self.pki.root.clone()].into(),
+            self.clock.clone(),
+        );
         // More impatient than any real one: who sees the same value twice takes over, so that both often write at once.
         let mut lease = Lease::new(buckets.work.clone(), random.clone(), Duration::ZERO);
         let mut term = Term {

@@ -60,13 +60,13 @@ impl Pipeline {
                 .commit_all(&mut writer, limits, &until, |_| async {})
                 .await;
         });
-        let deposit = Deposit {
+        let deposit = Deposit::new(
             log,
             appender,
-            submissions: Submissions::new(world.truth.clone()),
-            roots: vec![pki.root.certificate.clone()].into(),
-            clock: world.clock.clone(),
-        };
+            Submissions::new(world.truth.clone()),
+            vec![pki.root.certificate.clone()].into(),
+            world.clock.clone(),
+        );
         Self {
             world,
             store,
