@@ -123,7 +123,17 @@ impl Courier {
         Ok(follow_on(asked.collect()) >= first)
     }
 
-    async fn fetched(&self, delivery: &Delivery, actor: &str) -> Result<()> {
+    /// The last byte was taken, and those from `first` on before it.
+    async fn end_given(
+        &self,
+        delivery: &Delivery,
+        first: u64,
+        whole: ByteRange,
+        actor: &str,
+    ) -> Result<()> {
+        if !self.had_before(delivery.id, first, whole).await? {
+            return Ok(());
+        }
         let recipient = recipient::read(&self.ledger, &delivery.recipient).await?;
         self.enter(delivery, &recipient, Way::Fetched, actor)
             .await?;
@@ -179,22 +189,14 @@ impl Given {
         // With the last byte, not after it: a client that has all it was promised reads no further.
         if self.left == 0
             && self.range.last == self.whole.last
-            && let Err(e) = self.note_end().await
+            && let Err(e) = self
+                .courier
+                .end_given(&self.delivery, self.range.first, self.whole, &self.actor)
+                .await
         {
             tracing::warn!(delivery = %self.delivery.id, error = %e, "complete fetch was not recorded");
         }
         Some((Ok(piece), self))
-    }
-
-    async fn note_end(&self) -> Result<()> {
-        let (courier, delivery) = (&self.courier, &self.delivery);
-        if courier
-            .had_before(delivery.id, self.range.first, self.whole)
-            .await?
-        {
-            courier.fetched(delivery, &self.actor).await?;
-        }
-        Ok(())
     }
 }
 
