@@ -317,13 +317,15 @@ impl Source {
     /// Up to `max` messages; none after a wait, a failure and its pause, or a shutdown.
     async fn next(&mut self, max: usize) -> Vec<Delivery> {
         let mut connection = self.ctx.bus.connection();
-        let pulled = tokio::select! {
-            biased;
-            () = self.ctx.shutdown.requested() => return Vec::new(),
-            pulled = self.puller.pull(max) => pulled,
-        };
+        let shutdown = &self.ctx.shutdown;
+        let pulled = self.puller.pull(max, shutdown).await;
         let subject = self.hint.subject;
         match pulled {
+            Ok(Pulled::Messages(messages)) if shutdown.is_requested() => {
+                for message in &messages {
+                    hand_back(message).await;
+                }
+            }
             Ok(Pulled::Messages(messages)) => {
                 self.reached();
                 return messages;

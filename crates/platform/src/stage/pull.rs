@@ -14,7 +14,7 @@ use probity_proto::subjects::Hint;
 use super::StageConfig;
 use crate::bus::{Bus, Connection, topology};
 use crate::metrics::StageLabel;
-use crate::startup::Context;
+use crate::startup::{Context, Shutdown};
 use crate::{Error, Result};
 
 /// Silence for so much longer than a request waits means that the server forgot it: asked again, and the consumer made
@@ -56,7 +56,9 @@ impl Puller {
 
     /// Up to `max` messages. Any error makes stream and consumer be made sure of before the
     /// next pull: after NATS was emptied there is no other sign than failing pulls.
-    pub(super) async fn pull(&mut self, max: usize) -> Result<Pulled> {
+    /// Waits for none that is not there yet once shutdown is requested; what is on its way is received, since it would be
+    /// nobody's until its time to be acknowledged is over.
+    pub(super) async fn pull(&mut self, max: usize, shutdown: &Shutdown) -> Result<Pulled> {
         if !self.bus.is_connected() {
             self.consumer = None;
             return Err(Error::unavailable("NATS is not connected"));
@@ -66,6 +68,7 @@ impl Puller {
             let ensured = tokio::select! {
                 ensured = topology::ensure_consumer(&self.bus, &self.hint, self.config.ack_wait) => ensured?,
                 () = connection.lost() => return Err(lost()),
+                () = shutdown.requested() => return Ok(Pulled::Nothing),
             };
             self.consumer = Some(ensured);
             return Ok(Pulled::Ensured);
@@ -73,6 +76,7 @@ impl Puller {
         let mut pull = Pull {
             consumer,
             connection,
+            shutdown,
         };
         let pulled = pull.messages(max, self.config.pull_wait).await;
         if pulled.is_err() {
@@ -86,6 +90,7 @@ impl Puller {
 struct Pull<'c> {
     consumer: &'c PullConsumer,
     connection: Connection,
+    shutdown: &'c Shutdown,
 }
 
 impl Pull<'_> {
@@ -119,7 +124,11 @@ impl Pull<'_> {
         // async-nats ends a batch with heartbeats too early, so silence is judged by time.
         let batch = self.consumer.batch().max_messages(1).expires(wait);
         let limit = wait.saturating_add(SILENCE);
-        taken(batch.messages(), &mut self.connection, limit).await
+        tokio::select! {
+            biased;
+            messages = taken(batch.messages(), &mut self.connection, limit) => messages,
+            () = self.shutdown.requested() => Ok(Vec::new()),
+        }
     }
 }
 
