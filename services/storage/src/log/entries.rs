@@ -7,7 +7,7 @@ use probity_pki::tlog::{Hash, TILE_WIDTH, bundle_path, decode_bundle, edge_tiles
 use probity_platform::objects::Objects;
 use probity_platform::{Error, Result};
 
-use super::layout::{SEGMENTS, WIDTH, key, number, segment_key};
+use super::layout::{WIDTH, key, segment_key};
 use super::tree::{Entry, Tree};
 
 /// 256 entries of 65,535 bytes and their lengths.
@@ -27,7 +27,7 @@ pub async fn read_bundle(truth: &dyn Objects, bundle: u64, size: u64) -> Result<
     let full = full_bundle(truth, bundle).await?;
     let mut entries = match full {
         Some(entries) => entries,
-        None if width < WIDTH => segments(truth, first, size).await?,
+        None if width < WIDTH => segments(truth, first, width).await?,
         None => {
             return Err(Error::internal(format!(
                 "bundle {bundle} of the log is missing"
@@ -73,20 +73,16 @@ pub(crate) async fn segment(truth: &dyn Objects, first: u64) -> Result<Option<Ve
     split(&object.bytes, None).map(Some)
 }
 
-/// The entries from `first`, the beginning of a bundle, that segments hold, up to `size`.
-async fn segments(truth: &dyn Objects, first: u64, size: u64) -> Result<Vec<Bytes>> {
-    let after = first.checked_sub(1).map(segment_key);
-    let listed = truth.list(SEGMENTS, after.as_deref(), 256).await?;
+/// At most `width` entries from `first` on, the beginning of a bundle, and those after them in the last segment. Each segment
+/// begins where the one before it ends, so none has to be looked for: what a commit left that was lost with its head is
+/// passed over, and a list that is not up to date hides nothing.
+async fn segments(truth: &dyn Objects, first: u64, width: u64) -> Result<Vec<Bytes>> {
     let mut entries = Vec::new();
-    for object in listed {
-        let Some(start) = number(&object.key, SEGMENTS).filter(|start| *start < size) else {
-            break;
-        };
-        // A commit that was lost with its head may have left segments that later ones reach into.
-        if start != first + entries.len() as u64 {
-            continue;
+    while (entries.len() as u64) < width {
+        match segment(truth, first + entries.len() as u64).await? {
+            Some(more) if !more.is_empty() => entries.extend(more),
+            _ => break,
         }
-        entries.extend(segment(truth, start).await?.unwrap_or_default());
     }
     Ok(entries)
 }
