@@ -215,7 +215,13 @@ impl Courier {
             Ok(Some((delivery, _))) => self.tell_due(&delivery).await,
             Err(e) => {
                 tracing::warn!(delivery = %id, error = %e, "delivery could not be looked at");
-                self.agenda().plan(id, self.clock.now().plus_ms(TROUBLE_MS));
+                let again = self.clock.now().plus_ms(TROUBLE_MS);
+                let mut agenda = self.agenda();
+                if here {
+                    agenda.plan_here(id, again);
+                } else {
+                    agenda.plan(id, again);
+                }
             }
         }
     }

@@ -1,11 +1,14 @@
 //! What drives deliveries, and what survives a restart.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use probity_delivery::answer::Answer;
 use probity_domain::DeliveryId;
+use probity_platform::objects::{Buckets, Fault, MemoryObjects};
 use probity_platform::startup::Shutdown;
 
 use crate::world::Platform;
@@ -157,6 +160,63 @@ async fn a_delivery_that_panics_gives_its_place_back() {
         state(&platform, id).await == "entered"
     })
     .await;
+    shutdown.request();
+    working.await.unwrap();
+}
+
+/// It was told once, and the bus drops what it was told before: whoever has it must keep it.
+#[tokio::test]
+async fn what_a_process_has_it_keeps_while_the_store_is_away() {
+    let (truth, failures) = (
+        Arc::new(MemoryObjects::new()),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let buckets = Buckets {
+        truth: truth.clone(),
+        work: Arc::new(MemoryObjects::new()),
+    };
+    let artifacts = vec![("a.txt".to_owned(), b"bytes".to_vec())];
+    let platform = Platform::on(buckets, artifacts).await;
+    platform.court_answers(|_, _| Answer::Response {
+        status: 202,
+        retry_after_ms: None,
+        body: Bytes::new(),
+    });
+    let id = platform.request(&platform.beijing).await.id;
+    let shutdown = Shutdown::new();
+    let (courier, stop) = (platform.courier.clone(), shutdown.clone());
+    let working = tokio::spawn(async move {
+        tokio::join!(courier.work(&stop), courier.tick(&stop));
+    });
+    let away = |of: &'static str| {
+        let failures = failures.clone();
+        truth.set_faults(move |_, key| {
+            let away = key.starts_with(of).then_some(Fault::Refuse);
+            failures.fetch_add(usize::from(away.is_some()), Ordering::SeqCst);
+            away
+        });
+    };
+    away("blobs/");
+    platform.courier.take(id).await.unwrap();
+    until("it could not go on", async || {
+        failures.load(Ordering::SeqCst) > 0 && platform.courier.is_idle()
+    })
+    .await;
+    away("");
+    let before = failures.load(Ordering::SeqCst);
+    platform.clock.advance_ms(16_000);
+    until("it could not be looked at", async || {
+        failures.load(Ordering::SeqCst) > before
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    truth.clear_faults();
+    platform.clock.advance_ms(16_000);
+    until("it arrives", async || {
+        state(&platform, id).await == "entered"
+    })
+    .await;
+    assert_eq!(*platform.outside.hints.lock().unwrap(), [id], "told once");
     shutdown.request();
     working.await.unwrap();
 }
