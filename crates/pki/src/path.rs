@@ -122,7 +122,7 @@ pub fn validate_path(
     at: Timestamp,
     purpose: Purpose,
 ) -> Result<Path> {
-    validate(leaf, intermediates, roots, revocation, at, purpose, None)
+    validate_path_unless_known(leaf, intermediates, roots, revocation, at, purpose, None)
 }
 
 /// [`validate_path`], which computes each signature that several paths share once: those of authorities, of lists and of
@@ -131,19 +131,6 @@ pub fn validate_path(
 /// # Errors
 /// As [`validate_path`].
 pub fn validate_path_unless_known(
-    leaf: &Certificate,
-    intermediates: &[Certificate],
-    roots: &[Certificate],
-    revocation: Revocation<'_>,
-    at: Timestamp,
-    purpose: Purpose,
-    known: &KnownSignatures,
-) -> Result<Path> {
-    let known = Some(known);
-    validate(leaf, intermediates, roots, revocation, at, purpose, known)
-}
-
-fn validate(
     leaf: &Certificate,
     intermediates: &[Certificate],
     roots: &[Certificate],

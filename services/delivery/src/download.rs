@@ -4,10 +4,9 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use probity_domain::DeliveryId;
+use probity_platform::Error;
 use probity_platform::access::Authenticated;
 use probity_platform::edge::Problem;
-use probity_platform::{Error, ErrorKind};
-use probity_proto::http::ProblemDocument;
 
 use crate::delivery::{Package, listed};
 use crate::http::{Edge, attach, stream_body};
@@ -59,13 +58,13 @@ pub(crate) async fn package(
         Asked::PreconditionFailed => {
             let detail = format!("the package of {id} is {etag}");
             let status = StatusCode::PRECONDITION_FAILED;
-            return Ok(refusal(status, ErrorKind::Conflict, detail));
+            return Ok(Problem(Error::conflict(detail)).with_status(status));
         }
         // Only GET knows ranges (section 14.2).
         Asked::NotSatisfiable if method == Method::GET => {
             let status = StatusCode::RANGE_NOT_SATISFIABLE;
             let detail = format!("the package of {id} has {size_bytes} bytes");
-            let mut refusal = refusal(status, ErrorKind::Malformed, detail);
+            let mut refusal = Problem(Error::malformed(detail)).with_status(status);
             let had = value(&format!("bytes */{size_bytes}"))?;
             refusal.headers_mut().insert(header::CONTENT_RANGE, had);
             return Ok(refusal);
@@ -108,16 +107,4 @@ fn about(package: &Package, etag: &str) -> Result<HeaderMap, Error> {
 
 fn value(text: &str) -> Result<HeaderValue, Error> {
     HeaderValue::from_str(text).map_err(Error::internal)
-}
-
-/// A refusal by a status that no kind of error has.
-fn refusal(status: StatusCode, kind: ErrorKind, detail: String) -> Response {
-    let document = ProblemDocument {
-        kind: format!("urn:probity:problem:{}", kind.as_str()),
-        title: status.canonical_reason().unwrap_or("error").to_owned(),
-        status: status.as_u16(),
-        detail,
-    };
-    let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, content_type, axum::Json(document)).into_response()
 }

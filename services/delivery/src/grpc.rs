@@ -70,7 +70,7 @@ impl Court for Edge {
         let id = DeliveryId::parse(&asked.delivery_id).map_err(Error::from)?;
         let fetch = self.courier.fetch(&caller, id, basis.as_deref()).await?;
         let range = range(&asked, fetch.package())?;
-        let body = self.courier.give(fetch, range).await?;
+        let body = self.courier.give(fetch, Some(range)).await?;
         let chunks = body.map(|piece| piece.map(|data| Chunk { data }).map_err(Status::from));
         Ok(Response::new(Box::pin(chunks)))
     }
@@ -99,8 +99,8 @@ impl Court for Edge {
     }
 }
 
-/// Which bytes are asked for; `None` for all.
-fn range(asked: &FetchDeliveryRequest, package: &Package) -> Result<Option<ByteRange>, Status> {
+/// Which bytes are asked for.
+fn range(asked: &FetchDeliveryRequest, package: &Package) -> Result<ByteRange, Status> {
     let sha256 = package.sha256.to_hex();
     if given(&asked.sha256).is_some_and(|other| other != sha256) {
         return Err(Status::failed_precondition(format!(
@@ -117,7 +117,7 @@ fn range(asked: &FetchDeliveryRequest, package: &Package) -> Result<Option<ByteR
         0 => end,
         length => first.saturating_add(length - 1).min(end),
     };
-    Ok(Some(ByteRange { first, last }))
+    Ok(ByteRange { first, last })
 }
 
 /// Protobuf's empty string is "not given".

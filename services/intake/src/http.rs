@@ -338,20 +338,9 @@ fn perhaps_degraded(mut response: Response, degraded: bool) -> Response {
 
 /// `malformed`, with the status that says which rule: known before the body is read.
 fn too_large(detail: String) -> Response {
-    let status = StatusCode::PAYLOAD_TOO_LARGE;
-    let document = ProblemDocument {
-        kind: "urn:probity:problem:malformed".to_owned(),
-        title: status.canonical_reason().unwrap_or("error").to_owned(),
-        status: status.as_u16(),
-        detail,
-    };
-    let body = serde_json::to_vec(&document).unwrap_or_default();
-    let mut response = (status, body).into_response();
+    let problem = Problem(Error::malformed(detail));
+    let mut response = problem.with_status(StatusCode::PAYLOAD_TOO_LARGE);
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -171,7 +171,7 @@ impl Read {
             tolerance_ms: SKEW_MS.unsigned_abs(),
         };
         let path = |leaf, chain, purpose| {
-            validate_path_unless_known(leaf, chain, roots, kept, self.at, purpose, known)
+            validate_path_unless_known(leaf, chain, roots, kept, self.at, purpose, Some(known))
                 .map_err(|e| unfit(self.number, &e))
         };
         let (certificates, units) = (self.signed.certificates(), self.token.certificates());

@@ -82,7 +82,7 @@ fn judged_unless_known(
     };
     let roots = pki.roots();
     let path = |leaf, chain, purpose| match known {
-        Some(known) => validate_path_unless_known(leaf, chain, &roots, kept, at, purpose, known),
+        Some(_) => validate_path_unless_known(leaf, chain, &roots, kept, at, purpose, known),
         None => validate_path(leaf, chain, &roots, kept, at, purpose),
     };
     path(

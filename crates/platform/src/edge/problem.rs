@@ -68,10 +68,11 @@ fn detail(error: Error) -> String {
     error.detail
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// Answered with a status that says more than the kind's own does.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Response {
         let kind = self.0.kind;
-        let status = http_status(kind);
         let document = ProblemDocument {
             kind: format!("urn:probity:problem:{}", kind.as_str()),
             title: status.canonical_reason().unwrap_or("error").to_owned(),
@@ -93,6 +94,13 @@ impl IntoResponse for Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = http_status(self.0.kind);
+        self.with_status(status)
     }
 }
 
