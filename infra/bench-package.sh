@@ -35,23 +35,10 @@ row() {
 }
 
 step "a vendor, and two courts: one is pushed to, one pulls"
-edges=(--intake "$INTAKE" --identity "$IDENTITY" --delivery "$DELIVERY")
-echo "agreement on electronic form, for measuring" >"$dir/agreement.txt"
-"$probity" enroll "${edges[@]}" --officer-key "$OFFICER_KEY_FILE" --profile "$dir/vendor.json" --party load --name Load \
-    --identifier 1 --country CN --email load@example.com --legal-representative L --handler H --declare-true \
-    --agreement-text "$dir/agreement.txt" --accept >/dev/null
+enrol_for_measuring
 export PROBITY_PROFILE=$dir/vendor.json PROBITY_CODES=$dir/codes
-court_port=$(free_port)
-for court in beijing hangzhou; do
-    channel=pull endpoint=()
-    if [ "$court" = beijing ]; then channel=push endpoint=(--endpoint "https://127.0.0.1:$court_port"); fi
-    "$probity" court init --dir "$dir/$court" --name "$court" --recipient "$court" --place "$court" --channel "$channel" \
-        "${endpoint[@]}" --allow-private-address >/dev/null
-    "$probity" officer recipient "${edges[@]}" --officer-key "$OPERATOR_KEY_FILE" "$court" --document "$dir/$court/recipient.json"
-done
-"$probity" officer credential "${edges[@]}" --officer-key "$OFFICER_KEY_FILE" --role court --recipient hangzhou \
-    --out "$dir/hangzhou/credential" >/dev/null
-roots=(--roots "$dir/keys/public/root-ca.crt.pem" --log-key "$dir/keys/public/log.vkey")
+register_court beijing push
+register_court hangzhou pull
 launch court "$probity" court serve --dir "$dir/beijing" --listen "127.0.0.1:$court_port" "${roots[@]}"
 wait_for 20 "the court's platform" port_open "$court_port"
 

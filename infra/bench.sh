@@ -21,11 +21,7 @@ mkdir -p "$dir"
 trap 'stack_stop' EXIT
 stack_start "$dir"
 step "a vendor to submit with"
-echo "agreement on electronic form, for measuring" >"$dir/agreement.txt"
-"$programs/probity" enroll --intake "$INTAKE" --identity "$IDENTITY" --delivery "$DELIVERY" \
-    --officer-key "$OFFICER_KEY_FILE" --profile "$dir/vendor.json" --party load --name Load --identifier 1 --country CN \
-    --email load@example.com --legal-representative L --handler H --declare-true \
-    --agreement-text "$dir/agreement.txt" --accept >/dev/null
+enrol_for_measuring
 sed -n 's/.*"credential": "\([^"]*\)".*/\1/p' "$dir/vendor.json" >"$dir/secret/vendor-key"
 
 batches=${BATCHES:-4} batch_size=${BATCH_SIZE:-1000} size_bytes=${SIZE_BYTES:-65536}

@@ -25,8 +25,6 @@ lap() { local now; now=$(clock); laps+=("$1|$(((now - last) / 1000000))"); last=
 
 stack_start "$dir"
 lap "servers, ceremony, roles up"
-edges=(--intake "$INTAKE" --identity "$IDENTITY" --delivery "$DELIVERY")
-officer=("${edges[@]}" --officer-key "$OFFICER_KEY_FILE")
 probity=$programs/probity
 
 step "enrol a vendor: application, officer's decision, agreement on electronic form, credential"
@@ -36,25 +34,15 @@ one-time code sent to its registered address and bound to the instruction, are i
 an event certificate for such an instruction have the effect of its signature. It takes effect on acceptance by click,
 tick or command. 本协议自以点击、勾选或命令方式接受之时起生效。
 TEXT
-"$probity" enroll "${officer[@]}" --profile "$dir/vendor.json" --party acme --name "Acme Rights Ltd" \
+"$probity" enroll "${edges[@]}" --officer-key "$OFFICER_KEY_FILE" --profile "$dir/vendor.json" --party acme --name "Acme Rights Ltd" \
     --identifier 91110000MA01ABCD2X --country CN --email evidence@acme.example --legal-representative "Li Wei" \
     --handler "Wang Fang" --declare-true --document README.md --agreement-text "$dir/agreement.txt" --accept
 export PROBITY_PROFILE=$dir/vendor.json PROBITY_CODES=$dir/codes
 lap "vendor enrolled"
 
 step "two courts: one is pushed to, one pulls"
-court_port=$(free_port)
-# Courts on loopback: private addresses are an operator's to allow, so an operator registers them.
-operator=("${edges[@]}" --officer-key "$OPERATOR_KEY_FILE")
-for court in beijing hangzhou; do
-    channel=pull endpoint=()
-    if [ "$court" = beijing ]; then channel=push endpoint=(--endpoint "https://127.0.0.1:$court_port"); fi
-    "$probity" court init --dir "$dir/$court" --name "${court^} Internet Court (demonstration)" --recipient "$court" \
-        --place "${court^}, China" --channel "$channel" "${endpoint[@]}" --allow-private-address
-    "$probity" officer recipient "${operator[@]}" "$court" --document "$dir/$court/recipient.json"
-done
-"$probity" officer credential "${officer[@]}" --role court --recipient hangzhou --out "$dir/hangzhou/credential"
-roots=(--roots "$dir/keys/public/root-ca.crt.pem" --log-key "$dir/keys/public/log.vkey")
+register_court beijing push
+register_court hangzhou pull
 launch court "$probity" court serve --dir "$dir/beijing" --listen "127.0.0.1:$court_port" "${roots[@]}"
 wait_for 20 "the court's platform" port_open "$court_port"
 lap "courts ready"

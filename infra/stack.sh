@@ -4,7 +4,11 @@
 #   stack_prepare DIR the part of it that starts nothing: ports, secrets, ceremony, configuration
 #   stack_stop        stops what stack_start started, and nothing else
 #
-# After stack_start: INTAKE IDENTITY DELIVERY ISSUANCE TSA LOG are base URLs, OFFICER_KEY_FILE and OPERATOR_KEY_FILE credentials.
+#   register_court NAME push|pull   a court with keys of its own under DIR/NAME, registered by an operator
+#   enrol_for_measuring             a vendor whose profile is DIR/vendor.json
+#
+# After stack_start: INTAKE IDENTITY DELIVERY ISSUANCE TSA LOG are base URLs, OFFICER_KEY_FILE and OPERATOR_KEY_FILE credentials,
+# `edges` what tells `probity` where the platform is, `roots` what tells it whom to believe, court_port where a court can listen.
 # shellcheck shell=bash disable=SC2034,SC2154  # names given by, and for, the script that sources this
 
 ROLES="identity issuance signing timestamping storage delivery intake"
@@ -93,6 +97,9 @@ stack_ports() {
     INTAKE=http://127.0.0.1:$intake_port IDENTITY=http://127.0.0.1:$identity_port
     DELIVERY=http://127.0.0.1:$delivery_port ISSUANCE=http://127.0.0.1:$issuance_port
     TSA=http://127.0.0.1:$tsa_port/tsa LOG=http://127.0.0.1:$log_port
+    edges=(--intake "$INTAKE" --identity "$IDENTITY" --delivery "$DELIVERY")
+    roots=(--roots "$stack_dir/keys/public/root-ca.crt.pem" --log-key "$stack_dir/keys/public/log.vkey")
+    court_port=$(free_port)
 }
 
 stack_prepare() {
@@ -135,6 +142,24 @@ stack_start() {
         wait_for 180 "role $role" curl -sf "http://127.0.0.1:${!ops}/readyz"
         printf '   %-13s pid %-8s ops http://127.0.0.1:%s\n' "$role" "$(cat "$stack_dir/pid/$role")" "${!ops}"
     done
+}
+
+# Courts on loopback: private addresses are an operator's to allow, so an operator registers them.
+register_court() {
+    local name=$1 channel=$2 endpoint=()
+    if [ "$channel" = push ]; then endpoint=(--endpoint "https://127.0.0.1:$court_port"); fi
+    "$programs/probity" court init --dir "$stack_dir/$name" --name "${name^} Internet Court (demonstration)" --recipient "$name" \
+        --place "${name^}, China" --channel "$channel" "${endpoint[@]}" --allow-private-address
+    "$programs/probity" officer recipient "${edges[@]}" --officer-key "$OPERATOR_KEY_FILE" "$name" --document "$stack_dir/$name/recipient.json"
+    [ "$channel" = push ] || "$programs/probity" officer credential "${edges[@]}" --officer-key "$OFFICER_KEY_FILE" --role court \
+        --recipient "$name" --out "$stack_dir/$name/credential"
+}
+
+enrol_for_measuring() {
+    echo "agreement on electronic form, for measuring" >"$stack_dir/agreement.txt"
+    "$programs/probity" enroll "${edges[@]}" --officer-key "$OFFICER_KEY_FILE" --profile "$stack_dir/vendor.json" --party load \
+        --name Load --identifier 1 --country CN --email load@example.com --legal-representative L --handler H --declare-true \
+        --agreement-text "$stack_dir/agreement.txt" --accept >/dev/null
 }
 
 stack_stop() {

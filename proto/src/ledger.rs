@@ -253,7 +253,7 @@ pub struct ByteRange {
 pub enum FindingEvent {
     Found {
         key: String,
-        /// `missing`, `wrong`, `truncated`, `second_version` or `removed`.
+        /// `missing`, `wrong`, `truncated`, `second_version`, `removed` or `unread`.
         what: String,
         detail: String,
     },

@@ -297,9 +297,9 @@ struct Source {
     ctx: Context,
     hint: Hint,
     puller: Puller,
-    /// Since the stage was last given something, or nothing, by a server that is there.
-    failures: u32,
-    /// Of those, since there was a new connection.
+    /// Since a pull failed, until a server gives something, or nothing, again.
+    cut_off: bool,
+    /// Failures in a row since there was a new connection.
     tries: u32,
 }
 
@@ -309,7 +309,7 @@ impl Source {
             puller: Puller::new(ctx.bus.clone(), hint, config),
             ctx,
             hint,
-            failures: 0,
+            cut_off: false,
             tries: 0,
         }
     }
@@ -337,10 +337,10 @@ impl Source {
             }
             Err(e) => {
                 // Said once per gap, not once per attempt.
-                if self.failures == 0 {
+                if !self.cut_off {
                     tracing::warn!(subject, error = %e, "stage cannot fetch");
                 }
-                self.failures = self.failures.saturating_add(1);
+                self.cut_off = true;
                 self.note(Err(e));
                 self.tries = self.tries.saturating_add(1);
                 let pause = pause(self.tries, &*self.ctx.random);
@@ -356,8 +356,8 @@ impl Source {
     }
 
     fn reached(&mut self) {
-        if self.failures > 0 {
-            (self.failures, self.tries) = (0, 0);
+        if self.cut_off {
+            (self.cut_off, self.tries) = (false, 0);
             self.note(Ok(()));
         }
     }

@@ -32,7 +32,7 @@ mod world;
 pub use collector::{Collector, Span, SpanKey};
 pub use golden::Golden;
 pub use port::free_port;
-pub use s3::{S3Access, unique_bucket_prefix, unique_prefix};
+pub use s3::{S3Access, unique_prefix};
 pub use tcp_proxy::{Line, TcpProxy};
 pub use tools::tool;
 pub use wait::{eventually, wait_until};

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::Command;
@@ -49,6 +50,38 @@ impl S3Access {
             path_style: env::var("PROBITY_S3_PATH_STYLE").map_or(true, |value| value != "false"),
         })
     }
+
+    /// What stands under `[s3]` in the configuration of a role whose two buckets no other test uses; nobody made them
+    /// yet. The keys are written into files of `folder`.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    #[must_use]
+    pub fn settings(&self, folder: &Path) -> String {
+        let file = |name: &str, content: &str| {
+            let path = folder.join(name);
+            fs::write(&path, content).expect("a file in the test's folder");
+            path.display().to_string()
+        };
+        let access = file("s3-access-key", &self.access_key);
+        let secret = file("s3-secret-key", &format!("{}\n", self.secret_key));
+        let prefix = unique_prefix();
+        format!(
+            r#"
+endpoint = "{endpoint}"
+region = "{region}"
+path_style = {path_style}
+truth_bucket = "{prefix}-truth"
+work_bucket = "{prefix}-work"
+access_key_file = "{access}"
+secret_key_file = "{secret}"
+attempt_timeout_ms = 30000
+"#,
+            endpoint = self.endpoint,
+            region = self.region,
+            path_style = self.path_style,
+        )
+    }
 }
 
 const REGION: &str = "us-east-1";
@@ -58,12 +91,6 @@ const REGION: &str = "us-east-1";
 #[must_use]
 pub fn unique_prefix() -> String {
     format!("t{:016x}", random())
-}
-
-/// A prefix for bucket names that no other test uses; as [`unique_prefix`].
-#[must_use]
-pub fn unique_bucket_prefix() -> String {
-    unique_prefix()
 }
 
 pub(crate) struct Minio {

@@ -43,14 +43,15 @@ pub async fn upload(
         check_known(announced, size_bytes, remembered)?;
         return Ok(stored(digest, size_bytes, true));
     }
-    // All of it before the body is read: who is sent away is so at once.
-    intake.count_upload(tenant, announced.size_bytes)?;
+    // Refusals before the body is read: who is sent away is so at once. The quota last: what is refused costs none of it.
     let existed = if announced.size_bytes <= BUFFERED_BYTES_MAX {
         let place = intake.write_place(tenant)?;
         let _held = intake.admit(tenant, announced.size_bytes).await?;
+        intake.count_upload(tenant, announced.size_bytes)?;
         buffered(intake, tenant, announced, body, place).await?
     } else {
         let _held = intake.admit(tenant, STREAMED_BYTES).await?;
+        intake.count_upload(tenant, announced.size_bytes)?;
         streamed(intake, tenant, announced, body).await?
     };
     let Expected {

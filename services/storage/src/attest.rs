@@ -27,7 +27,7 @@ use probity_proto::v1::{AttestRequest, Attestation};
 use crate::Submissions;
 use crate::log::Log;
 use crate::prove::published_at;
-use crate::scrub::{LapReport, ScrubConfig, accounted, findings, newest_report};
+use crate::scrub::{LapReport, ScrubConfig, accounted, copy_of, findings, newest_report};
 
 /// Artifacts asked about side by side.
 const ARTIFACTS_AT_ONCE: usize = 8;
@@ -90,7 +90,7 @@ impl Attest {
             truth.keeping(),
             self.ledger.read::<CustodyEvent>(&id),
             self.artifacts(&blobs),
-            self.in_replica(&blobs),
+            self.in_replica(&blobs, lap.as_ref()),
         )?;
         let class = blobs.keys().next().and_then(|key| key.split('/').next());
         Ok(StorageAttestation {
@@ -178,17 +178,19 @@ impl Attest {
         })
     }
 
-    /// Which of these the replica has, by key and size: its bytes are read when they are needed for a repair.
+    /// Which of these the replica has, by key and size, but for those whose copies the last lap read and found wrong.
     async fn in_replica(
         &self,
         blobs: &BTreeMap<String, (Sha3_256, u64)>,
+        lap: Option<&LapReport>,
     ) -> Result<Option<AttestedReplica>> {
         let Some(replica) = &self.replica else {
             return Ok(None);
         };
         let asked = blobs.iter().map(async |(key, (_, size_bytes))| {
-            let there = replica.objects.head(key).await?;
-            Ok::<_, Error>(there == Some(*size_bytes))
+            let there = replica.objects.head(key).await? == Some(*size_bytes);
+            let wrong = lap.is_some_and(|lap| lap.has_finding(&copy_of(key)));
+            Ok::<_, Error>(there && !wrong)
         });
         let answered = tokio::time::timeout(REPLICA_TIME_MAX, try_join_all(asked)).await;
         let answered = answered.unwrap_or_else(|_| Err(Error::timeout("it did not answer")));

@@ -6,6 +6,7 @@
 //! | `log` | bundles with their hash tiles, tiles with the signed root, index tiles with the bundles |
 //! | `kept` | all else (ledger, submissions, segments, checkpoints, …) with the SHA-256 the lap before wrote down |
 //! | `versions` | every key has one version, where the store keeps versions |
+//! | `copies` | what the replica holds with what is here, where one is configured |
 //!
 //! What has no digest in its name is believed when a lap meets it first, if it reads as what it says it is: from then on
 //! the *baseline* in `truth` holds its digest, and every page of the baseline the digest of the page before.
@@ -17,6 +18,7 @@
 mod baseline;
 mod blobs;
 mod check;
+mod copies;
 mod finding;
 mod kept;
 mod pace;
@@ -37,6 +39,7 @@ use probity_platform::{Clock, Error, ErrorKind, Result};
 use crate::log::Log;
 use position::{AREAS, Position};
 
+pub(crate) use copies::copy_of;
 pub use finding::{Finding, What};
 pub(crate) use finding::{accounted, findings};
 pub use pace::ScrubConfig;
@@ -112,7 +115,8 @@ impl Scrubber {
             Some(&"blobs") => self.step_blobs(position).await?,
             Some(&"log") => self.step_log(position).await?,
             Some(&"kept") => self.step_kept(position).await?,
-            _ => self.step_versions(position).await?,
+            Some(&"versions") => self.step_versions(position).await?,
+            _ => self.step_copies(position).await?,
         }
         Ok(position.bytes() - before)
     }

@@ -1,12 +1,10 @@
 //! Stores to test on: MinIO's buckets, fresh for each test, directly or through the proxy that breaks things.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use probity_platform::SystemRandom;
-use probity_platform::config::SecretFile;
 use probity_platform::objects::{Buckets, LockConfig, S3Config};
-use probity_testkit::{World, unique_bucket_prefix};
+use probity_testkit::World;
 
 /// How to reach this test's own buckets, which are made here.
 pub async fn fresh() -> (S3Config, tempfile::TempDir) {
@@ -17,26 +15,8 @@ pub async fn fresh() -> (S3Config, tempfile::TempDir) {
 pub async fn locked(lock: LockConfig) -> (S3Config, tempfile::TempDir) {
     let access = World::shared().await.s3();
     let keys = tempfile::tempdir().unwrap();
-    let file = |name: &str, content: &str| {
-        let path: &Path = &keys.path().join(name);
-        std::fs::write(path, content).unwrap();
-        SecretFile::new(path)
-    };
-    let prefix = unique_bucket_prefix();
-    let config = S3Config {
-        endpoint: access.endpoint.clone(),
-        region: access.region.clone(),
-        truth_bucket: format!("{prefix}-truth"),
-        work_bucket: format!("{prefix}-work"),
-        path_style: access.path_style,
-        access_key_file: file("access", &access.access_key),
-        secret_key_file: file("secret", &access.secret_key),
-        send_checksums: true,
-        attempt_timeout_ms: 30_000,
-        endpoints: Vec::new(),
-        versions_demanded: true,
-        lock,
-    };
+    let mut config: S3Config = toml::from_str(&access.settings(keys.path())).unwrap();
+    config.lock = lock;
     config.ensure_buckets(Arc::new(SystemRandom)).await.unwrap();
     (config, keys)
 }

@@ -29,9 +29,26 @@ fn golden(name: &str, today: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
     Golden::of(env!("CARGO_MANIFEST_DIR")).read(name, today)
 }
 
-fn package(world: &World) -> Vec<u8> {
-    golden("evidence.asice", || {
-        container(&world.members(&world.scenario()))
+/// Packages of different days: the first, and one with storage's attestation inside.
+const DAYS: [&str; 2] = ["", "attested/"];
+
+fn package(day: &str) -> Vec<u8> {
+    golden(&format!("{day}evidence.asice"), || {
+        container(&WORLD.members(&WORLD.scenario()))
+    })
+}
+
+fn policy(day: &str) -> Vec<u8> {
+    golden(&format!("{day}policy.json"), || {
+        WORLD.policy().to_json().into_bytes()
+    })
+}
+
+fn diagnostic(day: &str) -> Vec<u8> {
+    golden(&format!("{day}diagnostic.json"), || {
+        let bytes = package(day);
+        let measured = examine(Cursor::new(&bytes), Limits::default());
+        measured.to_json().into_bytes()
     })
 }
 
@@ -57,59 +74,57 @@ fn as_then(verdict: &Verdict, then: &Value) {
 
 #[test]
 fn yesterdays_package_has_yesterdays_verdict() {
-    let world = &*WORLD;
-    let bytes = package(world);
-    let at = world.policy().at;
-    let policy = golden("policy.json", || world.policy().to_json().into_bytes());
-    let policy_read = Policy::parse(&policy, at).unwrap();
-    assert_eq!(policy_read.to_json().as_bytes(), policy);
-    let verdict = verify_package(Cursor::new(&bytes), &policy_read);
-    let then = golden("outcome.json", || {
-        outcome(&verdict).to_string().into_bytes()
-    });
-    let then: Value = serde_json::from_slice(&then).unwrap();
-    assert_eq!(then["overall"], "valid");
-    as_then(&verdict, &then);
+    for day in DAYS {
+        let bytes = package(day);
+        let policy = policy(day);
+        let policy_read = Policy::parse(&policy, WORLD.policy().at).unwrap();
+        assert_eq!(policy_read.to_json().as_bytes(), policy);
+        let verdict = verify_package(Cursor::new(&bytes), &policy_read);
+        let then = golden(&format!("{day}outcome.json"), || {
+            outcome(&verdict).to_string().into_bytes()
+        });
+        let then: Value = serde_json::from_slice(&then).unwrap();
+        assert_eq!(then["overall"], "valid");
+        as_then(&verdict, &then);
+        let attested = then["checks"].get("storage_attestation");
+        let passed = json!("passed");
+        assert_eq!(attested, (!day.is_empty()).then_some(&passed));
 
-    let measured = || examine(Cursor::new(&bytes), Limits::default()).to_json();
-    let diagnostic = golden("diagnostic.json", || measured().into_bytes());
-    let read = Diagnostic::parse(&diagnostic).unwrap();
-    assert_eq!(read.to_json().as_bytes(), diagnostic);
-    as_then(&judge(&read, &policy_read), &then);
+        let diagnostic = diagnostic(day);
+        let read = Diagnostic::parse(&diagnostic).unwrap();
+        assert_eq!(read.to_json().as_bytes(), diagnostic);
+        as_then(&judge(&read, &policy_read), &then);
 
-    // Yesterday's trust does not make today's forgery good.
-    let mut changed = bytes;
-    let middle = changed.len() / 2;
-    changed[middle] ^= 1;
-    let verdict = verify_package(Cursor::new(&changed), &policy_read);
-    assert_ne!(verdict.overall, Overall::Valid);
+        // Yesterday's trust does not make today's forgery good.
+        let mut changed = bytes;
+        let middle = changed.len() / 2;
+        changed[middle] ^= 1;
+        let verdict = verify_package(Cursor::new(&changed), &policy_read);
+        assert_ne!(verdict.overall, Overall::Valid);
+    }
 }
 
 #[test]
 fn newer_documents_are_refused_by_name() {
-    let world = &*WORLD;
     let newer = |bytes: Vec<u8>, name: &str| {
         let text = String::from_utf8(bytes).unwrap();
         let newer = text.replacen(&format!("{name}/1"), &format!("{name}/2"), 1);
         assert_ne!(newer, text);
         newer
     };
-    let policy = golden("policy.json", || world.policy().to_json().into_bytes());
-    let policy = newer(policy, "probity.policy");
-    let refused = Policy::parse(policy.as_bytes(), world.policy().at).unwrap_err();
+    let policy = newer(policy(""), "probity.policy");
+    let refused = Policy::parse(policy.as_bytes(), WORLD.policy().at).unwrap_err();
     assert!(
         refused.to_string().contains("probity.policy/2"),
         "{refused}"
     );
-    let bytes = package(world);
-    let measured = || examine(Cursor::new(&bytes), Limits::default()).to_json();
-    let diagnostic = golden("diagnostic.json", || measured().into_bytes());
-    let diagnostic = newer(diagnostic, "probity.diagnostic");
+    let diagnostic = newer(diagnostic(""), "probity.diagnostic");
     let refused = Diagnostic::parse(diagnostic.as_bytes()).err().unwrap();
     assert!(
         refused.to_string().contains("probity.diagnostic/2"),
         "{refused}"
     );
+    let bytes = package("");
     let mut members = ContainerReader::open(Cursor::new(&bytes), Limits::default()).unwrap();
     let statement = newer(members.read(STATEMENT).unwrap(), "probity.statement");
     let refused = Statement::parse(statement.as_bytes()).unwrap_err();
@@ -122,8 +137,7 @@ fn newer_documents_are_refused_by_name() {
 /// What is read from yesterday's package is written again the same.
 #[test]
 fn yesterdays_members_are_written_the_same() {
-    let world = &*WORLD;
-    let bytes = package(world);
+    let bytes = package("");
     let mut members = ContainerReader::open(Cursor::new(&bytes), Limits::default()).unwrap();
     let mut member = |name: &str| members.read(name).unwrap();
     let (statement, manifest) = (member(STATEMENT), member(EVENT_MANIFEST));

@@ -11,16 +11,15 @@ use probity_platform::SystemRandom;
 use probity_platform::access::CallerRole;
 use probity_platform::bus::{Bus, BusConfig};
 use probity_platform::cache::Cache;
-use probity_platform::config::SecretFile;
 use probity_platform::edge::{self, Limits};
-use probity_platform::objects::{Buckets, LockConfig, S3Config};
+use probity_platform::objects::{Buckets, S3Config};
 use probity_platform::startup::Context;
 use probity_proto::http::SignedReceiptDocument;
 use probity_proto::ledger::ReadEvent;
 use probity_proto::v1::court_client::CourtClient;
 use probity_proto::v1::court_server::CourtServer;
 use probity_proto::v1::{AcknowledgeRequest, FetchDeliveryRequest, ListDeliveriesRequest};
-use probity_testkit::{World, unique_bucket_prefix};
+use probity_testkit::World;
 use sha3::Digest as _;
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
@@ -41,26 +40,7 @@ use crate::world::{Court, Platform, court};
 pub async fn buckets() -> Buckets {
     let access = World::shared().await.s3();
     let keys = tempfile::tempdir().unwrap();
-    let file = |name: &str, content: &str| {
-        let path = keys.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        SecretFile::new(path)
-    };
-    let prefix = unique_bucket_prefix();
-    let config = S3Config {
-        endpoint: access.endpoint.clone(),
-        region: access.region.clone(),
-        truth_bucket: format!("{prefix}-truth"),
-        work_bucket: format!("{prefix}-work"),
-        path_style: access.path_style,
-        access_key_file: file("access", &access.access_key),
-        secret_key_file: file("secret", &access.secret_key),
-        send_checksums: true,
-        attempt_timeout_ms: 30_000,
-        endpoints: Vec::new(),
-        versions_demanded: true,
-        lock: LockConfig::default(),
-    };
+    let config: S3Config = toml::from_str(&access.settings(keys.path())).unwrap();
     config.ensure_buckets(Arc::new(SystemRandom)).await.unwrap();
     config.open(Arc::new(SystemRandom)).unwrap()
 }

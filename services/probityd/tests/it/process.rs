@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use probity_testkit::{World, free_port, unique_bucket_prefix, wait_until};
+use probity_testkit::{World, free_port, wait_until};
 use tokio::process::{Child, Command};
 
 use crate::config::probityd;
@@ -13,10 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A configuration on the test's servers, with the sections given.
 fn configuration(folder: &Path, world: &World, ops_port: u16, sections: &str) -> PathBuf {
-    let s3 = world.s3();
-    let prefix = unique_bucket_prefix();
-    std::fs::write(folder.join("access"), &s3.access_key).unwrap();
-    std::fs::write(folder.join("secret"), format!("{}\n", s3.secret_key)).unwrap();
+    let s3 = world.s3().settings(folder);
     std::fs::write(
         folder.join("code-key"),
         "00112233445566778899aabbccddeeff".repeat(2),
@@ -34,21 +31,11 @@ url = "{nats}"
 [redis]
 url = "{redis}"
 [s3]
-endpoint = "{endpoint}"
-region = "{region}"
-path_style = {path_style}
-truth_bucket = "{prefix}-truth"
-work_bucket = "{prefix}-work"
-access_key_file = "{folder}/access"
-secret_key_file = "{folder}/secret"
+{s3}
 {sections}
 "#,
         nats = world.nats_url(),
         redis = world.redis_url(),
-        endpoint = s3.endpoint,
-        region = s3.region,
-        path_style = s3.path_style,
-        folder = folder.display(),
     );
     std::fs::write(&path, text).unwrap();
     path

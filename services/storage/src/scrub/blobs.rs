@@ -9,7 +9,7 @@ use super::finding::What;
 use super::position::Position;
 use super::{Result, Scrubber};
 
-const PREFIX: &str = "blobs/";
+pub(super) const PREFIX: &str = "blobs/";
 const PAGE: u16 = 100;
 /// One step reads no more, unless one object is larger: what a restart reads again.
 const STEP_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -55,26 +55,29 @@ impl Scrubber {
         &self,
         listed: &Listed,
     ) -> Result<Option<((What, String), Option<Expect>)>> {
-        let name = listed.key.rsplit('/').next().unwrap_or_default();
-        let Ok(digest) = Sha3_256::parse_hex(name) else {
+        let Some(digest) = digest_of(&listed.key) else {
             let detail = "the name is no SHA3-256".to_owned();
             return Ok(Some(((What::Wrong, detail), None)));
         };
         let expect = Expect::Sha3(digest.0);
-        // What came over the wire wrongly once is not wrong in the store.
-        for _ in 0..2 {
-            let Some((_, bytes)) = self.truth.get_streamed(&listed.key, 0).await? else {
-                let detail = "listed, and not there when it was read".to_owned();
-                return Ok(Some(((What::Missing, detail), Some(expect))));
-            };
-            if expect.matches(bytes).await? {
-                return Ok(None);
+        let (what, detail) = match expect.is_read_from(&*self.truth, &listed.key).await? {
+            Some(true) => return Ok(None),
+            Some(false) => {
+                let size_bytes = listed.size_bytes;
+                let detail = format!("{size_bytes} bytes that are not those of the digest");
+                (What::Wrong, detail)
             }
-        }
-        let detail = format!(
-            "{} bytes that are not those of the digest",
-            listed.size_bytes
-        );
-        Ok(Some(((What::Wrong, detail), Some(expect))))
+            None => {
+                let detail = "listed, and not there when it was read".to_owned();
+                (What::Missing, detail)
+            }
+        };
+        Ok(Some(((what, detail), Some(expect))))
     }
+}
+
+/// The digest that an artifact is named by.
+pub(super) fn digest_of(key: &str) -> Option<Sha3_256> {
+    let name = key.rsplit('/').next()?;
+    Sha3_256::parse_hex(name).ok()
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use probity_pki::tlog::{Hash, TILE_WIDTH, decode_bundle, leaf_hash};
-use probity_platform::objects::ByteStream;
+use probity_platform::objects::{ByteStream, Objects};
 use sha2::Digest as _;
 
 use super::finding::Body;
@@ -77,6 +77,23 @@ impl Expect {
             hashing.update(&piece?);
         }
         Ok(hashing.is(self))
+    }
+
+    /// Whether a bucket has these bytes under a key; `None` when it has nothing there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_read_from(&self, objects: &dyn Objects, key: &str) -> Result<Option<bool>> {
+        // What came over the wire wrongly once is not wrong in the store.
+        for _ in 0..2 {
+            let Some((_, bytes)) = objects.get_streamed(key, 0).await? else {
+                return Ok(None);
+            };
+            if self.matches(bytes).await? {
+                return Ok(Some(true));
+            }
+        }
+        Ok(Some(false))
     }
 }
 

@@ -28,6 +28,8 @@ pub enum What {
     SecondVersion,
     /// Somebody removed it; earlier versions may stand.
     Removed,
+    /// The replica did not let itself be read.
+    Unread,
 }
 
 impl What {
@@ -40,6 +42,7 @@ impl What {
             Self::Truncated => "truncated",
             Self::SecondVersion => "second_version",
             Self::Removed => "removed",
+            Self::Unread => "unread",
         }
     }
 }
@@ -83,7 +86,7 @@ impl Scrubber {
             key,
             what = what.as_str(),
             detail,
-            "truth is not as it was written"
+            "an object is not as it was written"
         );
         let event = FindingEvent::Found {
             key: key.to_owned(),

@@ -18,7 +18,7 @@ use super::position::Position;
 use super::{Error, ErrorKind, Result, Scrubber};
 
 /// In the order of keys.
-const PREFIXES: [&str; 6] = [
+pub(super) const PREFIXES: [&str; 6] = [
     "clock/",
     "deliveries/",
     "ledger/",
@@ -30,7 +30,7 @@ const CHECKPOINTS: &str = "log/checkpoints/";
 const PAGE: u16 = 500;
 /// Objects read side by side, each at most this large.
 const AT_ONCE: usize = 4;
-const OBJECT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(super) const OBJECT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const HEADS_AT_ONCE: usize = 16;
 
 /// What one key was and is.
@@ -87,10 +87,7 @@ impl Scrubber {
         self.write_down(position, &lines).await?;
         match bound {
             Some(bound) => position.after = Some(bound),
-            None => {
-                position.prefix += 1;
-                position.after = None;
-            }
+            None => position.next_prefix(),
         }
         Ok(())
     }

@@ -5,8 +5,8 @@ use super::{BTreeMap, Finding, Keeping, Timestamp};
 use probity_platform::objects::VersionMark;
 use serde::{Deserialize, Serialize};
 
-/// In the order they are walked.
-pub(super) const AREAS: [&str; 4] = ["blobs", "log", "kept", "versions"];
+/// In the order they are walked. Places are kept between versions of this program: what is new comes last.
+pub(super) const AREAS: [&str; 5] = ["blobs", "log", "kept", "versions", "copies"];
 /// Findings kept in full; those beyond are counted, and in the ledger.
 pub(super) const FINDINGS_MAX: usize = 1_000;
 
@@ -20,7 +20,7 @@ pub(crate) struct Position {
     pub area: usize,
     /// Last key that was done in this area.
     pub after: Option<String>,
-    /// Place in the prefixes of area `kept`.
+    /// Place in the prefixes of an area that has several.
     pub prefix: usize,
     /// Next bundle in area `log`.
     pub bundle: u64,
@@ -69,6 +69,10 @@ impl Position {
         self.area >= AREAS.len()
     }
 
+    pub fn is_in(&self, area: &str) -> bool {
+        AREAS.get(self.area) == Some(&area)
+    }
+
     /// Bytes read so far, all areas.
     pub fn bytes(&self) -> u64 {
         self.counts.values().map(|count| count.bytes).sum()
@@ -76,6 +80,12 @@ impl Position {
 
     pub fn next_area(&mut self) {
         self.area += 1;
+        self.prefix = 0;
+        self.after = None;
+    }
+
+    pub fn next_prefix(&mut self) {
+        self.prefix += 1;
         self.after = None;
     }
 
@@ -84,6 +94,12 @@ impl Position {
         let count = self.counts.entry(area.to_owned()).or_default();
         count.objects += objects;
         count.bytes += bytes;
+    }
+
+    /// Whether the lap found the object not to be as it was written, and could not help it.
+    pub fn has_open_finding(&self, key: &str) -> bool {
+        let mut open = self.findings.iter().filter(|finding| !finding.repaired);
+        open.any(|finding| finding.key == key)
     }
 
     pub fn add(&mut self, finding: Finding) {

@@ -66,6 +66,13 @@ impl LapReport {
     }
 }
 
+impl LapReport {
+    /// Of the findings that are kept in full.
+    pub(crate) fn has_finding(&self, key: &str) -> bool {
+        self.findings.iter().any(|finding| finding.key == key)
+    }
+}
+
 impl fmt::Display for LapReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(

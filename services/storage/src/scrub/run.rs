@@ -119,7 +119,14 @@ async fn laps(
     };
     while !position.is_done() {
         let (cost_before, found_before) = (cost_of(&position), position.findings_total);
-        let bytes = scrubber.step(&mut position).await?;
+        let bytes = match scrubber.step(&mut position).await {
+            // Until the lap is due to be over, the replica is waited for.
+            Err(e) if position.is_in("copies") && due(position.begun_ms) => {
+                scrubber.leave_copies(&mut position, &e).await?;
+                0
+            }
+            stepped => stepped?,
+        };
         measures.bytes.inc_by(bytes);
         let found = position.findings_total - found_before;
         measures.findings.inc_by(found);
@@ -196,11 +203,13 @@ impl ScrubConfig {
 #[cfg(test)]
 mod tests {
     use probity_domain::Timestamp;
+    use probity_platform::ErrorKind;
     use probity_platform::clock::ManualClock;
-    use probity_platform::objects::{MemoryObjects, Objects as _};
+    use probity_platform::objects::{Fault, MemoryObjects, Objects as _};
 
     use super::*;
     use crate::scrub::tests::scrubber_at;
+    use crate::scrub::{What, newest_report};
 
     /// A lap when one is due, none before, and after a restart the one that was under way.
     #[tokio::test]
@@ -226,7 +235,7 @@ mod tests {
             laps(&scrubber, &config, &measures, shutdown).await.unwrap();
             truth.list("scrub/laps/", None, 10).await.unwrap().len()
         };
-        // One that is told to stop after each step: four areas, the six prefixes of one of them, and the end.
+        // One that is told to stop after each step: five areas, the six prefixes of one of them, and the end.
         let stopping = Shutdown::new();
         stopping.request();
         let mut steps = 0;
@@ -244,5 +253,42 @@ mod tests {
         let text = metrics.encode().unwrap();
         assert!(text.contains("probity_scrub_lap_findings 1"), "{text}");
         assert!(text.contains("probity_scrub_findings_total 1"), "{text}");
+    }
+
+    /// What is away at another site is waited for as long as the lap may take, and then said.
+    #[tokio::test]
+    async fn a_replica_that_is_away_ends_no_lap_and_keeps_none_from_its_end() {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_unix_ms(1_795_000_000_000)));
+        let buckets = Buckets {
+            truth: Arc::new(MemoryObjects::new()),
+            work: Arc::new(MemoryObjects::new()),
+        };
+        let record = buckets.truth.create("clock/u/0", "a record".into());
+        record.await.unwrap();
+        let replica = Arc::new(MemoryObjects::new());
+        replica.set_faults(|_, _| Some(Fault::Refuse));
+        let mut scrubber = scrubber_at(&buckets, clock.clone());
+        scrubber.replica = Some(replica.clone());
+        let measures = Measures::registered(&Metrics::new());
+        let (config, shutdown) = (ScrubConfig::default(), Shutdown::new());
+        tokio::time::pause();
+        for _ in 0..2 {
+            let stopped = laps(&scrubber, &config, &measures, &shutdown).await;
+            assert_eq!(stopped.unwrap_err().kind, ErrorKind::Unavailable);
+            assert!(scrubber.newest_lap().await.unwrap().is_none());
+        }
+        clock.advance_ms(config.period_ms());
+        laps(&scrubber, &config, &measures, &shutdown)
+            .await
+            .unwrap();
+        let lap = newest_report(&*buckets.truth).await.unwrap().unwrap();
+        let [finding] = &lap.findings[..] else {
+            panic!("{lap}")
+        };
+        assert_eq!(
+            (finding.key.as_str(), finding.what),
+            ("replica:", What::Unread)
+        );
+        assert_eq!(measures.open.get(), 1);
     }
 }

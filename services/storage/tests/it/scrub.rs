@@ -1,6 +1,5 @@
 //! The scrubber against everything that can happen to an object: F20, each by damaging a small real store.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +8,6 @@ use probity_domain::{
     IdempotencyKey, Item, ItemOutcome, MediaType, PartyId, Purpose, Record, Sha3_256, Sha256,
     Submission, SubmissionDraft, SubmissionId, TenantId, Timestamp,
 };
-use probity_platform::config::SecretFile;
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::{
     Buckets, LockConfig, MemoryObjects, Objects, ReplicaConfig, S3Config,
@@ -20,7 +18,7 @@ use probity_proto::stored::{blob_key, submission_key, write_submission};
 use probity_proto::v1::ProveRequest;
 use probity_storage::log::{Entry, Log, Writer};
 use probity_storage::{LapReport, Scrubber, What, prove};
-use probity_testkit::{World, unique_bucket_prefix};
+use probity_testkit::World;
 use sha2::Digest as _;
 
 /// Two full bundles and a tail.
@@ -110,8 +108,12 @@ impl Scrubbed {
     }
 
     pub async fn lap(&self) -> LapReport {
+        self.lap_at(next_second()).await
+    }
+
+    async fn lap_at(&self, at: Timestamp) -> LapReport {
         let (ledger, replica) = (self.ledger.clone(), self.replica.clone());
-        let clock = Arc::new(probity_platform::clock::ManualClock::at(next_second()));
+        let clock = Arc::new(probity_platform::clock::ManualClock::at(at));
         let scrubber = Scrubber::new(&self.buckets, replica, self.log(), ledger, clock);
         scrubber.lap().await.unwrap()
     }
@@ -120,6 +122,14 @@ impl Scrubbed {
         let object = self.buckets.truth.get(key, 64 << 20).await.unwrap();
         assert!(object.is_some(), "{key}");
         object.unwrap().bytes.to_vec()
+    }
+
+    /// All that is in `truth`, again in another bucket.
+    async fn copy_to(&self, replica: &dyn Objects) {
+        for listed in self.buckets.truth.list("", None, 1_000).await.unwrap() {
+            let bytes = self.bytes(&listed.key).await;
+            replica.put(&listed.key, bytes.into()).await.unwrap();
+        }
     }
 
     pub async fn put(&self, key: &str, bytes: Vec<u8>) {
@@ -376,6 +386,7 @@ async fn a_replica_repairs_with_the_right_bytes_alone() {
     let mut store = Scrubbed::in_memory().await;
     store.lap().await;
     let replica = Arc::new(MemoryObjects::new());
+    store.copy_to(&*replica).await;
     store.replica = Some(replica.clone());
     for key in [store.blob.clone(), store.submission.clone()] {
         let right = store.bytes(&key).await;
@@ -383,15 +394,49 @@ async fn a_replica_repairs_with_the_right_bytes_alone() {
         let others = Bytes::from_static(b"others");
         replica.put(&key, others).await.unwrap();
         let found = store.lap().await;
-        assert_eq!(seen(&found), [(key.as_str(), What::Missing, false)]);
+        let missing = (key.as_str(), What::Missing, false);
+        assert!(seen(&found).contains(&missing), "{found}");
         assert!(store.buckets.truth.head(&key).await.unwrap().is_none());
 
         replica.put(&key, right.clone().into()).await.unwrap();
         let found = store.lap().await;
-        assert_eq!(seen(&found), [(key.as_str(), What::Missing, true)]);
+        let repaired = (key.as_str(), What::Missing, true);
+        assert!(seen(&found).contains(&repaired), "{found}");
         assert_eq!(store.bytes(&key).await, right);
-        assert_eq!(seen(&store.lap().await), []);
+        let after = store.lap().await;
+        assert!(!seen(&after).iter().any(|(found, ..)| *found == key));
     }
+}
+
+/// A replica that rots is found out before it is needed, and `truth` is left as it is.
+#[tokio::test]
+async fn copies_are_compared_as_well() {
+    let mut store = Scrubbed::in_memory().await;
+    let replica = Arc::new(MemoryObjects::new());
+    store.copy_to(&*replica).await;
+    store.replica = Some(replica.clone());
+    let sound = store.lap().await;
+    assert_eq!(seen(&sound), []);
+    let compared = ["blobs", "kept"].map(|area| sound.areas[area].objects);
+    assert!(
+        sound.areas["copies"].objects >= compared.iter().sum(),
+        "{sound}"
+    );
+
+    let tile = "log/tile/0/000".to_owned();
+    let other = Bytes::from_static(b"other bytes");
+    replica.put(&store.blob, other.clone()).await.unwrap();
+    replica.put(&tile, other).await.unwrap();
+    let found = store.lap().await;
+    let keys = [&store.blob, &tile].map(|key| format!("replica:{key}"));
+    let [blob, tile] = keys.each_ref().map(String::as_str);
+    let wrong = [(blob, What::Wrong, false), (tile, What::Wrong, false)];
+    assert_eq!(seen(&found), wrong);
+    let [FindingEvent::Found { detail, .. }] = &store.recorded(blob).await[..] else {
+        panic!("the ledger has it once")
+    };
+    assert!(detail.contains("other bytes"), "{detail}");
+    assert!(store.recorded(&store.blob).await.is_empty());
 }
 
 /// Reads give out nothing that the scrubber would find.
@@ -423,28 +468,13 @@ pub struct Minio {
 pub async fn on_minio(lock: LockConfig) -> Minio {
     let access = World::shared().await.s3();
     let keys = tempfile::tempdir().unwrap();
-    let file = |name: &str, content: &str| {
-        let path: &Path = &keys.path().join(name);
-        std::fs::write(path, content).unwrap();
-        SecretFile::new(path)
-    };
-    let prefix = unique_bucket_prefix();
-    let config = |truth: &str, work: &str| S3Config {
-        endpoint: access.endpoint.clone(),
-        endpoints: Vec::new(),
-        region: access.region.clone(),
-        truth_bucket: format!("{prefix}-{truth}"),
-        work_bucket: format!("{prefix}-{work}"),
-        path_style: access.path_style,
-        access_key_file: file("access", &access.access_key),
-        secret_key_file: file("secret", &access.secret_key),
-        send_checksums: true,
-        attempt_timeout_ms: 30_000,
-        versions_demanded: true,
-        lock: lock.clone(),
+    let config = || {
+        let mut config: S3Config = toml::from_str(&access.settings(keys.path())).unwrap();
+        config.lock = lock.clone();
+        config
     };
     let random = || Arc::new(SystemRandom);
-    let (ours, copies) = (config("truth", "work"), config("copy", "scratch"));
+    let (ours, copies) = (config(), config());
     for config in [&ours, &copies] {
         config.ensure_buckets(random()).await.unwrap();
     }
@@ -520,4 +550,10 @@ async fn second_versions_and_removals_are_found_and_the_right_bytes_written_agai
     // What was repaired is at rest, and what was not is not.
     let again = store.lap().await;
     assert_eq!(again.findings_total, 5, "{again}");
+    // Nothing else was ever copied: so far that may be on its way, and some day it is not.
+    let later = store.lap_at(next_second().plus_ms(2 * 3_600_000)).await;
+    let absent = "replica:log/checkpoints/000000000250";
+    let missing = (absent, What::Missing, false);
+    assert!(seen(&later).contains(&missing), "{later}");
+    assert!(!seen(&later).iter().any(|(key, ..)| key.ends_with(&event)));
 }

@@ -1,0 +1,114 @@
+//! Copies: the replica is read as well, so that its bytes are known to be right before they are needed.
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use probity_domain::Sha3_256;
+use probity_platform::objects::{Listed, Objects};
+
+use super::check::Expect;
+use super::finding::What;
+use super::position::Position;
+use super::{Error, ErrorKind, Result, Scrubber, blobs, kept};
+
+/// Before the key in what is found of a copy: what `truth` holds is another matter.
+const REPLICA: &str = "replica:";
+const PAGE: u16 = 100;
+const AT_ONCE: usize = 4;
+const VERSIONS_LISTED_MAX: u16 = 1000;
+/// How late a copy may be. What a lap itself writes is younger than that, so that no finding is found.
+const LATE_MS: i64 = 3_600_000;
+
+/// What findings call the copy of an object.
+pub(crate) fn copy_of(key: &str) -> String {
+    format!("{REPLICA}{key}")
+}
+
+impl Scrubber {
+    /// Compares a page of what is written once with the replica, artifacts by their names, all else byte by byte.
+    pub(super) async fn step_copies(&self, position: &mut Position) -> Result<()> {
+        let prefixes = std::iter::once(blobs::PREFIX).chain(kept::PREFIXES);
+        let (Some(replica), Some(prefix)) = (&self.replica, prefixes.skip(position.prefix).next())
+        else {
+            position.next_area();
+            return Ok(());
+        };
+        let after = position.after.as_deref();
+        let page = self.truth.list(prefix, after, PAGE).await?;
+        let checks = page
+            .iter()
+            .map(|listed| self.check_copy(&**replica, listed, position));
+        let checked: Vec<_> = stream::iter(checks.collect::<Vec<_>>())
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        for (listed, wrong) in page.iter().zip(checked) {
+            position.count(1, listed.size_bytes);
+            if let Some(found) = wrong {
+                let key = copy_of(&listed.key);
+                self.found(position, &key, found, None).await?;
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == usize::from(PAGE) => {
+                position.after = Some(last.key.clone())
+            }
+            _ => position.next_prefix(),
+        }
+        Ok(())
+    }
+
+    /// Ends the comparing with a finding: a replica that is away for long keeps no lap of `truth` from its end.
+    pub(super) async fn leave_copies(&self, position: &mut Position, e: &Error) -> Result<()> {
+        let key = copy_of(position.after.as_deref().unwrap_or_default());
+        let found = (What::Unread, format!("not compared from here on: {e}"));
+        self.found(position, &key, found, None).await?;
+        position.next_area();
+        Ok(())
+    }
+
+    /// What is wrong with the copy; `None` as well for what is wrong in `truth`, and for what may still be on its way.
+    async fn check_copy(
+        &self,
+        replica: &dyn Objects,
+        listed: &Listed,
+        position: &Position,
+    ) -> Result<Option<(What, String)>> {
+        let key = &listed.key;
+        let expect = match key.strip_prefix(blobs::PREFIX) {
+            Some(named) => blobs::digest_of(named).map(|digest: Sha3_256| Expect::Sha3(digest.0)),
+            None => self.bytes_of(key).await?.map(Expect::Bytes),
+        };
+        let Some(expect) = expect.filter(|_| !position.has_open_finding(key)) else {
+            return Ok(None);
+        };
+        match expect.is_read_from(replica, key).await? {
+            Some(true) => Ok(None),
+            Some(false) => {
+                let detail = "other bytes than in truth".to_owned();
+                Ok(Some((What::Wrong, detail)))
+            }
+            None if self.is_due(key, position).await? => {
+                let detail = "there is no copy".to_owned();
+                Ok(Some((What::Missing, detail)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// `None` for what is gone, or larger than anything of its kind: found by its own area.
+    async fn bytes_of(&self, key: &str) -> Result<Option<bytes::Bytes>> {
+        match self.truth.get(key, kept::OBJECT_BYTES_MAX).await {
+            Ok(object) => Ok(object.map(|object| object.bytes)),
+            Err(e) if e.kind == ErrorKind::Malformed => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Whether its copy ought to be there, by the time of its first version. Without versions nothing tells.
+    async fn is_due(&self, key: &str, position: &Position) -> Result<bool> {
+        let listed = self.truth.list_versions(key, None, VERSIONS_LISTED_MAX);
+        let versions = listed.await?.unwrap_or_default().versions;
+        let mine = versions.iter().filter(|version| version.key == key);
+        let first = mine.filter_map(|version| version.written_at).min();
+        Ok(first.is_some_and(|at| at.unix_ms() < position.begun_ms - LATE_MS))
+    }
+}
