@@ -238,8 +238,6 @@ pub static FAULTS: [Fault; 25] = [
     Fault {
         set_up: SetUp {
             upgrade: true,
-            // The audit of builds before reads were events that it knows would find each read of a court's.
-            courts: false,
             ..PLAIN
         },
         ..fault(

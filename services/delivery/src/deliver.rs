@@ -85,7 +85,7 @@ impl Courier {
         let (size_bytes, body) = self
             .buckets
             .work
-            .get_streamed(&package.object, 0)
+            .get_streamed(&package.object)
             .await?
             .ok_or_else(gone)?;
         Ok(Parcel {

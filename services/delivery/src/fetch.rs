@@ -84,7 +84,9 @@ impl Courier {
             )));
         }
         let work = &self.buckets.work;
-        let found = work.get_streamed(&package.object, bytes.first).await?;
+        let found = work
+            .get_range(&package.object, bytes.first..bytes.last + 1)
+            .await?;
         let Some((size_bytes, body)) = found else {
             // Whoever may clear bucket `work` did; it is made again.
             self.tell_due(&delivery).await;
@@ -176,16 +178,13 @@ impl Given {
             return None;
         }
         let piece = match self.body.next().await? {
-            Ok(mut piece) => {
-                piece.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
-                piece
-            }
+            Ok(piece) => piece,
             Err(e) => {
                 self.left = 0;
                 return Some((Err(e), self));
             }
         };
-        self.left -= piece.len() as u64;
+        self.left = self.left.saturating_sub(piece.len() as u64);
         // With the last byte, not after it: a client that has all it was promised reads no further.
         if self.left == 0
             && self.range.last == self.whole.last

@@ -9,8 +9,12 @@
 //! An order's id is a UUIDv7, so keys sort by time. A delivery belongs to the one order that its `Requested` event
 //! names as its cause: one that stands in two orders, after a crash, is listed once.
 
+use std::future::ready;
+use std::pin::pin;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use probity_domain::{CaseId, DeliveryId, EvidenceId, RecipientId, TenantId, Timestamp};
 use probity_platform::objects::Objects;
 use probity_platform::{Error, Result};
@@ -31,6 +35,7 @@ const LOOKED_AT_MAX: usize = 500;
 const PAGE_MS_MAX: i64 = 10_000;
 /// Histories read at once.
 const READS_AT_ONCE: usize = 16;
+const ORDERS_AT_ONCE: usize = 4;
 
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +117,25 @@ impl OrderDocument {
         }
         Ok(())
     }
+
+    /// All of it, or what the cursor leaves of it.
+    fn lines_from(self, from: Option<&Cursor>) -> Result<Vec<Line>> {
+        let id = DeliveryId::parse(&self.order).map_err(Error::internal)?;
+        let done = from.filter(|cursor| cursor.order == id);
+        let lines = self
+            .deliveries
+            .into_iter()
+            .enumerate()
+            .map(|(place, line)| {
+                let at = Cursor { order: id, place };
+                Line {
+                    at,
+                    order: self.order.clone(),
+                    delivery: line.delivery,
+                }
+            });
+        Ok(lines.skip(done.map_or(0, |cursor| cursor.place)).collect())
+    }
 }
 
 /// Where a listing goes on: an order and a place in it.
@@ -138,6 +162,13 @@ impl core::fmt::Display for Cursor {
     }
 }
 
+/// One delivery of an order, and where it stands.
+struct Line {
+    at: Cursor,
+    order: String,
+    delivery: String,
+}
+
 /// A page of a listing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
@@ -161,97 +192,35 @@ impl Courier {
     where
         F: Fn(&Delivery) -> bool + Send + Sync,
     {
-        let prefix = shelf.prefix();
-        let mut cursor = page.map(Cursor::parse).transpose()?;
-        let mut found = Vec::new();
+        let from = page.map(Cursor::parse).transpose()?;
+        let lines = lines(self.buckets.truth.clone(), shelf, from);
+        let read = lines.map_ok(|line| self.ordered(line));
+        let mut read = pin!(read.try_buffered(READS_AT_ONCE));
+        let mut deliveries = Vec::new();
         let mut looked_at = 0;
         let until = self.clock.now().plus_ms(PAGE_MS_MAX);
-        loop {
-            let orders = self.orders_from(&prefix, cursor.as_ref()).await?;
-            let Some(order) = orders else {
+        while let Some((at, delivery)) = read.try_next().await? {
+            let is_late = || looked_at > 0 && self.clock.now() > until;
+            if deliveries.len() >= limit || looked_at >= LOOKED_AT_MAX || is_late() {
                 return Ok(Page {
-                    deliveries: found,
-                    next_page: None,
+                    deliveries,
+                    next_page: Some(at.to_string()),
                 });
-            };
-            let id = DeliveryId::parse(&order.order).map_err(Error::internal)?;
-            let mut place = cursor
-                .take()
-                .map_or(0, |c| if c.order == id { c.place } else { 0 });
-            while place < order.deliveries.len() {
-                let is_late = || looked_at > 0 && self.clock.now() > until;
-                if found.len() >= limit || looked_at >= LOOKED_AT_MAX || is_late() {
-                    let next_page = Some(Cursor { order: id, place }.to_string());
-                    return Ok(Page {
-                        deliveries: found,
-                        next_page,
-                    });
-                }
-                let chunk = READS_AT_ONCE.min(limit - found.len());
-                let lines: Vec<_> = order.deliveries.iter().skip(place).take(chunk).collect();
-                place += lines.len();
-                looked_at += lines.len();
-                found.extend(
-                    self.of_order(&order, &lines)
-                        .await?
-                        .into_iter()
-                        .filter(&wanted),
-                );
             }
-            cursor = Some(Cursor {
-                order: id,
-                place: order.deliveries.len(),
-            });
+            looked_at += 1;
+            deliveries.extend(delivery.filter(&wanted));
         }
+        Ok(Page {
+            deliveries,
+            next_page: None,
+        })
     }
 
-    /// The first order with something left from the cursor on.
-    async fn orders_from(
-        &self,
-        prefix: &str,
-        cursor: Option<&Cursor>,
-    ) -> Result<Option<OrderDocument>> {
-        let truth = &self.buckets.truth;
-        if let Some(cursor) = cursor
-            && let Some(order) = read(&**truth, &format!("{prefix}{}", cursor.order)).await?
-            && cursor.place < order.deliveries.len()
-        {
-            return Ok(Some(order));
-        }
-        let after = cursor.map(|c| format!("{prefix}{}", c.order));
-        let Some(next) = truth
-            .list(prefix, after.as_deref(), 1)
-            .await?
-            .into_iter()
-            .next()
-        else {
-            return Ok(None);
-        };
-        read(&**truth, &next.key).await
-    }
-
-    async fn of_order(
-        &self,
-        order: &OrderDocument,
-        lines: &[&OrderedDelivery],
-    ) -> Result<Vec<Delivery>> {
-        let ids: Vec<_> = lines.iter().map(|line| line.delivery.clone()).collect();
-        let read = ids
-            .into_iter()
-            .map(|id| async move { self.ledger.read(&id).await });
-        let histories: Vec<_> = stream::iter(read)
-            .buffered(READS_AT_ONCE)
-            .try_collect()
-            .await?;
-        let deliveries: Vec<_> = histories
-            .iter()
-            .map(Delivery::fold)
-            .collect::<Result<_>>()?;
-        Ok(deliveries
-            .into_iter()
-            .flatten()
-            .filter(|d| d.order == order.order)
-            .collect())
+    /// The delivery of a line; none where another order has it.
+    async fn ordered(&self, line: Line) -> Result<(Cursor, Option<Delivery>)> {
+        let history = self.ledger.read(&line.delivery).await?;
+        let delivery = Delivery::fold(&history)?;
+        Ok((line.at, delivery.filter(|d| d.order == line.order)))
     }
 
     /// Ids of all deliveries a recipient's orders since `since` name.
@@ -260,27 +229,63 @@ impl Courier {
         recipient: &RecipientId,
         since: Timestamp,
     ) -> Result<Vec<DeliveryId>> {
-        let truth = &self.buckets.truth;
-        let prefix = Shelf::Recipient(recipient.clone()).prefix();
-        let mut after = format!("{prefix}{}", DeliveryId::new(since, [0; 10]));
-        let mut ids = Vec::new();
-        loop {
-            let page = truth.list(&prefix, Some(&after), ORDERS_PAGE).await?;
-            for listed in &page {
-                let order = read(&**truth, &listed.key).await?;
-                let lines = order.map(|o| o.deliveries).unwrap_or_default();
-                ids.extend(
-                    lines
-                        .iter()
-                        .filter_map(|line| DeliveryId::parse(&line.delivery).ok()),
-                );
-            }
-            match page.last() {
-                Some(last) if page.len() == usize::from(ORDERS_PAGE) => after.clone_from(&last.key),
-                _ => return Ok(ids),
-            }
-        }
+        let from = Cursor {
+            order: DeliveryId::new(since, [0; 10]),
+            place: 0,
+        };
+        let shelf = Shelf::Recipient(recipient.clone());
+        let lines = lines(self.buckets.truth.clone(), &shelf, Some(from));
+        let ids = lines.try_filter_map(|line| ready(Ok(DeliveryId::parse(&line.delivery).ok())));
+        ids.try_collect().await
     }
+}
+
+/// What stands on a shelf from the cursor on, a few orders read ahead.
+fn lines(
+    truth: Arc<dyn Objects>,
+    shelf: &Shelf,
+    from: Option<Cursor>,
+) -> impl Stream<Item = Result<Line>> + Send + use<> {
+    let prefix = shelf.prefix();
+    let first = from
+        .as_ref()
+        .map(|cursor| format!("{prefix}{}", cursor.order));
+    let keys = keys(truth.clone(), prefix, first.clone());
+    let keys = stream::iter(first.map(Ok)).chain(keys);
+    let orders = keys.map_ok(move |key| {
+        let truth = truth.clone();
+        async move { read(&*truth, &key).await }
+    });
+    let orders = orders.try_buffered(ORDERS_AT_ONCE);
+    let lines = orders.and_then(move |order| {
+        let lines = order.map(|order| order.lines_from(from.as_ref()));
+        ready(lines.transpose().map(Option::unwrap_or_default))
+    });
+    lines
+        .map_ok(|lines| stream::iter(lines.into_iter().map(Ok)))
+        .try_flatten()
+}
+
+/// The keys of a shelf after one of them, or from its beginning, a page at a time.
+fn keys(
+    truth: Arc<dyn Objects>,
+    prefix: String,
+    after: Option<String>,
+) -> impl Stream<Item = Result<String>> + Send {
+    let pages = stream::try_unfold(Some(after), move |after| {
+        let (truth, prefix) = (truth.clone(), prefix.clone());
+        async move {
+            let Some(after) = after else { return Ok(None) };
+            let page = truth.list(&prefix, after.as_deref(), ORDERS_PAGE).await?;
+            let keys: Vec<_> = page.into_iter().map(|listed| listed.key).collect();
+            let full = keys.len() == usize::from(ORDERS_PAGE);
+            let next = full.then(|| keys.last().cloned());
+            Ok::<_, Error>(Some((keys, next)))
+        }
+    });
+    pages
+        .map_ok(|keys| stream::iter(keys.into_iter().map(Ok)))
+        .try_flatten()
 }
 
 async fn read(truth: &dyn Objects, key: &str) -> Result<Option<OrderDocument>> {

@@ -98,7 +98,7 @@ async fn write_streamed(
     out: &Out,
 ) -> Result<()> {
     let gone = || Error::internal(format!("{key}: the bytes are gone"));
-    let (size_bytes, mut bytes) = truth.get_streamed(key, 0).await?.ok_or_else(gone)?;
+    let (size_bytes, mut bytes) = truth.get_streamed(key).await?.ok_or_else(gone)?;
     if let Some(stated) = streamed.size_bytes.filter(|stated| *stated != size_bytes) {
         return Err(Error::internal(format!(
             "{key}: {size_bytes} bytes, not {stated}"

@@ -177,7 +177,7 @@ impl Blobs {
     /// Hashes the stored bytes.
     async fn read_again(&self, tenant: &TenantId, digest: Sha3_256) -> Result<Option<Blob>> {
         let key = blob_key(tenant, &digest);
-        let Some((_, mut bytes)) = self.truth.get_streamed(&key, 0).await? else {
+        let Some((_, mut bytes)) = self.truth.get_streamed(&key).await? else {
             return Ok(None);
         };
         let mut hashing = Hashing::default();
@@ -206,7 +206,7 @@ impl Blobs {
         expected: Expected,
     ) -> Result<probity_platform::objects::ByteStream> {
         let key = blob_key(tenant, &expected.digests.sha3_256);
-        let Some((_, bytes)) = self.truth.get_streamed(&key, 0).await? else {
+        let Some((_, bytes)) = self.truth.get_streamed(&key).await? else {
             return Err(Error::internal(format!("{key} is missing")));
         };
         Ok(crate::verified::verified(bytes, expected, Source::Store))

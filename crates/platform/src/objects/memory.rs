@@ -1,6 +1,7 @@
 //! The store port in memory: the same semantics as S3 behind its adapter, and faults on demand.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -190,17 +191,16 @@ impl Objects for MemoryObjects {
         Ok(Some(Object { bytes, version }))
     }
 
-    async fn get_streamed(&self, key: &str, offset: u64) -> Result<Option<(u64, ByteStream)>> {
+    async fn get_range(&self, key: &str, wanted: Range<u64>) -> Result<Option<(u64, ByteStream)>> {
         const PIECE_BYTES: usize = 64 * 1024;
         let found = self.run(Verb::Get, key, |objects| objects.get(key).cloned())?;
         let Some(mut bytes) = found else {
             return Ok(None);
         };
         let size_bytes = bytes.len() as u64;
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
-        drop(bytes.split_to(start));
+        let within = |at: u64| usize::try_from(at.min(size_bytes)).unwrap_or(usize::MAX);
+        bytes.truncate(within(wanted.end));
+        drop(bytes.split_to(within(wanted.start).min(bytes.len())));
         let mut pieces = Vec::new();
         while !bytes.is_empty() {
             pieces.push(Ok(bytes.split_to(bytes.len().min(PIECE_BYTES))));

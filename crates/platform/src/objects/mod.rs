@@ -10,6 +10,7 @@ mod probe;
 mod report;
 mod s3;
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -99,8 +100,13 @@ pub trait Objects: Send + Sync + 'static {
     /// Reads a whole object of at most `bytes_max` bytes; `None` when there is none, `Malformed` when it is larger.
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Object>>;
 
-    /// Reads an object as a stream, from byte `offset`; `None` when there is none. Also tells its size.
-    async fn get_streamed(&self, key: &str, offset: u64) -> Result<Option<(u64, ByteStream)>>;
+    /// Reads as a stream what an object has of these bytes; `None` when there is none. Also tells the object's size.
+    async fn get_range(&self, key: &str, bytes: Range<u64>) -> Result<Option<(u64, ByteStream)>>;
+
+    /// Reads a whole object as a stream; as [`Objects::get_range`].
+    async fn get_streamed(&self, key: &str) -> Result<Option<(u64, ByteStream)>> {
+        self.get_range(key, 0..u64::MAX).await
+    }
 
     /// Size in bytes; `None` when there is none.
     async fn head(&self, key: &str) -> Result<Option<u64>>;

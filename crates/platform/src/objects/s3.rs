@@ -13,6 +13,7 @@ mod retry;
 mod write;
 
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -228,24 +229,26 @@ impl Objects for S3Objects {
             .await
     }
 
-    async fn get_streamed(&self, key: &str, offset: u64) -> Result<Option<(u64, ByteStream)>> {
+    async fn get_range(&self, key: &str, bytes: Range<u64>) -> Result<Option<(u64, ByteStream)>> {
         check_key(key)?;
         let Some(size_bytes) = self.head(key).await? else {
             return Ok(None);
         };
-        if offset >= size_bytes {
+        let end = bytes.end.min(size_bytes);
+        let wanted = end.saturating_sub(bytes.start);
+        if wanted == 0 {
             // S3 answers such a range with 416.
             return Ok(Some((size_bytes, Box::pin(stream::empty()))));
         }
         let what = format!("get {key}");
-        let range = (offset > 0).then(|| format!("bytes={offset}-"));
+        let is_part = wanted < size_bytes;
+        let range = is_part.then(|| format!("bytes={}-{}", bytes.start, end - 1));
         let answer = self
             .repeat(&what, || {
                 let request = self.client().get_object().bucket(&self.bucket).key(key);
                 self.send(0, request.set_range(range.clone()).send())
             })
             .await?;
-        let wanted = size_bytes - offset;
         if answer.content_length().and_then(|n| u64::try_from(n).ok()) != Some(wanted) {
             let detail = format!("{what}: the object changed or the store ignores ranges");
             return Err(Error::unavailable(detail));

@@ -94,13 +94,17 @@ async fn reads_within_bounds(store: &Store) {
 async fn streams_out(store: &Store) {
     let bytes = pattern(300_000, 1);
     store.put("o/1", bytes.clone()).await.unwrap();
-    for offset in [0, 1, 299_999, 300_000, 400_000] {
-        let (size, body) = store.get_streamed("o/1", offset).await.unwrap().unwrap();
-        assert_eq!(size, 300_000);
-        let start = usize::try_from(offset).unwrap().min(bytes.len());
-        assert_eq!(drain(body).await, bytes[start..], "from {offset}");
+    for start in [0, 1, 299_999, 300_000, 400_000] {
+        for end in [0, 1, 150_000, 299_999, 300_000, u64::MAX] {
+            let (size, body) = store.get_range("o/1", start..end).await.unwrap().unwrap();
+            assert_eq!(size, 300_000);
+            let end_here = usize::try_from(end.min(300_000)).unwrap();
+            let start_here = usize::try_from(start).unwrap().min(end_here);
+            let wanted = &bytes[start_here..end_here];
+            assert_eq!(drain(body).await, wanted, "{start} to {end}");
+        }
     }
-    assert!(store.get_streamed("o/none", 0).await.unwrap().is_none());
+    assert!(store.get_streamed("o/none").await.unwrap().is_none());
 }
 
 pub async fn streams_in(store: &Store) {

@@ -1,6 +1,7 @@
 //! The probe on honest stores and on those that lie.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -73,12 +74,12 @@ async fn the_probe_refuses_a_store_without_conditions() {
         async fn get(&self, key: &str, bytes_max: u64) -> probity_platform::Result<Option<Object>> {
             self.0.get(key, bytes_max).await
         }
-        async fn get_streamed(
+        async fn get_range(
             &self,
             key: &str,
-            offset: u64,
+            bytes: Range<u64>,
         ) -> probity_platform::Result<Option<(u64, ByteStream)>> {
-            self.0.get_streamed(key, offset).await
+            self.0.get_range(key, bytes).await
         }
         async fn head(&self, key: &str) -> probity_platform::Result<Option<u64>> {
             self.0.head(key).await

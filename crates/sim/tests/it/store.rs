@@ -1,5 +1,6 @@
 //! A process's way to a bucket: the memory store, with what goes wrong between the two.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -226,8 +227,8 @@ impl Objects for Reached {
         self.run(Verb::Get, key, &[], apply).await
     }
 
-    async fn get_streamed(&self, key: &str, offset: u64) -> Result<Option<(u64, ByteStream)>> {
-        let apply = self.inner.get_streamed(key, offset);
+    async fn get_range(&self, key: &str, bytes: Range<u64>) -> Result<Option<(u64, ByteStream)>> {
+        let apply = self.inner.get_range(key, bytes);
         self.run(Verb::Get, key, &[], apply).await
     }
 

@@ -238,7 +238,7 @@ fn differing(named: &Named, is: &Hashed) -> Option<&'static str> {
 }
 
 async fn hash(truth: &dyn Objects, key: &str) -> Result<Option<Hashed>> {
-    let Some((size_bytes, mut body)) = truth.get_streamed(key, 0).await? else {
+    let Some((size_bytes, mut body)) = truth.get_streamed(key).await? else {
         return Ok(None);
     };
     let (mut sha3_256, mut sha256) = (sha3::Sha3_256::default(), sha2::Sha256::default());

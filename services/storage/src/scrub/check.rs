@@ -86,7 +86,7 @@ impl Expect {
     pub async fn is_read_from(&self, objects: &dyn Objects, key: &str) -> Result<Option<bool>> {
         // What came over the wire wrongly once is not wrong in the store.
         for _ in 0..2 {
-            let Some((_, bytes)) = objects.get_streamed(key, 0).await? else {
+            let Some((_, bytes)) = objects.get_streamed(key).await? else {
                 return Ok(None);
             };
             if self.matches(bytes).await? {

@@ -178,14 +178,14 @@ impl Scrubber {
             return Ok(None);
         };
         // Twice: once to know, once to write, for it may be larger than memory.
-        let Some((size_bytes, bytes)) = replica.get_streamed(key, 0).await? else {
+        let Some((size_bytes, bytes)) = replica.get_streamed(key).await? else {
             return Ok(None);
         };
         if !expect.matches(bytes).await? {
             tracing::error!(key, "the replica's bytes are not the right ones either");
             return Ok(None);
         }
-        let Some((_, bytes)) = replica.get_streamed(key, 0).await? else {
+        let Some((_, bytes)) = replica.get_streamed(key).await? else {
             return Ok(None);
         };
         let body = verified(bytes, expect.clone());
