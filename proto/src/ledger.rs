@@ -253,14 +253,14 @@ pub struct ByteRange {
 pub enum FindingEvent {
     Found {
         key: String,
-        /// `missing`, `wrong`, `truncated`, `second_version`, `removed` or `unread`.
+        /// `missing`, `wrong`, `truncated`, `second_version` or `removed`.
         what: String,
         detail: String,
     },
     /// The right bytes were written again; their digest was checked before.
     Repaired {
         key: String,
-        /// `replica`, or `log` for what follows from the log itself.
+        /// `replica`; `log` for what follows from the log itself; `elsewhere` for what a later lap found no more.
         from: String,
         /// Versions of the key since then: more than these are another finding.
         versions: u64,

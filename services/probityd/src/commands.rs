@@ -82,7 +82,7 @@ pub async fn scrub(path: &Path, report_to: Option<&Path>) -> Result<()> {
     let report = probity_storage::scrub_once(section, Stores::open(&config)?.buckets).await?;
     file_report(&report, report_to)?;
     say(&report.to_string())?;
-    match report.findings.len() {
+    match report.findings_total {
         0 => Ok(()),
         found => Err(Error::conflict(format!("{found} findings"))),
     }

@@ -19,7 +19,7 @@ use probity_pki::attestation::{
 use probity_pki::tlog::LogKey;
 use probity_platform::ledger::{History, Ledger, event_time};
 use probity_platform::objects::{LockMode, Objects};
-use probity_platform::{Clock, Error, ErrorKind, Random, Result};
+use probity_platform::{Clock, Error, Random, Result};
 use probity_proto::ledger::{CustodyEvent, FindingEvent};
 use probity_proto::stored::blob_key;
 use probity_proto::v1::{AttestRequest, Attestation};
@@ -27,7 +27,7 @@ use probity_proto::v1::{AttestRequest, Attestation};
 use crate::Submissions;
 use crate::log::Log;
 use crate::prove::published_at;
-use crate::scrub::{LapReport, ScrubConfig, accounted, copy_of, findings, newest_report};
+use crate::scrub::{LapReport, ScrubConfig, accounted, copy_of, findings, is_open, newest_report};
 
 /// Artifacts asked about side by side.
 const ARTIFACTS_AT_ONCE: usize = 8;
@@ -90,7 +90,7 @@ impl Attest {
             truth.keeping(),
             self.ledger.read::<CustodyEvent>(&id),
             self.artifacts(&blobs),
-            self.in_replica(&blobs, lap.as_ref()),
+            self.in_replica(&blobs),
         )?;
         let class = blobs.keys().next().and_then(|key| key.split('/').next());
         Ok(StorageAttestation {
@@ -127,13 +127,11 @@ impl Attest {
 
     /// The last complete lap. A report that does not read attests nothing, and keeps nothing from being delivered.
     async fn lap(&self) -> Result<Option<LapReport>> {
-        match newest_report(&*self.log.truth).await {
-            Err(e) if e.kind == ErrorKind::Internal => {
-                tracing::error!(error = %e, "the last lap cannot be attested");
-                Ok(None)
-            }
-            read => read,
+        let (newest, unread) = newest_report(&*self.log.truth).await?;
+        for (key, reason) in unread {
+            tracing::error!(key, reason, "a lap's report cannot be attested");
         }
+        Ok(newest)
     }
 
     async fn artifacts(
@@ -178,19 +176,18 @@ impl Attest {
         })
     }
 
-    /// Which of these the replica has, by key and size, but for those whose copies the last lap read and found wrong.
+    /// Which of these the replica has, by key and size, but for copies that the scrubber found wrong.
     async fn in_replica(
         &self,
         blobs: &BTreeMap<String, (Sha3_256, u64)>,
-        lap: Option<&LapReport>,
     ) -> Result<Option<AttestedReplica>> {
         let Some(replica) = &self.replica else {
             return Ok(None);
         };
         let asked = blobs.iter().map(async |(key, (_, size_bytes))| {
             let there = replica.objects.head(key).await? == Some(*size_bytes);
-            let wrong = lap.is_some_and(|lap| lap.has_finding(&copy_of(key)));
-            Ok::<_, Error>(there && !wrong)
+            let found = findings(&self.ledger, &copy_of(key)).await?;
+            Ok::<_, Error>(there && !is_open(&found))
         });
         let answered = tokio::time::timeout(REPLICA_TIME_MAX, try_join_all(asked)).await;
         let answered = answered.unwrap_or_else(|_| Err(Error::timeout("it did not answer")));

@@ -38,6 +38,7 @@ use probity_platform::objects::Buckets;
 use probity_platform::{Clock, Result, SystemRandom};
 
 use crate::Submissions;
+use crate::insistent::Insistent;
 use crate::log::{CHECKPOINTS, HEAD, Index, Log, checkpoint_key, number, read_head};
 
 use records::Verifying;
@@ -71,9 +72,14 @@ pub struct AuditScope {
 /// Audits the store. Memory: some twenty bytes an entry, one commit, and a few hundred records that are being verified.
 ///
 /// # Errors
-/// Those of the store that say nothing about what it holds (`Unavailable`, `Timeout`), and `Malformed` for a file of
+/// Those of the store that say nothing about what it holds (`Unavailable`, `Timeout`: an object that cannot be read while others can
+/// is a finding), and `Malformed` for a file of
 /// receipts that does not read. What is wrong with the evidence is no error, but a finding in the report.
-pub async fn audit(scope: AuditScope) -> Result<AuditReport> {
+pub async fn audit(mut scope: AuditScope) -> Result<AuditReport> {
+    scope.buckets = Buckets {
+        truth: Insistent::new(scope.buckets.truth),
+        work: Insistent::new(scope.buckets.work),
+    };
     let log = Log::new(&scope.buckets, scope.log_key.clone());
     let submissions = Submissions::new(scope.buckets.truth.clone());
     let truth = scope.buckets.truth.clone();

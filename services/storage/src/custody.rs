@@ -168,7 +168,7 @@ impl Custody {
     }
 
     /// Sets the store's flag on each of these as the orders on every evidence say together.
-    async fn follow(&self, keys: &BTreeSet<String>) -> Result<()> {
+    pub(crate) async fn follow(&self, keys: &BTreeSet<String>) -> Result<()> {
         let held = self.held_blobs().await?;
         for key in keys {
             if self.truth.head(key).await?.is_some() {

@@ -18,6 +18,7 @@ mod audit;
 mod command;
 mod custody;
 mod deposit;
+mod insistent;
 pub mod log;
 mod prove;
 mod quarantine;

@@ -34,18 +34,20 @@ use std::sync::Arc;
 use probity_domain::Timestamp;
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::{Buckets, Keeping, Objects};
-use probity_platform::{Clock, Error, ErrorKind, Result};
+use probity_platform::{Clock, Error, Random, Result};
 
+use crate::custody::Custody;
+use crate::insistent::Insistent;
 use crate::log::Log;
-use position::{AREAS, Position};
+use position::{AREAS, COPIES, Position};
 
 pub(crate) use copies::copy_of;
 pub use finding::{Finding, What};
-pub(crate) use finding::{accounted, findings};
+pub(crate) use finding::{accounted, findings, is_open};
 pub use pace::ScrubConfig;
 pub(crate) use report::newest_report;
 pub use report::{AreaCount, LapReport};
-pub use run::{scrub_once, serve};
+pub use run::{Measures, scrub_once, serve};
 pub(crate) use versions::{several, unaccounted};
 
 /// What it takes to read `truth` again.
@@ -54,8 +56,10 @@ pub struct Scrubber {
     work: Arc<dyn Objects>,
     /// Another bucket with the same keys, at another site.
     replica: Option<Arc<dyn Objects>>,
-    log: Arc<Log>,
+    log: Log,
     ledger: Ledger,
+    /// What is written again has to be held again.
+    custody: Custody,
     clock: Arc<dyn Clock>,
 }
 
@@ -64,16 +68,22 @@ impl Scrubber {
     pub fn new(
         buckets: &Buckets,
         replica: Option<Arc<dyn Objects>>,
-        log: Arc<Log>,
-        ledger: Ledger,
+        log: &Log,
         clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
     ) -> Self {
+        let truth = Insistent::new(buckets.truth.clone());
+        let work = buckets.work.clone();
         Self {
-            truth: buckets.truth.clone(),
-            work: buckets.work.clone(),
-            replica,
-            log,
-            ledger,
+            log: log.through(&Buckets {
+                truth: truth.clone(),
+                work: work.clone(),
+            }),
+            ledger: Ledger::new(truth.clone(), clock.clone(), random.clone()),
+            custody: Custody::new(buckets, clock.clone(), random),
+            replica: replica.map(Insistent::new),
+            truth,
+            work,
             clock,
         }
     }
@@ -85,7 +95,12 @@ impl Scrubber {
     pub async fn lap(&self) -> Result<LapReport> {
         let mut position = self.begin().await?;
         while !position.is_done() {
-            self.step(&mut position).await?;
+            match self.step(&mut position).await {
+                Err(e) if position.is_in(COPIES) => {
+                    self.leave_copies(&mut position, &e.detail).await?;
+                }
+                stepped => drop(stepped?),
+            }
         }
         self.end(&position).await
     }
@@ -98,7 +113,12 @@ impl Scrubber {
         let mut position = Position::new(self.clock.now());
         position.keeping = self.truth.keeping().await?;
         position.log_size = self.newest_believable(&mut position).await?;
-        if let Some(before) = self.newest_lap().await? {
+        let (newest, unread) = newest_report(&*self.truth).await?;
+        for (key, reason) in unread {
+            self.found(&mut position, &key, (What::Wrong, reason), None)
+                .await?;
+        }
+        if let Some(before) = newest.map(|report| report.baseline) {
             self.check_baseline(&before, &mut position).await?;
             position.baseline.previous = Some(before);
         }
@@ -126,6 +146,7 @@ impl Scrubber {
     /// # Errors
     /// Those of the store.
     pub(crate) async fn end(&self, position: &Position) -> Result<LapReport> {
+        self.close_findings(position).await?;
         let report = LapReport::of(position, self.clock.now(), self.replica.is_some());
         let json = serde_json::to_vec(&report).map_err(Error::internal)?;
         let key = report::lap_key(&position.lap);
@@ -151,9 +172,8 @@ mod tests {
         let key = LogKey::generate("log.example/1", &[7; 32]).unwrap();
         let verifier = LogVerifier::parse(key.verifier_key()).unwrap();
         let random = Arc::new(SystemRandom);
-        let ledger = Ledger::new(buckets.truth.clone(), clock.clone(), random);
-        let log = Arc::new(Log::new(buckets, verifier));
-        Scrubber::new(buckets, None, log, ledger, clock)
+        let log = Log::new(buckets, verifier);
+        Scrubber::new(buckets, None, &log, clock, random)
     }
 
     /// Before every step another process takes over with what `work` holds, and does the step twice, as after a crash

@@ -72,6 +72,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         writer: Writer::new(log.clone(), key, ctx.random.clone()),
         appends,
         gauges: reconcile::Gauges::registered(&ctx.metrics),
+        scrubbed: scrub::Measures::registered(&ctx.metrics),
     };
     let listener = edge::listen(config.listen).await?;
     ctx.readiness.expect("log");
@@ -138,6 +139,7 @@ struct Stand {
     writer: Writer,
     appends: Appends,
     gauges: reconcile::Gauges,
+    scrubbed: scrub::Measures,
 }
 
 impl Stand {
@@ -177,6 +179,7 @@ impl Stand {
             self.config.scrub.clone(),
             ctx.clone(),
             self.log.clone(),
+            self.scrubbed.clone(),
         ));
         let reconcile = tokio::spawn(reconcile::serve(
             self.config.clone(),

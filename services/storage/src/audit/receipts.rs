@@ -51,7 +51,12 @@ impl Audit {
             return Ok(());
         }
         let key = submission_key(evidence.submission);
-        let there = self.log.truth.head(&key).await?.is_some();
+        let there = match self.log.truth.head(&key).await {
+            Ok(size_bytes) => size_bytes.is_some(),
+            Err(e) if e.kind.is_transient() => return Err(e),
+            // There, and named when the submissions are walked.
+            Err(_) => true,
+        };
         if there && self.is_open(evidence.submission) {
             self.report.open.receipts += 1;
             return Ok(());

@@ -121,7 +121,9 @@ impl Audit {
         if missing.is_empty() {
             return Ok(());
         }
-        let held = quarantine::held(&self.ledger, submission.id).await?;
+        let held = quarantine::held(&self.ledger, submission.id).await;
+        let held = self.report.read(FindingKind::Event, key, held)?;
+        let held = held.unwrap_or_default();
         missing.retain(|evidence| {
             let is_held = held.contains_key(&evidence.item);
             if is_held {
@@ -183,8 +185,12 @@ impl Audit {
     /// Gone on purpose, by recorded order: nothing that another evidence needs is removed.
     async fn was_deleted(&self, evidence: EvidenceId) -> Result<bool> {
         let id = evidence.to_string();
-        let history = self.ledger.read::<CustodyEvent>(&id).await?;
-        Ok(CustodyEvent::deleted(history.facts()).is_some())
+        match self.ledger.read::<CustodyEvent>(&id).await {
+            Ok(history) => Ok(CustodyEvent::deleted(history.facts()).is_some()),
+            Err(e) if e.kind.is_transient() => Err(e),
+            // Named when the ledger is walked; an order that does not read is none.
+            Err(_) => Ok(false),
+        }
     }
 }
 
@@ -250,7 +256,7 @@ async fn hash(truth: &dyn Objects, key: &str) -> Result<Option<Hashed>> {
         sha256.update(&piece);
     }
     if read_bytes != size_bytes {
-        return Err(Error::unavailable(format!("{key} was not read to its end")));
+        return Err(Error::internal(format!("{key} was not read to its end")));
     }
     Ok(Some(Hashed {
         sha3_256: sha3_256.finalize().into(),

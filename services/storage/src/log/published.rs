@@ -53,6 +53,11 @@ impl Log {
         }
     }
 
+    /// The same log, read through others' hands.
+    pub(crate) fn through(&self, buckets: &Buckets) -> Self {
+        Self::new(buckets, self.verifier.clone())
+    }
+
     /// The newest checkpoint this process knows.
     ///
     /// # Errors

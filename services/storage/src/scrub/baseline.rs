@@ -1,5 +1,6 @@
 //! Digests of what has none in its name, written down by one lap for the next: `scrub/baseline/<lap>/<page>`.
 
+use probity_platform::objects::Object;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -67,7 +68,7 @@ impl Scrubber {
         let mut chain = String::new();
         for page in 0..before.pages {
             let key = page_key(&before.lap, page);
-            let Some(object) = self.truth.get(&key, PAGE_BYTES_MAX).await? else {
+            let Some(object) = self.page(&key).await? else {
                 let found = (What::Missing, "a page of the baseline".to_owned());
                 return self.found(position, &key, found, None).await;
             };
@@ -88,6 +89,14 @@ impl Scrubber {
         self.found(position, &key, found, None).await
     }
 
+    /// `None` as well for what does not read.
+    async fn page(&self, key: &str) -> Result<Option<Object>> {
+        match self.truth.get(key, PAGE_BYTES_MAX).await {
+            Err(e) if !e.kind.is_transient() => Ok(None),
+            read => read,
+        }
+    }
+
     /// Lines of the baseline before that come after `after`, one page of them; and whether there are more pages.
     pub(super) async fn known(
         &self,
@@ -100,7 +109,7 @@ impl Scrubber {
         while position.baseline.reading < before.pages {
             let key = page_key(&before.lap, position.baseline.reading);
             // A page that is gone or unreadable was found when the lap began.
-            let lines = match self.truth.get(&key, PAGE_BYTES_MAX).await? {
+            let lines = match self.page(&key).await? {
                 Some(object) => read_page(&String::from_utf8_lossy(&object.bytes))
                     .map_or_else(Vec::new, |(_, lines)| lines),
                 None => Vec::new(),

@@ -22,16 +22,7 @@ impl Scrubber {
             .truth
             .list(PREFIX, position.after.as_deref(), PAGE)
             .await?;
-        let mut more = page.len() == usize::from(PAGE);
-        let mut sum = 0u64;
-        let within = page.iter().take_while(|listed| {
-            let first = sum == 0;
-            sum = sum.saturating_add(listed.size_bytes.max(1));
-            first || sum <= STEP_BYTES_MAX
-        });
-        let within = within.count();
-        more |= within < page.len();
-        page.truncate(within);
+        let more = cut(&mut page, PAGE);
         let checks = page.iter().map(|listed| self.check_blob(listed));
         let checked: Vec<_> = stream::iter(checks.collect::<Vec<_>>())
             .buffered(AT_ONCE)
@@ -60,20 +51,37 @@ impl Scrubber {
             return Ok(Some(((What::Wrong, detail), None)));
         };
         let expect = Expect::Sha3(digest.0);
-        let (what, detail) = match expect.is_read_from(&*self.truth, &listed.key).await? {
-            Some(true) => return Ok(None),
-            Some(false) => {
+        let (what, detail) = match expect.is_read_from(&*self.truth, &listed.key).await {
+            Ok(Some(true)) => return Ok(None),
+            Ok(Some(false)) => {
                 let size_bytes = listed.size_bytes;
                 let detail = format!("{size_bytes} bytes that are not those of the digest");
                 (What::Wrong, detail)
             }
-            None => {
+            Ok(None) => {
                 let detail = "listed, and not there when it was read".to_owned();
                 (What::Missing, detail)
             }
+            Err(e) if e.kind.is_transient() => return Err(e),
+            Err(e) => (What::Wrong, e.detail),
         };
         Ok(Some(((what, detail), Some(expect))))
     }
+}
+
+/// Leaves of a page what one step reads; answers whether there is more than that.
+pub(super) fn cut(page: &mut Vec<Listed>, limit: u16) -> bool {
+    let full = page.len() == usize::from(limit);
+    let mut sum = 0u64;
+    let within = page.iter().take_while(|listed| {
+        let first = sum == 0;
+        sum = sum.saturating_add(listed.size_bytes.max(1));
+        first || sum <= STEP_BYTES_MAX
+    });
+    let within = within.count();
+    let is_cut = within < page.len();
+    page.truncate(within);
+    full || is_cut
 }
 
 /// The digest that an artifact is named by.

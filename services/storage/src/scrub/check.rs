@@ -82,18 +82,21 @@ impl Expect {
     /// Whether a bucket has these bytes under a key; `None` when it has nothing there.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; those that are not transient are about the object.
     pub async fn is_read_from(&self, objects: &dyn Objects, key: &str) -> Result<Option<bool>> {
         // What came over the wire wrongly once is not wrong in the store.
-        for _ in 0..2 {
-            let Some((_, bytes)) = objects.get_streamed(key).await? else {
-                return Ok(None);
-            };
-            if self.matches(bytes).await? {
-                return Ok(Some(true));
-            }
+        match self.once(objects, key).await {
+            Ok(Some(false)) => self.once(objects, key).await,
+            Err(e) if !e.kind.is_transient() => self.once(objects, key).await,
+            read => read,
         }
-        Ok(Some(false))
+    }
+
+    async fn once(&self, objects: &dyn Objects, key: &str) -> Result<Option<bool>> {
+        let Some((_, bytes)) = objects.get_streamed(key).await? else {
+            return Ok(None);
+        };
+        self.matches(bytes).await.map(Some)
     }
 }
 

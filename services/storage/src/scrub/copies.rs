@@ -7,7 +7,7 @@ use probity_platform::objects::{Listed, Objects};
 use super::check::Expect;
 use super::finding::What;
 use super::position::Position;
-use super::{Error, ErrorKind, Result, Scrubber, blobs, kept};
+use super::{Result, Scrubber, blobs, kept};
 
 /// Before the key in what is found of a copy: what `truth` holds is another matter.
 const REPLICA: &str = "replica:";
@@ -32,7 +32,8 @@ impl Scrubber {
             return Ok(());
         };
         let after = position.after.as_deref();
-        let page = self.truth.list(prefix, after, PAGE).await?;
+        let mut page = self.truth.list(prefix, after, PAGE).await?;
+        let more = blobs::cut(&mut page, PAGE);
         let checks = page
             .iter()
             .map(|listed| self.check_copy(&**replica, listed, position));
@@ -48,19 +49,18 @@ impl Scrubber {
             }
         }
         match page.last() {
-            Some(last) if page.len() == usize::from(PAGE) => {
-                position.after = Some(last.key.clone())
-            }
+            Some(last) if more => position.after = Some(last.key.clone()),
             _ => position.next_prefix(),
         }
         Ok(())
     }
 
-    /// Ends the comparing with a finding: a replica that is away for long keeps no lap of `truth` from its end.
-    pub(super) async fn leave_copies(&self, position: &mut Position, e: &Error) -> Result<()> {
-        let key = copy_of(position.after.as_deref().unwrap_or_default());
-        let found = (What::Unread, format!("not compared from here on: {e}"));
-        self.found(position, &key, found, None).await?;
+    /// Ends the comparing with a finding: a replica that is away or slow keeps no lap of `truth` from its end.
+    pub(super) async fn leave_copies(&self, position: &mut Position, why: &str) -> Result<()> {
+        let from = position.after.clone().unwrap_or_default();
+        tracing::warn!(from, why, "the replica was not compared to its end");
+        let found = (What::Missing, "not compared to its end".to_owned());
+        self.found(position, &copy_of(""), found, None).await?;
         position.next_area();
         Ok(())
     }
@@ -80,26 +80,25 @@ impl Scrubber {
         let Some(expect) = expect.filter(|_| !position.has_open_finding(key)) else {
             return Ok(None);
         };
-        match expect.is_read_from(replica, key).await? {
-            Some(true) => Ok(None),
-            Some(false) => {
-                let detail = "other bytes than in truth".to_owned();
-                Ok(Some((What::Wrong, detail)))
+        let (what, detail) = match expect.is_read_from(replica, key).await {
+            Ok(Some(true)) => return Ok(None),
+            Ok(Some(false)) => (What::Wrong, "other bytes than in truth".to_owned()),
+            Ok(None) if self.is_due(key, position).await? => {
+                (What::Missing, "there is no copy".to_owned())
             }
-            None if self.is_due(key, position).await? => {
-                let detail = "there is no copy".to_owned();
-                Ok(Some((What::Missing, detail)))
-            }
-            None => Ok(None),
-        }
+            Ok(None) => return Ok(None),
+            Err(e) if e.kind.is_transient() => return Err(e),
+            Err(e) => (What::Wrong, e.detail),
+        };
+        Ok(Some((what, detail)))
     }
 
-    /// `None` for what is gone, or larger than anything of its kind: found by its own area.
+    /// `None` for what is gone, does not read, or is larger than anything of its kind: found by its own area.
     async fn bytes_of(&self, key: &str) -> Result<Option<bytes::Bytes>> {
         match self.truth.get(key, kept::OBJECT_BYTES_MAX).await {
             Ok(object) => Ok(object.map(|object| object.bytes)),
-            Err(e) if e.kind == ErrorKind::Malformed => Ok(None),
-            Err(e) => Err(e),
+            Err(e) if e.kind.is_transient() => Err(e),
+            Err(_) => Ok(None),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is not as it was written, and what is done about it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use futures::StreamExt as _;
@@ -14,6 +15,7 @@ use super::{Result, Scrubber};
 
 const ACTOR: &str = "role:storage";
 const VERSIONS_LISTED_MAX: u16 = 1000;
+const STREAMS_AT_ONCE: usize = 1000;
 
 /// Kinds of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,8 +30,6 @@ pub enum What {
     SecondVersion,
     /// Somebody removed it; earlier versions may stand.
     Removed,
-    /// The replica did not let itself be read.
-    Unread,
 }
 
 impl What {
@@ -42,7 +42,6 @@ impl What {
             Self::Truncated => "truncated",
             Self::SecondVersion => "second_version",
             Self::Removed => "removed",
-            Self::Unread => "unread",
         }
     }
 }
@@ -100,12 +99,7 @@ impl Scrubber {
         };
         if let Some(from) = from {
             tracing::warn!(key, from, "repaired");
-            let event = FindingEvent::Repaired {
-                key: key.to_owned(),
-                from: from.to_owned(),
-                versions: self.versions_of(key).await?.unwrap_or(1),
-            };
-            self.record(position, key, event).await;
+            self.close(position, key, from).await?;
         }
         position.add(Finding {
             key: key.to_owned(),
@@ -116,12 +110,57 @@ impl Scrubber {
         Ok(())
     }
 
-    /// An event, unless the last one says the same. What cannot be written is in the log and found again next lap.
+    /// The right bytes stand there, and so many versions with them.
+    async fn close(&self, position: &Position, key: &str, from: &str) -> Result<()> {
+        let event = FindingEvent::Repaired {
+            key: key.to_owned(),
+            from: from.to_owned(),
+            versions: self.versions_of(key).await?.unwrap_or(1),
+        };
+        self.record(position, key, event).await;
+        Ok(())
+    }
+
+    /// Closes what was found once and is found no more: somebody else put it right, it could not be read for a while, or it
+    /// was repaired by a process that ended before it could say so.
+    pub(super) async fn close_findings(&self, position: &Position) -> Result<()> {
+        // Findings beyond those kept in full are not known by their keys.
+        if position.findings_total > position.findings.len() as u64 {
+            return Ok(());
+        }
+        let mut after: Option<String> = None;
+        loop {
+            let ids = self
+                .ledger
+                .ids::<FindingEvent>(after.as_deref(), STREAMS_AT_ONCE);
+            let ids = ids.await?;
+            for id in &ids {
+                let history = match self.ledger.read::<FindingEvent>(id).await {
+                    Err(e) if !e.kind.is_transient() => continue,
+                    read => read?,
+                };
+                let key = open_bytes(&history).filter(|key| position.has_read_well(key));
+                if let Some(key) = key {
+                    tracing::info!(key, "found no more");
+                    self.close(position, key, "elsewhere").await?;
+                }
+            }
+            if ids.len() < STREAMS_AT_ONCE {
+                return Ok(());
+            }
+            after = ids.last().cloned();
+        }
+    }
+
+    /// An event, unless it was said since the last repair. What cannot be written is in the log and found again next lap.
     async fn record(&self, position: &Position, key: &str, event: FindingEvent) {
         let cause = format!("scrub:{}", position.lap);
         let id = id_of(key);
         let recorded = self.ledger.update(&id, ACTOR, &cause, |history| {
-            let said = history.facts().next_back() == Some(&event);
+            let said = match &event {
+                FindingEvent::Found { .. } => since_repair(history).any(|said| *said == event),
+                FindingEvent::Repaired { .. } => history.facts().next_back() == Some(&event),
+            };
             Ok((!said).then(|| event.clone()))
         });
         if let Err(e) = recorded.await {
@@ -203,9 +242,11 @@ impl Scrubber {
                 .truth
                 .create_streamed(key, size_bytes, body)
                 .await
-                .map(drop),
-            _ => self.truth.put_streamed(key, size_bytes, body).await,
+                .map(drop)?,
+            _ => self.truth.put_streamed(key, size_bytes, body).await?,
         }
+        // The store's hold is on the version that was there.
+        self.custody.follow(&BTreeSet::from([key.to_owned()])).await
     }
 }
 
@@ -224,6 +265,28 @@ impl From<bytes::Bytes> for Body {
 /// All that was ever found about a key, and done about it.
 pub(crate) async fn findings(ledger: &Ledger, key: &str) -> Result<History<FindingEvent>> {
     ledger.read(&id_of(key)).await
+}
+
+/// What was found since the last repair, newest first.
+fn since_repair(history: &History<FindingEvent>) -> impl Iterator<Item = &FindingEvent> {
+    let found = |event: &&FindingEvent| matches!(event, FindingEvent::Found { .. });
+    history.facts().rev().take_while(found)
+}
+
+/// Something was found that no repair ended.
+pub(crate) fn is_open(history: &History<FindingEvent>) -> bool {
+    since_repair(history).next().is_some()
+}
+
+/// The key, where its bytes were found not to be right and no repair ended it. Versions do not come right by themselves.
+fn open_bytes(history: &History<FindingEvent>) -> Option<&str> {
+    let bytes = [What::Missing, What::Wrong, What::Truncated].map(What::as_str);
+    since_repair(history).find_map(|event| match event {
+        FindingEvent::Found { key, what, .. } if bytes.contains(&what.as_str()) => {
+            Some(key.as_str())
+        }
+        _ => None,
+    })
 }
 
 /// How many versions of the key its first writing and recorded repairs account for.

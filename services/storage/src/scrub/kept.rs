@@ -15,7 +15,7 @@ use super::baseline::Line;
 use super::check::Expect;
 use super::finding::What;
 use super::position::Position;
-use super::{Error, ErrorKind, Result, Scrubber};
+use super::{Error, Result, Scrubber};
 
 /// In the order of keys.
 pub(super) const PREFIXES: [&str; 6] = [
@@ -139,7 +139,7 @@ impl Scrubber {
         let bytes = loop {
             let bytes = match self.truth.get(&key, OBJECT_BYTES_MAX).await {
                 Ok(object) => object.map(|object| object.bytes),
-                Err(e) if e.kind == ErrorKind::Malformed => {
+                Err(e) if !e.kind.is_transient() => {
                     checked.wrong = Some(((What::Wrong, e.detail), expect));
                     return Ok(checked);
                 }
@@ -204,12 +204,21 @@ impl Scrubber {
         let tenant = &submission.tenant;
         let looked = stream::iter(named.into_iter().map(|(digest, of)| async move {
             let key = blob_key(tenant, &digest);
-            let there = self.truth.head(&key).await?.is_some();
+            let there = self.is_there(&key).await?;
             let missing = !there && !self.was_deleted(of).await?;
             Ok::<_, Error>(missing.then_some((key, digest.0)))
         }));
         let absent: Vec<_> = looked.buffered(HEADS_AT_ONCE).try_collect().await?;
         Ok(absent.into_iter().flatten().collect())
+    }
+
+    /// What is there and cannot be read is found by its own area.
+    async fn is_there(&self, key: &str) -> Result<bool> {
+        match self.truth.head(key).await {
+            Ok(size_bytes) => Ok(size_bytes.is_some()),
+            Err(e) if e.kind.is_transient() => Err(e),
+            Err(_) => Ok(true),
+        }
     }
 
     /// By a recorded order.
@@ -218,8 +227,12 @@ impl Scrubber {
             return Ok(false);
         };
         let id = evidence.to_string();
-        let history = self.ledger.read::<CustodyEvent>(&id).await?;
-        Ok(CustodyEvent::deleted(history.facts()).is_some())
+        match self.ledger.read::<CustodyEvent>(&id).await {
+            Ok(history) => Ok(CustodyEvent::deleted(history.facts()).is_some()),
+            Err(e) if e.kind.is_transient() => Err(e),
+            // An order that does not read is none.
+            Err(_) => Ok(false),
+        }
     }
 
     /// Events of a stream are numbered without a gap.
@@ -233,7 +246,7 @@ impl Scrubber {
             return Ok(());
         };
         let missing = format!("{stream}/{:08}", seq - 1);
-        if before == Some(&missing) || self.truth.head(&missing).await?.is_some() {
+        if before == Some(&missing) || self.is_there(&missing).await? {
             return Ok(());
         }
         let found = (What::Missing, format!("{key} follows on it"));

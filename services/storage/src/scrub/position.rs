@@ -6,7 +6,8 @@ use probity_platform::objects::VersionMark;
 use serde::{Deserialize, Serialize};
 
 /// In the order they are walked. Places are kept between versions of this program: what is new comes last.
-pub(super) const AREAS: [&str; 5] = ["blobs", "log", "kept", "versions", "copies"];
+pub(super) const AREAS: [&str; 5] = ["blobs", "log", "kept", "versions", COPIES];
+pub(super) const COPIES: &str = "copies";
 /// Findings kept in full; those beyond are counted, and in the ledger.
 pub(super) const FINDINGS_MAX: usize = 1_000;
 
@@ -94,6 +95,17 @@ impl Position {
         let count = self.counts.entry(area.to_owned()).or_default();
         count.objects += objects;
         count.bytes += bytes;
+    }
+
+    /// Whether the lap, which is over, read the object and found its bytes to be the right ones.
+    pub fn has_read_well(&self, key: &str) -> bool {
+        let others = |prefix: &str| key.starts_with(prefix);
+        let copies_left = self.findings.iter().any(|f| f.key == super::copy_of(""));
+        // Reports and baselines of former laps are not read again.
+        let not_read = others("scrub/") || (others(&super::copy_of("")) && copies_left);
+        let versions = [super::What::SecondVersion, super::What::Removed];
+        let mut here = self.findings.iter().filter(|finding| finding.key == key);
+        !not_read && here.all(|finding| versions.contains(&finding.what))
     }
 
     /// Whether the lap found the object not to be as it was written, and could not help it.

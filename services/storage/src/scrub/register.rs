@@ -12,7 +12,7 @@ use probity_pki::tlog::{
 use super::check::{Expect, leaves_of};
 use super::finding::What;
 use super::position::Position;
-use super::{Error, ErrorKind, Result, Scrubber};
+use super::{Error, Result, Scrubber};
 use crate::log::{BUNDLE_ENTRIES, Published, SIZES_END, checkpoint_key, read_bundle};
 
 /// Bundles of one step: some megabytes.
@@ -221,7 +221,7 @@ impl Scrubber {
         let segments = format!("log/segments/{:012}", bundle * BUNDLE_ENTRIES);
         let entries = match read_bundle(&*self.truth, bundle, published.size).await {
             Ok(entries) => entries,
-            Err(e) if matches!(e.kind, ErrorKind::Internal | ErrorKind::Malformed) => {
+            Err(e) if !e.kind.is_transient() => {
                 let found = (What::Wrong, e.detail);
                 return self.found(position, &segments, found, None).await;
             }
@@ -262,9 +262,9 @@ impl Scrubber {
                 position.count(1, bytes.as_ref().map_or(0, |b| b.len() as u64));
                 Ok(bytes)
             }
-            // Longer than any can be: wrong, as an empty one is.
-            Err(e) if e.kind == ErrorKind::Malformed => Ok(Some(Bytes::new())),
-            Err(e) => Err(e),
+            Err(e) if e.kind.is_transient() => Err(e),
+            // Longer than any can be, or none that reads: wrong, as an empty one is.
+            Err(_) => Ok(Some(Bytes::new())),
         }
     }
 

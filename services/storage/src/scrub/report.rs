@@ -1,16 +1,20 @@
 //! What a lap came to, as it is kept in `truth` and shown to an operator.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
 use super::position::Position;
-use super::{BTreeMap, Error, Finding, Keeping, Objects, Result, Scrubber, Timestamp};
+use super::{BTreeMap, Finding, Keeping, Objects, Result, Timestamp};
 
 const FORMAT: &str = "probity.scrub/1";
 const LAPS: &str = "scrub/laps/";
 const LAP_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const PAGE: u16 = 1000;
+/// Reports that are tried, from the newest on.
+const TRIED_MAX: usize = 16;
 
 pub(super) fn lap_key(lap: &str) -> String {
     format!("{LAPS}{lap}")
@@ -66,13 +70,6 @@ impl LapReport {
     }
 }
 
-impl LapReport {
-    /// Of the findings that are kept in full.
-    pub(crate) fn has_finding(&self, key: &str) -> bool {
-        self.findings.iter().any(|finding| finding.key == key)
-    }
-}
-
 impl fmt::Display for LapReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -94,32 +91,37 @@ impl fmt::Display for LapReport {
     }
 }
 
-impl Scrubber {
-    /// The baseline of the newest lap that came to its end.
-    pub(super) async fn newest_lap(&self) -> Result<Option<Baseline>> {
-        let newest = newest_report(&*self.truth).await?;
-        Ok(newest.map(|report| report.baseline))
-    }
-}
-
-/// The report of the newest lap that came to its end.
+/// The newest report that reads, of a lap that came to its end; and which of the newest do not, with the reason.
 ///
 /// # Errors
-/// `Internal` when it does not read; those of the store.
-pub(crate) async fn newest_report(truth: &dyn Objects) -> Result<Option<LapReport>> {
-    let mut newest: Option<String> = None;
+/// Those of the store.
+pub(crate) async fn newest_report(
+    truth: &dyn Objects,
+) -> Result<(Option<LapReport>, Vec<(String, String)>)> {
+    let mut newest: VecDeque<String> = VecDeque::new();
     loop {
-        let page = truth.list(LAPS, newest.as_deref(), 1000).await?;
-        let full = page.len() == 1000;
-        newest = page.into_iter().last().map(|l| l.key).or(newest);
+        let after = newest.back().map(String::as_str);
+        let page = truth.list(LAPS, after, PAGE).await?;
+        let full = page.len() == usize::from(PAGE);
+        newest.extend(page.into_iter().map(|listed| listed.key));
+        newest.drain(..newest.len().saturating_sub(TRIED_MAX));
         if !full {
             break;
         }
     }
-    let Some(key) = newest else { return Ok(None) };
-    let object = truth.get(&key, LAP_BYTES_MAX).await?;
-    let object = object.ok_or_else(|| Error::unavailable(format!("{key} is not there yet")))?;
-    let read = serde_json::from_slice(&object.bytes);
-    read.map(Some)
-        .map_err(|e| Error::internal(format!("{key} does not read: {e}")))
+    let mut unread = Vec::new();
+    for key in newest.into_iter().rev() {
+        let reason = match truth.get(&key, LAP_BYTES_MAX).await {
+            Ok(Some(object)) => match serde_json::from_slice::<LapReport>(&object.bytes) {
+                Ok(report) if lap_key(&report.lap) == key => return Ok((Some(report), unread)),
+                Ok(report) => format!("is the report of lap {}", report.lap),
+                Err(e) => format!("does not read: {e}"),
+            },
+            Ok(None) => "listed, and not there when it was read".to_owned(),
+            Err(e) if e.kind.is_transient() => return Err(e),
+            Err(e) => e.detail,
+        };
+        unread.push((key, reason));
+    }
+    Ok((None, unread))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_platform::ledger::Ledger;
+use probity_domain::Timestamp;
 use probity_platform::metrics::Metrics;
 use probity_platform::objects::Buckets;
 use probity_platform::startup::{Context, Shutdown};
@@ -12,8 +12,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::pace::cost;
-use super::position::Position;
-use super::report::LapReport;
+use super::position::{COPIES, Position};
+use super::report::{LapReport, newest_report};
 use super::{Error, Result, ScrubConfig, Scrubber};
 use crate::Config;
 use crate::log::Log;
@@ -24,9 +24,9 @@ const POSITION_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// After an error of the store, and between two looks at whether a lap is due.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// What `/metrics` tells of the scrubber.
+/// What `/metrics` tells of the scrubber: made once, though terms come and go.
 #[derive(Clone)]
-struct Measures {
+pub struct Measures {
     bytes: Counter,
     findings: Counter,
     /// Of the last lap that ended: 0 is what an alert wants.
@@ -36,7 +36,7 @@ struct Measures {
 }
 
 impl Measures {
-    fn registered(metrics: &Metrics) -> Self {
+    pub fn registered(metrics: &Metrics) -> Self {
         let bytes = metrics.register("scrub_bytes", "Bytes read again", Counter::default());
         let findings = metrics.register(
             "scrub_findings",
@@ -60,6 +60,14 @@ impl Measures {
             ended,
         }
     }
+
+    fn tell(&self, report: &LapReport) {
+        let open = i64::try_from(report.findings_total);
+        self.open.set(open.unwrap_or(i64::MAX));
+        if let Ok(at) = Timestamp::parse_rfc3339(&report.ended_at) {
+            self.ended.set(at.unix_s());
+        }
+    }
 }
 
 /// One lap, now, beside running processes.
@@ -68,16 +76,15 @@ impl Measures {
 /// `Malformed` for wrong configuration or key files; those of the store.
 pub async fn scrub_once(config: Config, buckets: Buckets) -> Result<LapReport> {
     let (_, log) = crate::serve::open_log(&config, &buckets)?;
-    let clock = Arc::new(SystemClock);
-    let ledger = Ledger::new(buckets.truth.clone(), clock.clone(), Arc::new(SystemRandom));
-    let replica = config.scrub.open_replica(Arc::new(SystemRandom))?;
-    Scrubber::new(&buckets, replica, log, ledger, clock)
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    let replica = config.scrub.open_replica(random.clone())?;
+    Scrubber::new(&buckets, replica, &log, clock, random)
         .lap()
         .await
 }
 
 /// Laps until shutdown. What goes wrong is said and tried again: it never ends the process.
-pub async fn serve(config: ScrubConfig, ctx: Context, log: Arc<Log>) {
+pub async fn serve(config: ScrubConfig, ctx: Context, log: Arc<Log>, measures: Measures) {
     let replica = match config.open_replica(ctx.random.clone()) {
         Ok(replica) => replica,
         Err(e) => {
@@ -85,9 +92,12 @@ pub async fn serve(config: ScrubConfig, ctx: Context, log: Arc<Log>) {
             return;
         }
     };
-    let (ledger, clock) = (ctx.ledger.clone(), ctx.clock.clone());
-    let scrubber = Scrubber::new(&ctx.buckets, replica, log, ledger, clock);
-    let measures = Measures::registered(&ctx.metrics);
+    let (clock, random) = (ctx.clock.clone(), ctx.random.clone());
+    let scrubber = Scrubber::new(&ctx.buckets, replica, &log, clock, random);
+    // Whoever takes over tells what is known until a lap of its own ends.
+    if let Ok((Some(report), _)) = newest_report(&*ctx.buckets.truth).await {
+        measures.tell(&report);
+    }
     while !ctx.shutdown.is_requested() {
         // A step may read for long; what is cut short is done again by whoever goes on.
         let worked = tokio::select! {
@@ -108,44 +118,37 @@ async fn laps(
     measures: &Measures,
     shutdown: &Shutdown,
 ) -> Result<()> {
-    let now = scrubber.clock.now();
     let kept = scrubber.position().await?;
     let mut lap_cost = kept.as_ref().map_or(0, |kept| kept.lap_cost);
-    let due = |begun_ms| now.unix_ms() - begun_ms >= config.period_ms();
+    // A lap that a wrong clock began in the future is over, too.
+    let period = 0..config.period_ms();
+    let is_fresh = |begun_ms| period.contains(&(scrubber.clock.now().unix_ms() - begun_ms));
     let mut position = match kept {
         Some(kept) if !kept.ended => kept.position,
-        Some(kept) if !due(kept.position.begun_ms) => return Ok(()),
+        Some(kept) if is_fresh(kept.position.begun_ms) => return Ok(()),
         _ => scrubber.begin().await?,
     };
     while !position.is_done() {
-        let (cost_before, found_before) = (cost_of(&position), position.findings_total);
-        let bytes = match scrubber.step(&mut position).await {
-            // Until the lap is due to be over, the replica is waited for.
-            Err(e) if position.is_in("copies") && due(position.begun_ms) => {
-                scrubber.leave_copies(&mut position, &e).await?;
-                0
-            }
-            stepped => stepped?,
-        };
+        let (cost_before, found_before) = (cost_of(&position, |_| true), position.findings_total);
+        let bytes = scrubber.step_in_time(&mut position, config).await?;
         measures.bytes.inc_by(bytes);
         let found = position.findings_total - found_before;
         measures.findings.inc_by(found);
         scrubber.keep(&position, lap_cost, false).await?;
-        let rest = config.rest(cost_of(&position) - cost_before, lap_cost);
+        let step_cost = cost_of(&position, |_| true).saturating_sub(cost_before);
+        // A replica is as much again.
+        let times = 1 + u64::from(scrubber.replica.is_some());
+        let rest = config.rest(step_cost, lap_cost.saturating_mul(times));
         pause(shutdown, rest).await;
         if shutdown.is_requested() {
             return Ok(());
         }
     }
     let report = scrubber.end(&position).await?;
-    lap_cost = cost_of(&position);
+    lap_cost = cost_of(&position, |area| area != COPIES);
     scrubber.keep(&position, lap_cost, true).await?;
-    let ended = scrubber.clock.now();
-    measures
-        .open
-        .set(i64::try_from(report.findings_total).unwrap_or(i64::MAX));
-    measures.ended.set(ended.unix_s());
-    if ended.unix_ms() - position.begun_ms > config.period_ms() {
+    measures.tell(&report);
+    if !is_fresh(position.begun_ms) {
         let lap_days = config.lap_days;
         tracing::error!(lap_days, "a lap took longer than stated: raise bytes_s_max");
     }
@@ -157,9 +160,11 @@ async fn laps(
     Ok(())
 }
 
-fn cost_of(position: &Position) -> u64 {
-    let counts = position.counts.values();
-    counts.map(|count| cost(count.objects, count.bytes)).sum()
+fn cost_of(position: &Position, counted: impl Fn(&str) -> bool) -> u64 {
+    let counts = position.counts.iter().filter(|(area, _)| counted(area));
+    counts
+        .map(|(_, count)| cost(count.objects, count.bytes))
+        .sum()
 }
 
 /// What is kept in `work` between two steps.
@@ -173,6 +178,23 @@ struct Kept {
 }
 
 impl Scrubber {
+    /// A step; what the replica takes longer than until the next lap is due is left.
+    async fn step_in_time(&self, position: &mut Position, config: &ScrubConfig) -> Result<u64> {
+        if !position.is_in(COPIES) {
+            return self.step(position).await;
+        }
+        let ends_ms = position.begun_ms + config.period_ms();
+        let left_ms = || u64::try_from(ends_ms - self.clock.now().unix_ms()).unwrap_or(0);
+        let left = Duration::from_millis(left_ms());
+        match tokio::time::timeout(left, self.step(position)).await {
+            Ok(Ok(bytes)) => return Ok(bytes),
+            Ok(Err(e)) if left_ms() > 0 => return Err(e),
+            Ok(Err(_)) | Err(_) => {}
+        }
+        self.leave_copies(position, "the next lap is due").await?;
+        Ok(0)
+    }
+
     /// Where a lap was left; none when none was, or when another version of this program left it.
     async fn position(&self) -> Result<Option<Kept>> {
         let object = self.work.get(POSITION, POSITION_BYTES_MAX).await?;
@@ -202,14 +224,13 @@ impl ScrubConfig {
 
 #[cfg(test)]
 mod tests {
-    use probity_domain::Timestamp;
     use probity_platform::ErrorKind;
     use probity_platform::clock::ManualClock;
     use probity_platform::objects::{Fault, MemoryObjects, Objects as _};
 
     use super::*;
+    use crate::scrub::What;
     use crate::scrub::tests::scrubber_at;
-    use crate::scrub::{What, newest_report};
 
     /// A lap when one is due, none before, and after a restart the one that was under way.
     #[tokio::test]
@@ -275,19 +296,21 @@ mod tests {
         for _ in 0..2 {
             let stopped = laps(&scrubber, &config, &measures, &shutdown).await;
             assert_eq!(stopped.unwrap_err().kind, ErrorKind::Unavailable);
-            assert!(scrubber.newest_lap().await.unwrap().is_none());
+            let (lap, _) = newest_report(&*buckets.truth).await.unwrap();
+            assert_eq!(lap, None);
         }
         clock.advance_ms(config.period_ms());
         laps(&scrubber, &config, &measures, &shutdown)
             .await
             .unwrap();
-        let lap = newest_report(&*buckets.truth).await.unwrap().unwrap();
+        let (lap, _) = newest_report(&*buckets.truth).await.unwrap();
+        let lap = lap.unwrap();
         let [finding] = &lap.findings[..] else {
             panic!("{lap}")
         };
         assert_eq!(
             (finding.key.as_str(), finding.what),
-            ("replica:", What::Unread)
+            ("replica:", What::Missing)
         );
         assert_eq!(measures.open.get(), 1);
     }

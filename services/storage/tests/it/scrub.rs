@@ -10,14 +10,14 @@ use probity_domain::{
 };
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::{
-    Buckets, LockConfig, MemoryObjects, Objects, ReplicaConfig, S3Config,
+    Buckets, Fault, LockConfig, LockMode, MemoryObjects, Objects, ReplicaConfig, S3Config, Verb,
 };
-use probity_platform::{Clock as _, SystemClock, SystemRandom};
+use probity_platform::{Clock as _, ErrorKind, SystemClock, SystemRandom};
 use probity_proto::ledger::{AgreementEvent, FindingEvent};
 use probity_proto::stored::{blob_key, submission_key, write_submission};
 use probity_proto::v1::ProveRequest;
 use probity_storage::log::{Entry, Log, Writer};
-use probity_storage::{LapReport, Scrubber, What, prove};
+use probity_storage::{Authority, Custody, LapReport, Order, Scrubber, What, prove};
 use probity_testkit::World;
 use sha2::Digest as _;
 
@@ -112,9 +112,9 @@ impl Scrubbed {
     }
 
     async fn lap_at(&self, at: Timestamp) -> LapReport {
-        let (ledger, replica) = (self.ledger.clone(), self.replica.clone());
+        let (random, replica) = (Arc::new(SystemRandom), self.replica.clone());
         let clock = Arc::new(probity_platform::clock::ManualClock::at(at));
-        let scrubber = Scrubber::new(&self.buckets, replica, self.log(), ledger, clock);
+        let scrubber = Scrubber::new(&self.buckets, replica, &self.log(), clock, random);
         scrubber.lap().await.unwrap()
     }
 
@@ -439,6 +439,77 @@ async fn copies_are_compared_as_well() {
     assert!(store.recorded(&store.blob).await.is_empty());
 }
 
+/// A rotten object that the store answers with an error keeps nothing else from being read.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_found_and_so_is_the_rest() {
+    let truth = Arc::new(MemoryObjects::new());
+    let work = Arc::new(MemoryObjects::new());
+    let store = Scrubbed::fill(Buckets {
+        truth: truth.clone(),
+        work,
+    })
+    .await;
+    assert_eq!(seen(&store.lap().await), []);
+    let event = "ledger/agreement/terms.1/00000001".to_owned();
+    let checkpoint = "log/checkpoints/000000000250";
+    store.put(checkpoint, b"another".to_vec()).await;
+    let rotten = [store.blob.clone(), event.clone(), "log/tile/0/001".into()];
+    truth.set_faults(move |verb, key| {
+        let is_read = verb != Verb::List && rotten.iter().any(|rotten| rotten == key);
+        is_read.then_some(Fault::Refuse)
+    });
+    let found = store.lap().await;
+    for (key, what) in [
+        (store.blob.as_str(), What::Wrong),
+        ("log/tile/0/001", What::Wrong),
+        (event.as_str(), What::Wrong),
+        (checkpoint, What::Truncated),
+    ] {
+        assert!(seen(&found).contains(&(key, what, false)), "{key}: {found}");
+    }
+    // All is read to its end, and the baseline still knows what it could not compare.
+    truth.clear_faults();
+    store.put(&event, b"forged meanwhile".to_vec()).await;
+    let found = store.lap().await;
+    let event_and_checkpoint = [event.as_str(), checkpoint];
+    let keys: Vec<_> = found.findings.iter().map(|f| f.key.as_str()).collect();
+    assert_eq!(keys, event_and_checkpoint, "{found}");
+    let recorded = store.recorded(&store.blob).await;
+    let [
+        FindingEvent::Found { what, .. },
+        FindingEvent::Repaired { from, .. },
+    ] = &recorded[..]
+    else {
+        panic!("{recorded:?}")
+    };
+    assert_eq!((what.as_str(), from.as_str()), ("wrong", "elsewhere"));
+    // A store that is away is no finding.
+    truth.set_faults(|_, _| Some(Fault::Refuse));
+    let clock = Arc::new(SystemClock);
+    let random = Arc::new(SystemRandom);
+    let scrubber = Scrubber::new(&store.buckets, None, &store.log(), clock, random);
+    let away = scrubber.lap().await.unwrap_err();
+    assert_eq!(away.kind, ErrorKind::Unavailable);
+}
+
+/// Reports that do not read hide neither the baseline before them nor themselves.
+#[tokio::test]
+async fn a_report_that_does_not_read_ends_no_laps() {
+    let store = Scrubbed::in_memory().await;
+    store.lap().await;
+    let stray = "scrub/laps/stray";
+    store.put(stray, b"{}".to_vec()).await;
+    let event = "ledger/agreement/terms.1/00000002";
+    let other = store.bytes("ledger/agreement/terms.1/00000001").await;
+    store.put(event, other).await;
+    for _ in 0..2 {
+        let found = store.lap().await;
+        let wrong = [(stray, What::Wrong, false), (event, What::Wrong, false)];
+        assert_eq!(seen(&found), wrong);
+        assert_eq!(store.recorded(event).await.len(), 1, "said once");
+    }
+}
+
 /// Reads give out nothing that the scrubber would find.
 #[tokio::test]
 async fn a_changed_entry_is_not_proved() {
@@ -556,4 +627,41 @@ async fn second_versions_and_removals_are_found_and_the_right_bytes_written_agai
     let missing = (absent, What::Missing, false);
     assert!(seen(&later).contains(&missing), "{later}");
     assert!(!seen(&later).iter().any(|(key, ..)| key.ends_with(&event)));
+}
+
+/// What is written again under a legal hold is held again: the store's flag was on the version before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_is_held_as_the_orders_say() {
+    let lock = LockConfig {
+        mode: LockMode::Governance,
+        years: [("default".to_owned(), 1)].into(),
+    };
+    let minio = on_minio(lock).await;
+    let store = &minio.store;
+    store.lap().await;
+    let replica = minio.keeper.open(Arc::new(SystemRandom)).unwrap().truth;
+    let right = store.bytes(&store.blob).await;
+    replica
+        .put(&store.blob, right.clone().into())
+        .await
+        .unwrap();
+    let clock = Arc::new(SystemClock);
+    let custody = Custody::new(&store.buckets, clock, Arc::new(SystemRandom));
+    let by = Authority {
+        actor: "officer-7".into(),
+        order: "H-1".into(),
+        cause: "order of the court".into(),
+    };
+    let held = custody.carry_out(store.first, Order::Hold, &by);
+    held.await.unwrap();
+    store.put(&store.blob, b"impostor".to_vec()).await;
+    let truth = &store.buckets.truth;
+    assert!(!truth.protection(&store.blob).await.unwrap().hold);
+    let found = store.lap().await;
+    assert!(
+        seen(&found).contains(&(&store.blob, What::Wrong, true)),
+        "{found}"
+    );
+    assert_eq!(store.bytes(&store.blob).await, right);
+    assert!(truth.protection(&store.blob).await.unwrap().hold);
 }
