@@ -12,7 +12,7 @@ use probity_proto::clock::{
 use probity_proto::http::{
     INSTRUCTION_FORMAT, InstructionDocument, RECEIPT_FORMAT, ReceiptDocument,
 };
-use probity_proto::stored::{read_submission, write_submission};
+use probity_proto::stored::{read_submission, submission_bytes, write_submission};
 
 use crate::golden;
 
@@ -77,6 +77,7 @@ fn submissions() {
     let bytes = golden("submission.json", write_submission(&meant));
     assert_eq!(read_submission(&bytes).unwrap(), meant);
     assert_eq!(write_submission(&meant), bytes);
+    assert_eq!(submission_bytes(&meant), bytes.len() as u64);
     let refused = read_submission(&newer(&bytes, "probity.submission")).unwrap_err();
     assert!(
         refused.to_string().contains("probity.submission/2"),
