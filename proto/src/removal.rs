@@ -89,7 +89,8 @@ mod tests {
             ids("2026-12-31T23:30:00Z"),
             ["acme.20261230", "acme.20261231", "acme.20270101"]
         );
-        assert!(REMOVAL_WITHIN_MS > 2 * REMOVAL_WAIT_MS);
+        // Half of it is left to whoever goes on with what was told.
+        const { assert!(REMOVAL_WITHIN_MS > 4 * REMOVAL_WAIT_MS) };
     }
 
     #[test]

@@ -85,6 +85,17 @@ fn submissions() {
     );
 }
 
+/// What is said of stored bytes goes into logs, whoever wrote them.
+#[test]
+fn long_reasons_are_cut() {
+    let long = "x".repeat(100_000);
+    for (field, value) in [(long.as_str(), "1"), ("format", long.as_str())] {
+        let bytes = format!("{{\"{field}\":\"{value}\"}}");
+        let refused = read_submission(bytes.as_bytes()).unwrap_err();
+        assert!(refused.reason.len() < 400, "{field:.9}");
+    }
+}
+
 #[test]
 fn clock_records() {
     let meant = ClockRecordDocument {

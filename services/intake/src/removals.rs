@@ -18,6 +18,9 @@ use tokio::time::Instant;
 const AGE_MAX: Duration = Duration::from_millis(NOTICED_WITHIN_MS.unsigned_abs());
 const TENANTS_MAX: usize = 10_000;
 
+/// Keys that are being removed, with the order that removes each.
+type Removed = Arc<BTreeMap<String, String>>;
+
 /// The removals under way, of the tenants that were asked for in the last minute.
 #[derive(Default)]
 pub struct Removals(Mutex<HashMap<TenantId, Reading>>);
@@ -26,8 +29,7 @@ pub struct Removals(Mutex<HashMap<TenantId, Reading>>);
 #[derive(Clone)]
 struct Reading {
     began: Instant,
-    /// Keys, with the order that removes each.
-    keys: Shared<BoxFuture<'static, Result<Arc<BTreeMap<String, String>>>>>,
+    keys: Shared<BoxFuture<'static, Result<Removed>>>,
 }
 
 impl Removals {
@@ -83,11 +85,7 @@ impl Reading {
     }
 }
 
-async fn read(
-    ledger: Ledger,
-    now: Timestamp,
-    tenant: TenantId,
-) -> Result<Arc<BTreeMap<String, String>>> {
+async fn read(ledger: Ledger, now: Timestamp, tenant: TenantId) -> Result<Removed> {
     let ids = stream_ids(&tenant, now);
     let histories = ids.iter().map(|id| ledger.read::<RemovalEvent>(id));
     let histories = try_join_all(histories).await?;
