@@ -11,8 +11,8 @@ struct Named {
 /// Reads a JSON document of the format `expected`.
 ///
 /// # Errors
-/// [`Malformed`]: `format`, naming the one that was found, when the bytes are a document of another; otherwise `what` and
-/// why they do not read.
+/// [`Malformed`], [bounded](Malformed::bounded): `format`, naming the one that was found, when the bytes are a document of
+/// another; otherwise `what` and why they do not read.
 pub fn read_json<D: DeserializeOwned>(
     what: &'static str,
     expected: &str,
@@ -20,7 +20,7 @@ pub fn read_json<D: DeserializeOwned>(
 ) -> Result<D, Malformed> {
     serde_json::from_slice(bytes).map_err(|e| match found(bytes) {
         Some(found) if found != expected => other(expected, &found),
-        _ => Malformed::new(what, e.to_string()),
+        _ => Malformed::new(what, e.to_string()).bounded(),
     })
 }
 
@@ -43,5 +43,5 @@ fn found(bytes: &[u8]) -> Option<String> {
 }
 
 fn other(expected: &str, found: &str) -> Malformed {
-    Malformed::new("format", format!("expected {expected}, found {found}"))
+    Malformed::new("format", format!("expected {expected}, found {found}")).bounded()
 }

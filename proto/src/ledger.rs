@@ -292,6 +292,22 @@ pub enum CustodyEvent {
 }
 ledger_kind!(CustodyEvent, "custody");
 
+/// Bytes that an order removes, told before and after; id = tenant and UTC day ([`crate::removal`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RemovalEvent {
+    /// From when this is noticed, nothing new relies on these bytes; later they are removed. `removal` is a name of its
+    /// own for this try.
+    Begun {
+        removal: String,
+        order: String,
+        keys: Vec<String>,
+    },
+    /// What the store says of them is to be relied on again: they are gone, or, as another evidence needs them, stay.
+    Ended { removal: String, removed: bool },
+}
+ledger_kind!(RemovalEvent, "removal");
+
 macro_rules! read_by_kind {
     ($kind:expr, $json:expr; $($event:ty),*) => {{
         $(if $kind == <$event>::KIND {
@@ -308,7 +324,8 @@ macro_rules! read_by_kind {
 pub fn read_event(kind: &str, json: &[u8]) -> Result<Envelope<()>, Malformed> {
     read_by_kind!(kind, json;
         PartyEvent, AgreementEvent, CredentialEvent, IntentEvent, InstructionEvent, CertificateEvent,
-        RecipientEvent, DeliveryEvent, ReadEvent, FindingEvent, QuarantineEvent, CustodyEvent
+        RecipientEvent, DeliveryEvent, ReadEvent, FindingEvent, QuarantineEvent, CustodyEvent,
+        RemovalEvent
     )
 }
 

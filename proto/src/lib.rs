@@ -6,6 +6,7 @@ pub mod format;
 pub mod http;
 pub mod ledger;
 pub mod registry;
+pub mod removal;
 pub mod stored;
 pub mod subjects;
 

@@ -3,7 +3,7 @@
 
 use probity_domain as domain;
 use probity_domain::Malformed;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::format;
 use crate::http::ItemDocument;
@@ -11,7 +11,7 @@ use crate::http::ItemDocument;
 /// `submissions/<hour>/<shard>/<id>`: one accepted instruction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SubmissionDocument {
+pub struct SubmissionDocument<Items = Vec<StoredItem>> {
     pub format: String,
     pub id: String,
     pub tenant: String,
@@ -26,7 +26,7 @@ pub struct SubmissionDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitter_signature: Option<StoredSignature>,
     pub received_at: String,
-    pub items: Vec<StoredItem>,
+    pub items: Items,
 }
 
 /// The submitter's own signature: its bytes and the instruction's lie under `blobs/`, by these digests.
@@ -48,6 +48,14 @@ pub enum StoredItem {
 
 /// The format name this version writes and reads.
 pub const SUBMISSION_FORMAT: &str = "probity.submission/1";
+
+/// Largest submission that is read, hence the largest that may be written: bytes. Twice the longest instruction.
+pub const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Writing a submission begins at most this long after the time in its id, and after its artifacts were seen in the
+/// store: milliseconds. Storage's reconciler keeps an hour open for ten minutes after its end: twice as long, so that the
+/// write has come to its end as well.
+pub const WRITE_WITHIN_MS: i64 = 5 * 60_000;
 
 /// Key of a submission in bucket `truth`; follows from the id alone.
 #[must_use]
@@ -83,15 +91,30 @@ impl TryFrom<StoredSignature> for domain::SubmitterSignature {
     }
 }
 
-impl From<&domain::Submission> for SubmissionDocument {
-    fn from(s: &domain::Submission) -> Self {
-        let items = s.items.iter().map(|item| match item {
-            domain::ItemOutcome::Accepted(item) => StoredItem::Accepted(item.into()),
-            domain::ItemOutcome::Refused(m) => StoredItem::Refused {
+impl From<&domain::ItemOutcome> for StoredItem {
+    fn from(outcome: &domain::ItemOutcome) -> Self {
+        match outcome {
+            domain::ItemOutcome::Accepted(item) => Self::Accepted(item.into()),
+            domain::ItemOutcome::Refused(m) => Self::Refused {
                 what: m.what.to_owned(),
                 reason: m.reason.clone(),
             },
-        });
+        }
+    }
+}
+
+/// Lines that become documents one after the other, so that there is never a second copy of them all.
+#[derive(Debug, Clone, Copy)]
+pub struct Lines<'a>(&'a [domain::ItemOutcome]);
+
+impl Serialize for Lines<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(StoredItem::from))
+    }
+}
+
+impl<'a> From<&'a domain::SubmissionDraft> for SubmissionDocument<Lines<'a>> {
+    fn from(s: &'a domain::SubmissionDraft) -> Self {
         Self {
             format: SUBMISSION_FORMAT.to_owned(),
             id: s.id.to_string(),
@@ -106,7 +129,7 @@ impl From<&domain::Submission> for SubmissionDocument {
             instruction_sha256: s.instruction_sha256.to_hex(),
             submitter_signature: s.submitter_signature.as_ref().map(Into::into),
             received_at: s.received_at.to_rfc3339(),
-            items: items.collect(),
+            items: Lines(&s.items),
         }
     }
 }
@@ -179,9 +202,38 @@ pub fn read_submission(bytes: &[u8]) -> Result<domain::Submission, Malformed> {
     document.try_into()
 }
 
+/// How many bytes a submission takes as it is stored, counted without writing them anywhere.
+#[must_use]
+pub fn submission_bytes(submission: &domain::SubmissionDraft) -> u64 {
+    struct Counted(u64);
+
+    impl std::io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut counted = Counted(0);
+    // Strings, numbers and lists only: serialising cannot fail, nor can counting.
+    serde_json::to_writer(&mut counted, &SubmissionDocument::from(submission)).ok();
+    counted.0
+}
+
 /// Writes a submission's bytes.
 #[must_use]
 pub fn write_submission(submission: &domain::Submission) -> Vec<u8> {
-    // Strings, numbers and lists only: serialising cannot fail.
-    serde_json::to_vec(&SubmissionDocument::from(submission)).unwrap_or_default()
+    // Counted first: what grows as it is written takes up to twice its length.
+    let size = usize::try_from(submission_bytes(submission)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(size);
+    let draft: &domain::SubmissionDraft = submission;
+    match serde_json::to_writer(&mut bytes, &SubmissionDocument::from(draft)) {
+        Ok(()) => bytes,
+        // Cannot be, as above; and half a document is none.
+        Err(_) => Vec::new(),
+    }
 }

@@ -20,7 +20,7 @@ mod time;
 pub use artifact::{Artifact, ArtifactName, ArtifactRole, MediaType};
 pub use delivery::{DeliveryFact, DeliveryState, ReceiptScope};
 pub use digest::{Digests, Sha3_256, Sha256};
-pub use error::Malformed;
+pub use error::{Malformed, REASON_CHARS_MAX};
 pub use id::{
     CaseId, CredentialId, DeliveryId, EvidenceId, IdempotencyKey, IntentId, PartyId, ReadId,
     RecipientId, SubmissionId, TenantId,

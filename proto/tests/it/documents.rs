@@ -12,7 +12,7 @@ use probity_proto::clock::{
 use probity_proto::http::{
     INSTRUCTION_FORMAT, InstructionDocument, RECEIPT_FORMAT, ReceiptDocument,
 };
-use probity_proto::stored::{read_submission, write_submission};
+use probity_proto::stored::{read_submission, submission_bytes, write_submission};
 
 use crate::golden;
 
@@ -77,11 +77,23 @@ fn submissions() {
     let bytes = golden("submission.json", write_submission(&meant));
     assert_eq!(read_submission(&bytes).unwrap(), meant);
     assert_eq!(write_submission(&meant), bytes);
+    assert_eq!(submission_bytes(&meant), bytes.len() as u64);
     let refused = read_submission(&newer(&bytes, "probity.submission")).unwrap_err();
     assert!(
         refused.to_string().contains("probity.submission/2"),
         "{refused}"
     );
+}
+
+/// What is said of stored bytes goes into logs, whoever wrote them.
+#[test]
+fn long_reasons_are_cut() {
+    let long = "x".repeat(100_000);
+    for (field, value) in [(long.as_str(), "1"), ("format", long.as_str())] {
+        let bytes = format!("{{\"{field}\":\"{value}\"}}");
+        let refused = read_submission(bytes.as_bytes()).unwrap_err();
+        assert!(refused.reason.len() < 400, "{field:.9}");
+    }
 }
 
 #[test]

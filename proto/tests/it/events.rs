@@ -7,7 +7,7 @@ use probity_proto::http::{PartyApplicationDocument, RecipientDocument};
 use probity_proto::ledger::{
     AgreementEvent, ByteRange, CertificateEvent, CredentialEvent, DeliveryEvent, EVENT_FORMAT,
     Envelope, FindingEvent, InstructionEvent, IntentEvent, LedgerEvent, PartyEvent,
-    QuarantineEvent, ReadEvent, RecipientEvent, read_event,
+    QuarantineEvent, ReadEvent, RecipientEvent, RemovalEvent, read_event,
 };
 
 use crate::golden;
@@ -321,6 +321,26 @@ fn findings_and_quarantine() {
         let name = match &event {
             QuarantineEvent::Held { .. } => "held",
             QuarantineEvent::Released {} => "released",
+        };
+        holds(name, event);
+    }
+}
+
+#[test]
+fn removals() {
+    let begun = RemovalEvent::Begun {
+        removal: "ef".repeat(16),
+        order: "(2041)D3".into(),
+        keys: vec![format!("blobs/acme/{}", "07".repeat(32))],
+    };
+    let ended = RemovalEvent::Ended {
+        removal: "ef".repeat(16),
+        removed: true,
+    };
+    for event in [begun, ended] {
+        let name = match &event {
+            RemovalEvent::Begun { .. } => "begun",
+            RemovalEvent::Ended { .. } => "ended",
         };
         holds(name, event);
     }

@@ -13,8 +13,8 @@ use crate::verified::Expected;
 /// Opens an artifact. The stream does not end well unless the bytes are the ones accepted (R2).
 ///
 /// # Errors
-/// `NotFound` for another tenant's evidence, a name it does not have, or bytes that were deleted by a recorded order,
-/// which it names; `Internal` when stored bytes are missing.
+/// `NotFound` for another tenant's evidence, a name it does not have, or evidence whose bytes were deleted by a recorded
+/// order, which it names, also where they are stored for another evidence; `Internal` when stored bytes are missing.
 pub async fn fetch(
     intake: &Intake,
     tenant: &TenantId,
@@ -32,16 +32,17 @@ pub async fn fetch(
         size_bytes: artifact.size_bytes,
         digests: artifact.digests,
     };
-    let mut bytes = match intake.blobs.open(tenant, expected).await {
-        Ok(bytes) => bytes,
-        Err(e) => return Err(deleted(intake, id).await?.unwrap_or(e)),
-    };
+    // Before the store is asked: another evidence may have the same bytes, and this one's are deleted all the same.
+    if let Some(deleted) = deleted(intake, id).await? {
+        return Err(deleted);
+    }
+    let mut bytes = intake.blobs.open(tenant, expected).await?;
     // Short artifacts are known to be right before the first word of an answer.
     let first = bytes.next().await.transpose()?;
     Ok((artifact, Box::pin(stream::iter(first.map(Ok)).chain(bytes))))
 }
 
-/// Says so when the bytes are gone by a recorded order.
+/// Says so when the evidence's bytes are deleted by a recorded order.
 async fn deleted(intake: &Intake, id: EvidenceId) -> Result<Option<Error>> {
     let history = intake.ledger.read::<CustodyEvent>(&id.to_string()).await?;
     let order = CustodyEvent::deleted(history.facts());

@@ -30,7 +30,8 @@ use crate::{Intake, fetch, openapi, search, status, upload};
 
 type Answer<T> = core::result::Result<T, Problem>;
 
-/// Parsing an instruction takes about this many times its length in memory.
+/// An instruction takes about this many times its length in memory: as it came, as it is read, and as its submission is
+/// written. What its refusals take beyond that is admitted when it is known.
 const INSTRUCTION_MEMORY: u64 = 3;
 
 /// The role's routes.
@@ -152,7 +153,7 @@ pub(crate) async fn head_blob(
     (status = 409, body = ProblemDocument, description = "key or intent was used for another instruction"),
     (status = 413, body = ProblemDocument),
     (status = 429, body = ProblemDocument, description = "too much of this tenant's is under way; nothing was done, see Retry-After"),
-    (status = 503, body = ProblemDocument, description = "too much is under way, or the store is away; see Retry-After")))]
+    (status = 503, body = ProblemDocument, description = "too much is under way, stored bytes are being read again, or the store is away; see Retry-After")))]
 pub(crate) async fn post_submission(
     State(Shared(intake)): State<Shared>,
     Authenticated(caller): Authenticated,
@@ -178,12 +179,20 @@ pub(crate) async fn post_submission(
             "an instruction has at most {INSTRUCTION_BYTES_MAX} bytes"
         )));
     }
-    let _held = intake
+    let mut held = intake
         .admit(tenant, INSTRUCTION_MEMORY * size_bytes)
         .await?;
     let instruction = axum::body::to_bytes(body, INSTRUCTION_BYTES_MAX)
         .await
         .map_err(|e| Error::malformed(format!("the body broke off or is too long: {e}")))?;
+    if announced.is_none() {
+        // Most is let go before the rest is asked for: a tenant that has so much gets nothing beside it.
+        drop(held);
+        let size_bytes = instruction.len() as u64;
+        held = intake
+            .admit(tenant, INSTRUCTION_MEMORY * size_bytes)
+            .await?;
+    }
     let submission = submit(
         &intake,
         Request {
@@ -195,6 +204,7 @@ pub(crate) async fn post_submission(
         },
     )
     .await?;
+    drop(held);
     Ok(Json(status::submitted_document(
         &submission,
         &Whereabouts::default(),

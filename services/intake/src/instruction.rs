@@ -16,6 +16,9 @@ use crate::blobs::Blob;
 
 /// Longest instruction.
 pub const INSTRUCTION_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Longest line. What can become a record has less, however it is written; and what is said of a line that does not
+/// read is made before it is cut, so it must not be long either.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
 
 /// An instruction whose lines are parsed and compared with each other, not yet with the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,19 +36,24 @@ pub struct Instruction {
 struct Lines<'a> {
     format: String,
     case: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "truth")]
     automated: bool,
     #[serde(default)]
     on_behalf_of: Option<String>,
-    #[serde(borrow, deserialize_with = "bounded")]
+    #[serde(borrow, deserialize_with = "at_most_so_many")]
     items: Vec<&'a RawValue>,
 }
 
 /// Reads an instruction document (probity.instruction/1).
 ///
 /// # Errors
-/// [`Malformed`] when the document as a whole is not one; a bad line only refuses itself.
+/// [`Malformed`] when the document as a whole is not one; a bad line only refuses itself. Reasons are
+/// [bounded](Malformed::bounded), whatever they quote.
 pub fn read(bytes: &[u8]) -> Result<Instruction, Malformed> {
+    read_whole(bytes).map_err(Malformed::bounded)
+}
+
+fn read_whole(bytes: &[u8]) -> Result<Instruction, Malformed> {
     let lines: Lines<'_> =
         serde_json::from_slice(bytes).map_err(|e| Malformed::new("instruction", e.to_string()))?;
     if lines.format != INSTRUCTION_FORMAT {
@@ -72,14 +80,25 @@ pub fn read(bytes: &[u8]) -> Result<Instruction, Malformed> {
 }
 
 fn read_line(line: &RawValue) -> ItemOutcome {
-    let item = serde_json::from_str::<ItemDocument>(line.get())
-        .map_err(|e| Malformed::new("item", e.to_string()))
+    let item = parse_line(line.get())
         .and_then(Item::try_from)
         .and_then(refuse_empty)
         .and_then(refuse_overlong);
     match item {
         Ok(item) => ItemOutcome::Accepted(item),
-        Err(refused) => ItemOutcome::Refused(refused),
+        Err(refused) => ItemOutcome::Refused(refused.bounded()),
+    }
+}
+
+fn parse_line(line: &str) -> Result<ItemDocument, Malformed> {
+    match line.len() {
+        0..=LINE_BYTES_MAX => {
+            serde_json::from_str(line).map_err(|e| Malformed::new("item", e.to_string()))
+        }
+        bytes => Err(Malformed::new(
+            "item",
+            format!("{bytes} bytes long, at most {LINE_BYTES_MAX}"),
+        )),
     }
 }
 
@@ -144,6 +163,18 @@ impl Instruction {
         })
     }
 
+    /// What its refusals take in memory, read and as they are stored: nothing that the length of the instruction says, for
+    /// one byte is refused with a sentence.
+    #[must_use]
+    pub fn refusals_bytes(&self) -> u64 {
+        const AROUND_BYTES: usize = 128;
+        let kept = self.items.iter().map(|outcome| match outcome {
+            ItemOutcome::Accepted(_) => 0,
+            ItemOutcome::Refused(m) => 2 * (m.reason.len() + AROUND_BYTES) as u64,
+        });
+        kept.sum()
+    }
+
     /// Refuses the lines whose bytes are not stored or are not what the line says of them.
     pub fn refuse_absent(&mut self, stored: &HashMap<Sha3_256, Blob>) {
         for outcome in &mut self.items {
@@ -175,7 +206,7 @@ fn absent(item: &Item, stored: &HashMap<Sha3_256, Blob>) -> Option<Malformed> {
             }
             Some(_) => return None,
         };
-        Some(Malformed::new("artifact", reason))
+        Some(Malformed::new("artifact", reason).bounded())
     })
 }
 
@@ -197,7 +228,16 @@ pub fn every_refusal(items: &[ItemOutcome]) -> String {
     text
 }
 
-fn bounded<'de: 'a, 'a, D: Deserializer<'de>>(
+/// As serde reads it, but for what it says of anything else: that would quote it, escaped to six times its length.
+fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match <&RawValue>::deserialize(deserializer)?.get() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(de::Error::custom("automated: expected true or false")),
+    }
+}
+
+fn at_most_so_many<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<&'a RawValue>, D::Error> {
     struct Bounded<'a>(core::marker::PhantomData<&'a ()>);
@@ -221,6 +261,11 @@ fn bounded<'de: 'a, 'a, D: Deserializer<'de>>(
             }
             Ok(items)
         }
+
+        /// As for [`truth`].
+        fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
+            Err(E::invalid_type(de::Unexpected::Other("a string"), &self))
+        }
     }
 
     deserializer.deserialize_seq(Bounded(core::marker::PhantomData))
@@ -229,7 +274,7 @@ fn bounded<'de: 'a, 'a, D: Deserializer<'de>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use probity_domain::Sha256;
+    use probity_domain::{REASON_CHARS_MAX, Sha256};
     use serde_json::{Value, json};
 
     fn item(name: &str, byte: u8) -> Value {
@@ -367,6 +412,35 @@ mod tests {
                 .reason
                 .contains("more than 10000")
         );
+    }
+
+    /// Characters that JSON and Rust write as many: what is kept of them stays short, and fits what readers read.
+    #[test]
+    fn refusals_that_quote_a_stranger_are_bounded() {
+        let odd = "\u{7f}\u{202e}证".repeat(20_000);
+        let mut surplus = item("a", 1);
+        surplus[odd.as_str()] = json!(1);
+        let mut purpose = item("b", 2);
+        purpose["title"] = json!([odd]);
+        let mut size = item("c", 3);
+        size["artifacts"][0]["size_bytes"] = json!(odd);
+        let mut long = item("d", 4);
+        long["title"] = json!("t".repeat(LINE_BYTES_MAX));
+        let lines = vec![surplus, purpose, size, long, json!(odd), item("e", 5)];
+        let read = read_json(&instruction(lines)).unwrap();
+        let kept = read.items.iter().filter_map(|outcome| match outcome {
+            ItemOutcome::Refused(m) => Some(m.reason.chars().count()),
+            ItemOutcome::Accepted(_) => None,
+        });
+        let kept: Vec<_> = kept.collect();
+        assert_eq!(kept.len(), 5, "{kept:?}");
+        assert!(kept.iter().all(|n| *n <= REASON_CHARS_MAX), "{kept:?}");
+        for field in ["automated", "items", "case", "on_behalf_of", odd.as_str()] {
+            let mut whole = instruction(vec![item("a", 1)]);
+            whole[field] = json!(odd);
+            let refused = read_json(&whole).unwrap_err();
+            assert!(refused.reason.chars().count() <= REASON_CHARS_MAX);
+        }
     }
 
     /// The fuzzer goes on where this ends (docs/fuzzing.md).

@@ -8,10 +8,10 @@
 //! | makes | `blobs/<tenant>/<sha3-256>`, `submissions/<hour>/<shard>/<id>`, ledger events of the kinds `instruction` and `intent` (used), hints `evidence.submitted` |
 //! | asks | storage (`storage.locate`), when the index in Redis does not know |
 //! | holds | no keys |
-//! | refuses when | the party is not verified or has accepted no agreement (I4); the instruction has no confirmed intent of its own (I2); bytes are not what their digests say, empty or too large; an idempotency key comes back with another content (acceptance check 23); and, for a while, when too much is under way, of one tenant or of all ([`Room`](probity_platform::edge::Room), [`backlog`]) |
+//! | refuses when | the party is not verified or has accepted no agreement (I4); the instruction has no confirmed intent of its own (I2); bytes are not what their digests say, empty or too large; an idempotency key comes back with another content (acceptance check 23); and, for a while, when too much is under way, of one tenant or of all ([`Room`](probity_platform::edge::Room), [`backlog`]), when bytes are being read again, and when an order removes them ([`removals`]) |
 //!
 //! One file per verb: [`upload`], [`submit`], [`status`], [`search`], [`fetch`]. What submit checks: [`instruction`]
-//! (lines that answer for themselves), [`blobs`] (bytes that are really there), `standing` and `intent` (who and with
+//! (lines that answer for themselves), [`blobs`] (bytes that are really there, [`removals`] as well), `standing` and `intent` (who and with
 //! what will), [`submitter`] (the submitter's own signature), `reserve` (the idempotency key).
 
 pub mod backlog;
@@ -19,6 +19,7 @@ pub mod blobs;
 pub mod fetch;
 pub mod instruction;
 pub mod neighbours;
+pub mod removals;
 pub mod search;
 pub mod status;
 pub mod submit;
@@ -28,10 +29,12 @@ pub mod verified;
 
 mod config;
 mod grpc;
+mod hours;
 mod http;
 mod intent;
 mod lent;
 mod openapi;
+mod rereads;
 mod reserve;
 mod serve;
 mod standing;

@@ -19,11 +19,9 @@ use probity_platform::ledger::{Appended, History, Ledger};
 use probity_platform::{Error, Result};
 use probity_proto::ledger::InstructionEvent;
 use probity_proto::registry::Reservation;
+use probity_proto::stored::WRITE_WITHIN_MS;
 use sha2::Digest as _;
 
-/// Writing a submission begins at most this long after the time in its id. Storage's reconciler keeps an hour open for
-/// ten minutes after its end: twice as long, so that the write has come to its end as well.
-pub const WRITE_WITHIN_MS: i64 = 5 * 60_000;
 /// How much earlier a place's time may be reached by this clock: clocks of several intakes differ.
 const AHEAD_MS_MAX: i64 = 10_000;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRef;
-use probity_domain::TenantId;
+use probity_domain::{Sha3_256, TenantId};
 use probity_pki::x509::Certificate;
 use probity_platform::access::Access;
 use probity_platform::cache::Cache;
@@ -13,21 +13,26 @@ use probity_platform::ledger::Ledger;
 use probity_platform::objects::Objects;
 use probity_platform::startup::Context;
 use probity_platform::{Clock, Random, Result, keys};
+use tokio::time::Instant;
 
 use crate::backlog::Backlog;
 use crate::blobs::Blobs;
 use crate::neighbours::{Neighbours, OverBus};
+use crate::removals::Removals;
 use crate::standing::Standings;
 use crate::turns::{Place, Turns};
 use crate::{Config, VendorEdge, http};
 
 /// Calls answered at once that bring something; fewer than an edge answers at all, so that others can be told to wait.
 const CALLS_MAX: u64 = 384;
-/// Hashing bytes that no process remembers can take long.
+/// Thousands of small artifacts that no process remembers are looked up in it; what takes longer to read again goes on
+/// without a request.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// What a vendor did not bring in the last seconds it may bring at once.
 const QUOTA_SECONDS: u32 = 5;
+/// Of one tenant may wait to be written; the next is told at once. No fewer than one vendor's program uploads at once.
+const WRITES_WAITING_MAX: usize = 64;
 const QUOTA_PERIOD: Duration = Duration::from_secs(QUOTA_SECONDS as u64);
 const MEBIBYTE: u64 = 1024 * 1024;
 
@@ -44,6 +49,7 @@ pub struct Parts {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) neighbours: Arc<dyn Neighbours>,
     pub(crate) blobs: Blobs,
+    removals: Removals,
     pub(crate) standings: Standings,
     pub(crate) blob_bytes_max: u64,
     pub(crate) require_intent: bool,
@@ -87,13 +93,14 @@ impl Parts {
             clock,
             random,
             neighbours,
+            removals: Removals::default(),
             standings: Standings::default(),
             blob_bytes_max: config.blob_bytes_max,
             require_intent: config.require_intent,
             submitter_roots: submitter_roots.into(),
             calls: Room::new("too many calls are under way", CALLS_MAX),
             memory: Room::new("too much is being taken in", config.inflight_bytes_max),
-            writes: Turns::new(config.store_writes_max),
+            writes: Turns::new("uploads", config.store_writes_max, WRITES_WAITING_MAX),
             uploads: config
                 .uploads_per_second_max
                 .map(|most| Quota::new(most.saturating_mul(QUOTA_SECONDS), QUOTA_PERIOD)),
@@ -130,11 +137,30 @@ impl Parts {
     /// # Errors
     /// `TooMany` when the tenant brought more than its quota already.
     pub fn count_upload(&self, tenant: &TenantId, bytes: u64) -> Result<()> {
-        let mebibytes = u32::try_from(bytes.div_ceil(MEBIBYTE)).unwrap_or(u32::MAX);
         match &self.uploads {
-            Some(quota) => quota.spend(tenant.as_str(), mebibytes),
+            Some(quota) => quota.spend(tenant.as_str(), mebibytes(bytes)),
             None => Ok(()),
         }
+    }
+
+    /// Takes back an upload that was counted and not even tried.
+    pub fn uncount_upload(&self, tenant: &TenantId, bytes: u64) {
+        if let Some(quota) = &self.uploads {
+            quota.give_back(tenant.as_str(), mebibytes(bytes));
+        }
+    }
+
+    /// Passes bytes that no order is removing; answers from when on what is seen of them may be relied on.
+    ///
+    /// # Errors
+    /// Those of [`Removals::check`].
+    pub async fn may_rely_on(
+        &self,
+        tenant: &TenantId,
+        digests: impl IntoIterator<Item = Sha3_256>,
+    ) -> Result<Instant> {
+        let (ledger, now) = (&self.ledger, self.clock.now());
+        self.removals.check(ledger, now, tenant, digests).await
     }
 
     /// A place among those that write to the store.
@@ -144,6 +170,10 @@ impl Parts {
     pub fn write_place(&self, tenant: &TenantId) -> Result<Place> {
         self.writes.place(tenant)
     }
+}
+
+fn mebibytes(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(MEBIBYTE)).unwrap_or(u32::MAX)
 }
 
 /// Router state.

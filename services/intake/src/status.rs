@@ -7,14 +7,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use probity_domain::{EvidenceId, Item, ItemOutcome, Submission, SubmissionId, TenantId};
-use probity_platform::{Error, Result, quarantine};
+use probity_platform::{Error, ErrorKind, Result, quarantine};
 use probity_proto::http::{EvidenceStatusDocument, SubmittedDocument, SubmittedItemDocument};
-use probity_proto::stored::{read_submission, submission_key};
+use probity_proto::stored::{SUBMISSION_BYTES_MAX, read_submission, submission_key};
 
 use crate::Intake;
 
-/// A stored submission is an instruction written anew, with a little around it.
-const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Numbers asked of storage in one question.
 const LOCATE_MAX: usize = 1_000;
 /// Nothing is held sooner.
@@ -114,13 +112,26 @@ async fn quarantined(intake: &Intake, ids: &[EvidenceId], found: &mut Whereabout
 /// # Errors
 /// `Internal` when it does not read; those of the store.
 pub async fn stored_submission(intake: &Intake, id: SubmissionId) -> Result<Option<Submission>> {
+    read_stored(intake, id).await?.transpose()
+}
+
+/// The same, with what does not read told apart from a store that does not answer: for whoever passes over it.
+///
+/// # Errors
+/// Those of the store. Within: `Internal`, when what is stored does not read.
+pub(crate) async fn read_stored(
+    intake: &Intake,
+    id: SubmissionId,
+) -> Result<Option<Result<Submission>>> {
     let key = submission_key(id);
-    let Some(object) = intake.truth.get(&key, SUBMISSION_BYTES_MAX).await? else {
-        return Ok(None);
-    };
-    let submission = read_submission(&object.bytes)
-        .map_err(|e| Error::internal(format!("{key} does not read: {e}")))?;
-    Ok(Some(submission))
+    let unread = |e: &dyn std::fmt::Display| Error::internal(format!("{key} does not read: {e}"));
+    Ok(match intake.truth.get(&key, SUBMISSION_BYTES_MAX).await {
+        Ok(None) => None,
+        Ok(Some(object)) => Some(read_submission(&object.bytes).map_err(|e| unread(&e))),
+        // Larger than any may be.
+        Err(e) if e.kind == ErrorKind::Malformed => Some(Err(unread(&e.detail))),
+        Err(e) => return Err(e),
+    })
 }
 
 /// A tenant's own submission. Another tenant's is not found: that it exists is nobody else's business.

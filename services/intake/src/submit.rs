@@ -1,5 +1,7 @@
 //! `submit`: a vendor's instruction becomes evidence with numbers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use probity_domain::{
     CaseId, IdempotencyKey, IntentId, ItemOutcome, Malformed, PartyId, Sha3_256, Sha256,
@@ -8,9 +10,13 @@ use probity_domain::{
 use probity_platform::access::Caller;
 use probity_platform::objects::Created;
 use probity_platform::{Error, Result, telemetry};
-use probity_proto::stored::{read_submission, submission_key, write_submission};
+use probity_proto::stored::{
+    SUBMISSION_BYTES_MAX, WRITE_WITHIN_MS, read_submission, submission_bytes, submission_key,
+    write_submission,
+};
 use probity_proto::v1::Submitted;
 use sha2::Digest as _;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::instruction::{self, Instruction};
@@ -20,6 +26,8 @@ use crate::{Intake, status, submitter};
 
 /// Items named by one hint: what signing takes at once.
 pub const ITEMS_PER_HINT: u32 = 200;
+
+const WRITE_WITHIN: Duration = Duration::from_millis(WRITE_WITHIN_MS.unsigned_abs());
 
 /// An instruction as it came.
 pub struct Request<'a> {
@@ -56,6 +64,11 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
 
     // 3. The instruction as a whole, and each of its lines.
     let mut instruction = instruction::read(&request.instruction)?;
+    let admitted = 2 * request.instruction.len() as u64;
+    let _refusals = match instruction.refusals_bytes().saturating_sub(admitted) {
+        0 => None,
+        more => Some(intake.admit(tenant, more).await?),
+    };
 
     // 4. The party's standing: verified, and agreed to the electronic form (W1, I4).
     intake
@@ -82,8 +95,11 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
     }
 
     // 6. Each line's bytes: stored, and what the line says of them.
-    let stored = intake.blobs.look_up(tenant, instruction.blobs()).await?;
+    let blobs = instruction.blobs();
+    let seen = intake.may_rely_on(tenant, blobs.iter().copied()).await?;
+    let stored = intake.blobs.look_up(tenant, blobs, seen).await?;
     instruction.refuse_absent(&stored);
+    drop(stored);
     if instruction.accepted().next().is_none() {
         let refusals = instruction::every_refusal(&instruction.items);
         return Err(Error::malformed(format!(
@@ -99,27 +115,31 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
         None => None,
     };
 
-    // 8. A place: the key's reservation decides the submission id, whoever else comes with the key. A place of another
-    //    time is closed first, unless its submission was written after all.
+    // 8. Its submission fits what readers read: found out before anything of it is decided.
     let now = intake.clock.now();
     let fresh = Reserved {
         submission: SubmissionId::new(now, intake.random.bytes()),
         received_at: now,
     };
-    let actor = request.caller.actor();
-    let draft = Draft {
+    let plan = Plan {
         request: &request,
         tenant,
         party,
         digest,
         case: instruction.case.clone(),
     };
+    let draft = plan.draft(fresh, instruction, signature);
+    refuse_oversized(submission_bytes(&draft))?;
+
+    // 9. A place: the key's reservation decides the submission id, whoever else comes with the key. A place of another
+    //    time is closed first, unless its submission was written after all.
+    let actor = request.caller.actor();
     let reserved = loop {
         let place = reservations.reserve(&intake.ledger, &actor, tenant, digest, fresh);
         match place.await? {
             Place::Open(reserved) => break reserved,
             Place::Stale(stale) => {
-                let stands = create(intake, Submission::new(draft.void(stale))?).await?;
+                let stands = create(intake, Submission::new(plan.void(stale))?).await?;
                 if !stands.is_void() {
                     return as_instructed(&request, stands);
                 }
@@ -128,7 +148,7 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
         }
     };
 
-    // 9. The intent is used, by this submission and no other.
+    // 10. The intent is used, by this submission and no other.
     if let Some(intent) = request.intent {
         let mut reserved_now = reserved_before.clone();
         reserved_now.push(reserved.submission.to_string());
@@ -145,13 +165,17 @@ pub async fn submit(intake: &Intake, request: Request<'_>) -> Result<Submission>
         probity.submission = telemetry::submission(&reserved.submission.to_string())
     );
 
-    // 10. The submission becomes durable: from here nothing may lose it. Of several at once, one is written.
-    let draft = draft.of(reserved, instruction, signature);
-    let submission = store(intake, reserved, Submission::new(draft)?)
+    // 11. The submission becomes durable: from here nothing may lose it. Of several at once, one is written.
+    let submission = Submission::new(SubmissionDraft {
+        id: reserved.submission,
+        received_at: reserved.received_at,
+        ..draft
+    })?;
+    let submission = store(intake, reserved, seen, submission)
         .instrument(span.clone())
         .await?;
 
-    // 11. Signing is told. A hint may be lost: the reconciler finds the submission all the same.
+    // 12. Signing is told. A hint may be lost: the reconciler finds the submission all the same.
     hint(intake, &submission).instrument(span).await;
     Ok(submission)
 }
@@ -166,8 +190,18 @@ fn as_instructed(request: &Request<'_>, accepted: Submission) -> Result<Submissi
     Ok(accepted)
 }
 
+/// What no reader would read again is refused while nothing of it is written.
+fn refuse_oversized(bytes: u64) -> Result<()> {
+    match bytes {
+        0..=SUBMISSION_BYTES_MAX => Ok(()),
+        _ => Err(Error::malformed(format!(
+            "the instruction comes to {bytes} bytes as it would be stored, at most {SUBMISSION_BYTES_MAX}; send it in parts"
+        ))),
+    }
+}
+
 /// What is known of a submission before it has a place.
-struct Draft<'a> {
+struct Plan<'a> {
     request: &'a Request<'a>,
     tenant: &'a TenantId,
     party: &'a PartyId,
@@ -175,8 +209,8 @@ struct Draft<'a> {
     case: CaseId,
 }
 
-impl Draft<'_> {
-    fn of(
+impl Plan<'_> {
+    fn draft(
         &self,
         reserved: Reserved,
         instruction: Instruction,
@@ -214,9 +248,15 @@ impl Draft<'_> {
 }
 
 /// Writes a submission into its place, if its time is still now; answers what stands there afterwards.
-async fn store(intake: &Intake, place: Reserved, submission: Submission) -> Result<Submission> {
-    // Later, whoever looks for unfinished work may be past this submission's hour.
-    if !place.is_open(intake.clock.now()) {
+async fn store(
+    intake: &Intake,
+    place: Reserved,
+    seen: Instant,
+    submission: Submission,
+) -> Result<Submission> {
+    // Later, whoever looks for unfinished work may be past this submission's hour, and whoever removes bytes by order may
+    // have looked who needs them.
+    if !place.is_open(intake.clock.now()) || seen.elapsed() >= WRITE_WITHIN {
         return Err(Error::unavailable("checking took too long; try again"));
     }
     let stands = create(intake, submission).await?;
@@ -313,6 +353,16 @@ mod tests {
             items: (0..count).map(outcome).collect(),
         })
         .unwrap()
+    }
+
+    #[test]
+    fn what_no_reader_reads_is_not_written() {
+        let kind = |bytes| refuse_oversized(bytes).map_err(|e| e.kind);
+        assert_eq!(kind(SUBMISSION_BYTES_MAX), Ok(()));
+        assert_eq!(
+            kind(SUBMISSION_BYTES_MAX + 1),
+            Err(probity_platform::ErrorKind::Malformed)
+        );
     }
 
     #[test]

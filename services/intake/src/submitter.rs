@@ -30,6 +30,10 @@ pub async fn take(
             "no bytes {signature} are stored; upload them first"
         ))
     };
+    let instruction_sha3_256 = Sha3_256(sha3::Sha3_256::digest(instruction).into());
+    // What is kept beside the submission may be an artifact of deleted evidence as well.
+    let kept = [signature, instruction_sha3_256];
+    intake.may_rely_on(tenant, kept).await?;
     let size_bytes = intake.truth.head(&key).await?.ok_or_else(absent)?;
     if size_bytes > SUBMITTER_SIGNATURE_BYTES_MAX as u64 {
         return Err(bad(format!(
@@ -41,7 +45,6 @@ pub async fn take(
         .get(&key, size_bytes)
         .await?
         .ok_or_else(absent)?;
-    let instruction_sha3_256 = Sha3_256(sha3::Sha3_256::digest(instruction).into());
     let (roots, now) = (intake.submitter_roots.clone(), intake.clock.now());
     let checked = tokio::task::spawn_blocking(move || {
         verify(&object.bytes, &instruction_sha3_256, &roots, now)

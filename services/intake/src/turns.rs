@@ -1,5 +1,5 @@
-//! Who writes to the store next, while more would than it does well: each tenant's in the order they came, and no tenant
-//! so many at once that there is no turn left for the others.
+//! Who writes to the store next, or reads much from it, while more would than it does well: each tenant's in the order
+//! they came, and no tenant so many at once that there is no turn left for the others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,11 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long somebody waits for a turn, with the bytes at hand, before being told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Of one tenant may wait; the next is told at once. No fewer than one vendor's program uploads at once.
-const WAITING_MAX: usize = 64;
-
 /// The turns of one process.
 pub struct Turns {
+    what: &'static str,
+    waiting_max: usize,
     all: Arc<Semaphore>,
     of_one: usize,
     queues: Mutex<HashMap<TenantId, Weak<Queue>>>,
@@ -32,6 +31,7 @@ pub struct Place {
     _of_tenant: OwnedSemaphorePermit,
     queue: Arc<Queue>,
     all: Arc<Semaphore>,
+    what: &'static str,
 }
 
 /// A turn, until it is dropped.
@@ -43,10 +43,13 @@ pub struct Turn {
 }
 
 impl Turns {
-    /// So many at once, three quarters of them for one tenant.
+    /// So many at once, three quarters of them for one tenant, of which so many more may wait. `what` they are is said to
+    /// those who are refused.
     #[must_use]
-    pub fn new(at_once: usize) -> Self {
+    pub fn new(what: &'static str, at_once: usize, waiting_max: usize) -> Self {
         Self {
+            what,
+            waiting_max,
             all: Arc::new(Semaphore::new(at_once)),
             of_one: (at_once - at_once / 4).max(1),
             queues: Mutex::default(),
@@ -61,9 +64,10 @@ impl Turns {
         let queue = self.queue(tenant);
         let of_tenant = queue.places.clone().try_acquire_owned();
         Ok(Place {
-            _of_tenant: of_tenant.map_err(|_| too_many())?,
+            _of_tenant: of_tenant.map_err(|_| too_many(self.what))?,
             queue,
             all: self.all.clone(),
+            what: self.what,
         })
     }
 
@@ -74,7 +78,7 @@ impl Turns {
         }
         queues.retain(|_, queue| queue.strong_count() > 0);
         let queue = Arc::new(Queue {
-            places: Arc::new(Semaphore::new(self.of_one + WAITING_MAX)),
+            places: Arc::new(Semaphore::new(self.of_one + self.waiting_max)),
             turns: Arc::new(Semaphore::new(self.of_one)),
         });
         queues.insert(tenant.clone(), Arc::downgrade(&queue));
@@ -88,16 +92,21 @@ impl Place {
     /// # Errors
     /// `TooMany` when so many of the tenant's own are before it, `Unavailable` when all together are.
     pub async fn turn(self) -> Result<Turn> {
-        let waiting = async {
-            let own = self.queue.turns.clone().acquire_owned().await;
-            let of_all = self.all.clone().acquire_owned().await;
-            (own, of_all)
-        };
-        let turn = tokio::time::timeout(PATIENCE, waiting).await;
-        let (own, of_all) = turn.map_err(|_| match self.queue.turns.available_permits() {
-            0 => too_many(),
-            _ => Error::unavailable("too many uploads are being written; try again later"),
-        })?;
+        let (what, queue) = (self.what, self.queue.clone());
+        let turn = tokio::time::timeout(PATIENCE, self.turn_whenever()).await;
+        turn.map_err(|_| match queue.turns.available_permits() {
+            0 => too_many(what),
+            _ => Error::unavailable(format!("too many {what} are under way; try again later")),
+        })?
+    }
+
+    /// Waits for a turn as long as it takes: for what nobody stands and waits for.
+    ///
+    /// # Errors
+    /// None: there are always turns.
+    pub async fn turn_whenever(self) -> Result<Turn> {
+        let own = self.queue.turns.clone().acquire_owned().await;
+        let of_all = self.all.clone().acquire_owned().await;
         Ok(Turn {
             // They are never closed.
             _own: own.map_err(Error::internal)?,
@@ -107,8 +116,10 @@ impl Place {
     }
 }
 
-fn too_many() -> Error {
-    Error::too_many("too many uploads of yours are being written; try again later")
+fn too_many(what: &str) -> Error {
+    Error::too_many(format!(
+        "too many {what} of yours are under way; try again later"
+    ))
 }
 
 #[cfg(test)]
@@ -116,6 +127,12 @@ mod tests {
     use probity_platform::ErrorKind;
 
     use super::*;
+
+    const WAITING_MAX: usize = 64;
+
+    fn of(at_once: usize) -> Turns {
+        Turns::new("writes", at_once, WAITING_MAX)
+    }
 
     fn tenant(name: &str) -> TenantId {
         TenantId::parse(name).unwrap()
@@ -127,7 +144,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_tenant_that_floods_leaves_turns_for_others() {
-        let turns = Turns::new(8);
+        let turns = of(8);
         let mut flood = Vec::new();
         let refused = loop {
             match take(&turns, &tenant("floods")).await {
@@ -148,7 +165,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_has_the_turn_that_ends_and_nothing_is_kept() {
-        let turns = Arc::new(Turns::new(1));
+        let turns = Arc::new(of(1));
         let held = take(&turns, &tenant("a")).await.unwrap();
         let waiting = turns.clone();
         let waits = tokio::spawn(async move { take(&waiting, &tenant("a")).await.is_ok() });
@@ -162,7 +179,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn more_than_may_wait_are_told_at_once() {
-        let turns = Turns::new(1);
+        let turns = of(1);
         let a = tenant("a");
         let held = take(&turns, &a).await.unwrap();
         let waiting: Vec<_> = (0..WAITING_MAX).map(|_| take(&turns, &a)).collect();

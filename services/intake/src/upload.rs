@@ -21,9 +21,13 @@ const STREAMED_BYTES: u64 = 3 * BUFFERED_BYTES_MAX;
 
 /// Stores the bytes, or knows them to be stored already: then the body is left unread.
 ///
+/// Who brings too much is told so before the body is read. One refusal comes after it: small ones wait for their turn to
+/// be written with the bytes at hand, ten seconds at most, and who gets none then has spent nothing of its quota.
+///
 /// # Errors
 /// `Malformed` for an empty or oversized artifact, and when length or digests are not those announced: then nothing
-/// is left in the store. `TooMany` or `Unavailable` when too much is being taken in or written already.
+/// is left in the store. `TooMany` or `Unavailable` when too much is being taken in or written already; `Unavailable`
+/// also while a recorded order removes these very bytes.
 pub async fn upload(
     intake: &Intake,
     tenant: &TenantId,
@@ -32,6 +36,7 @@ pub async fn upload(
 ) -> Result<BlobStoredDocument> {
     check_size(announced.size_bytes, intake.blob_bytes_max)?;
     let digest = announced.digests.sha3_256;
+    let seen = intake.may_rely_on(tenant, [digest]).await?;
     let remembered = intake.blobs.remembered(tenant, digest);
     let size_bytes = match remembered {
         Some(blob) => Some(blob.size_bytes),
@@ -43,7 +48,7 @@ pub async fn upload(
         check_known(announced, size_bytes, remembered)?;
         return Ok(stored(digest, size_bytes, true));
     }
-    // Refusals before the body is read: who is sent away is so at once. The quota last: what is refused costs none of it.
+    // The quota last: what is refused costs none of it.
     let existed = if announced.size_bytes <= BUFFERED_BYTES_MAX {
         let place = intake.write_place(tenant)?;
         let _held = intake.admit(tenant, announced.size_bytes).await?;
@@ -62,7 +67,7 @@ pub async fn upload(
     if !existed {
         intake
             .blobs
-            .remember(tenant, digest, Blob { size_bytes, sha256 });
+            .remember(tenant, digest, Blob { size_bytes, sha256 }, seen);
     }
     Ok(stored(digest, size_bytes, existed))
 }
@@ -115,7 +120,10 @@ async fn buffered(
     check(hashing.finish(), announced, Source::Caller)?;
     let key = blob_key(tenant, &announced.digests.sha3_256);
     // Not before: whoever sends slowly keeps nobody from the store.
-    let _turn = place.turn().await?;
+    let _turn = place
+        .turn()
+        .await
+        .inspect_err(|_| intake.uncount_upload(tenant, announced.size_bytes))?;
     match intake.blobs.truth().create(&key, bytes.freeze()).await? {
         Created::Created => Ok(false),
         Created::Exists(_) => Err(Error::internal(format!("{key} holds other bytes"))),

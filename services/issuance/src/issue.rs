@@ -21,14 +21,12 @@ use probity_platform::{Clock, Error, Random, Result, keys};
 use probity_proto::http::PartyApplicationDocument;
 use probity_proto::ledger::{CertificateEvent, PartyEvent};
 use probity_proto::registry::PartyState;
-use probity_proto::stored::{read_submission, submission_key};
+use probity_proto::stored::{SUBMISSION_BYTES_MAX, read_submission, submission_key};
 use probity_proto::v1::{EventCertificate, IssueEventCertificateRequest};
 
 use crate::{Authority, CrlPublisher};
 
 pub(crate) const ACTOR: &str = "role:issuance";
-/// No submission is larger: ten thousand items of 64 artifacts would be, and intake refuses such.
-const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Signer and time-stamping unit read different clocks.
 const BACKDATED_MS: i64 = 60_000;
 /// What event keys sign with.

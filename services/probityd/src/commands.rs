@@ -11,7 +11,7 @@ use probity_platform::config::{Config, parse_section};
 use probity_platform::objects::{ProbeSize, Verdict, examine_store};
 use probity_platform::startup::{self, Stores};
 use probity_platform::{Error, Result, SystemClock, SystemRandom};
-use probity_storage::{Custody, Order};
+use probity_storage::{CarriedOut, Custody, Order};
 use serde::Serialize;
 
 use crate::roles::{ROLES, Role, RoleCommand, names};
@@ -100,7 +100,7 @@ pub enum Ordered {
 /// Carries out an order on one evidence, or shows what was ordered.
 ///
 /// # Errors
-/// Wrong configuration; `Forbidden` for what may not be deleted; those of the store.
+/// Wrong configuration; those of [`Custody::carry_out`].
 pub async fn custody(
     path: &Path,
     what: Ordered,
@@ -117,7 +117,19 @@ pub async fn custody(
         Ordered::Delete => Order::Delete,
         Ordered::Show => return say(&custody.show(evidence).await?),
     };
-    say(&custody.carry_out(evidence, what, by).await?)
+    let tell = |text: &str| eprintln!("{text}");
+    let done = custody.carry_out(evidence, what, by, &tell).await?;
+    let order = &by.order;
+    say(&match done {
+        CarriedOut::Held => format!("{evidence} is held by order {order}"),
+        CarriedOut::Lifted => format!("{evidence} is no longer held by order {order}"),
+        CarriedOut::Deleted(objects) => format!(
+            "{objects} objects of {evidence} are deleted by order {order}; its entry in the log stays"
+        ),
+        CarriedOut::KeptFor(other) => format!(
+            "{evidence} is deleted by order {order}, and nothing is removed: {other}, accepted meanwhile, has some of the same bytes; give the order again when that is deleted"
+        ),
+    })
 }
 
 fn file_report(report: &impl Serialize, path: Option<&Path>) -> Result<()> {

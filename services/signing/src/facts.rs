@@ -7,10 +7,7 @@ use probity_platform::objects::Objects;
 use probity_platform::{Error, Result};
 use probity_proto::ledger::{IntentEvent, PartyEvent};
 use probity_proto::registry::{IntentState, PartyState};
-use probity_proto::stored::{read_submission, submission_key};
-
-/// Intake accepts no larger instruction.
-const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
+use probity_proto::stored::{SUBMISSION_BYTES_MAX, read_submission, submission_key};
 
 /// A submission with the facts that go into each of its statements.
 #[derive(Debug, Clone)]

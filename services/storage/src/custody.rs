@@ -3,22 +3,24 @@
 //! What is decided is an event of the evidence's stream `custody`, with actor and cause; the store follows, and following
 //! twice changes nothing. Deletion takes an evidence's bytes, never its entry in the log, its submission or its events:
 //! that it was, what it was (by digest), and by whose order it is gone, stays provable.
+//!
+//! Somebody may submit the same bytes meanwhile. So a deletion is told to intake first, waits until nothing relies on the
+//! bytes any more without being seen, looks again who needs them, and only then removes them ([`probity_proto::removal`]).
+
+mod owners;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use probity_domain::EvidenceId;
-use probity_platform::ledger::{History, Ledger};
+use probity_domain::{EvidenceId, Timestamp};
+use probity_platform::ledger::{History, Ledger, event_time};
 use probity_platform::objects::{Buckets, Objects};
-use probity_platform::{Clock, Error, Random, Result};
-use probity_proto::ledger::CustodyEvent;
-use probity_proto::stored::{blob_key, read_submission};
+use probity_platform::{Clock, Error, ErrorKind, Random, Result};
+use probity_proto::ledger::{CustodyEvent, RemovalEvent};
+use probity_proto::removal::{self, REMOVAL_WAIT_MS, REMOVAL_WITHIN_MS};
 
-use crate::submissions::load;
-
-const SUBMISSIONS: &str = "submissions/";
-const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
-const PAGE: u16 = 1000;
+use self::owners::Bytes;
 
 /// What an authority orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,20 @@ pub struct Authority {
     pub cause: String,
 }
 
+/// What an order came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CarriedOut {
+    Held,
+    Lifted,
+    /// So many objects are gone.
+    Deleted(usize),
+    /// The evidence counts as deleted, and its bytes stay: this one, accepted meanwhile, has the same.
+    KeptFor(EvidenceId),
+}
+
+/// What is said while an order is carried out.
+pub type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
 /// An evidence number as an operator types it.
 ///
 /// # Errors
@@ -52,68 +68,205 @@ pub struct Custody {
     truth: Arc<dyn Objects>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    wait: Duration,
+}
+
+/// A removal that intake was told of.
+struct Begun {
+    at: Timestamp,
+    removal: String,
 }
 
 impl Custody {
     #[must_use]
     pub fn new(buckets: &Buckets, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         let truth = buckets.truth.clone();
-        let ledger = Ledger::new(truth.clone(), clock.clone(), random);
+        let ledger = Ledger::new(truth.clone(), clock.clone(), random.clone());
         Self {
             truth,
             ledger,
             clock,
+            random,
+            wait: Duration::from_millis(REMOVAL_WAIT_MS.unsigned_abs()),
         }
     }
 
-    /// Carries out an order; answers what was done, for people. The same order again finishes what was cut short.
+    /// With another wait than [`REMOVAL_WAIT_MS`]: where nothing is taken in meanwhile, in tests above all.
+    #[must_use]
+    pub fn waiting(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Carries out an order. The same order again finishes what was cut short. Deleting bytes that are there takes
+    /// [`REMOVAL_WAIT_MS`], and says so with `tell`.
     ///
     /// # Errors
-    /// `NotFound` for evidence that is none; `Forbidden` for deleting what is held, what another evidence needs, or
-    /// what is to be kept longer; `Malformed` without actor, order and cause; those of the store.
+    /// `NotFound` for evidence that is none; `Forbidden` for deleting what is held, what another evidence needs (or may
+    /// need, where its submission does not read), or what is to be kept longer; `Malformed` without actor, order and cause;
+    /// `Timeout` when deleting took so long that it has to be told again; those of the store.
     pub async fn carry_out(
         &self,
         evidence: EvidenceId,
         what: Order,
         by: &Authority,
-    ) -> Result<String> {
+        tell: Tell<'_>,
+    ) -> Result<CarriedOut> {
         let said = [&by.actor, &by.order, &by.cause];
         if said.iter().any(|text| text.trim().is_empty()) {
             let detail = "an order names its actor, its number and its cause";
             return Err(Error::malformed(detail));
         }
-        let keys = self.blobs_of(evidence).await?;
+        let bytes = self.bytes_of(evidence).await?;
         let order = by.order.clone();
         match what {
             Order::Hold => {
                 let held = CustodyEvent::Held { order };
                 self.record(evidence, by, held).await?;
-                self.follow(&keys).await?;
-                Ok(format!("{evidence} is held by order {}", by.order))
+                self.follow(&bytes.keys).await?;
+                Ok(CarriedOut::Held)
             }
             Order::Lift => {
                 let lifted = CustodyEvent::Lifted { order };
                 self.record(evidence, by, lifted).await?;
-                self.follow(&keys).await?;
-                let order = &by.order;
-                Ok(format!("{evidence} is no longer held by order {order}"))
+                self.follow(&bytes.keys).await?;
+                Ok(CarriedOut::Lifted)
             }
-            Order::Delete => {
-                self.may_delete(evidence, &keys).await?;
-                let deleted = CustodyEvent::Deleted {
-                    order,
-                    keys: keys.iter().cloned().collect(),
-                };
-                self.record(evidence, by, deleted).await?;
-                for key in &keys {
-                    self.truth.remove_for_good(key).await?;
+            Order::Delete => self.delete(evidence, &bytes, by, tell).await,
+        }
+    }
+
+    async fn delete(
+        &self,
+        evidence: EvidenceId,
+        bytes: &Bytes,
+        by: &Authority,
+        tell: Tell<'_>,
+    ) -> Result<CarriedOut> {
+        // 1. May they go, as far as can be seen?
+        if let Some(other) = self.needed_by(evidence, bytes).await? {
+            return Err(Error::forbidden(format!(
+                "{other} has the same bytes: they go with the last evidence that needs them"
+            )));
+        }
+
+        // 2. The order is recorded. Who did so before and was cut short has something left to do, or nothing.
+        let deleted = CustodyEvent::Deleted {
+            order: by.order.clone(),
+            keys: bytes.keys.iter().cloned().collect(),
+        };
+        self.record(evidence, by, deleted).await?;
+        if !self.any_stands(&bytes.keys).await? {
+            return Ok(CarriedOut::Deleted(bytes.keys.len()));
+        }
+
+        // 3. Intake is told; and what relied on the bytes before it knew gets the time to be written.
+        let begun = self.begin(bytes, by).await?;
+        tell(&format!(
+            "{evidence}: recorded; its bytes are removed in {} s, if nobody else has been found to need them by then. \
+             Cut short, the same order goes on",
+            self.wait.as_secs()
+        ));
+        tokio::time::sleep(self.wait).await;
+
+        // 4. May they still go? Whatever needs them is to be seen now.
+        match self.needed_by(evidence, bytes).await {
+            Ok(None) => {}
+            Ok(Some(other)) => {
+                self.end(bytes, by, begun, false).await?;
+                return Ok(CarriedOut::KeptFor(other));
+            }
+            Err(e) => {
+                if e.kind == ErrorKind::Forbidden {
+                    self.end(bytes, by, begun, false).await?;
                 }
-                let (count, order) = (keys.len(), &by.order);
-                Ok(format!(
-                    "{count} objects of {evidence} are deleted by order {order}; its entry in the log stays"
-                ))
+                return Err(e);
             }
         }
+
+        // 5. They are removed, as long as intake surely looks for what was told.
+        if !(0..REMOVAL_WITHIN_MS).contains(&self.clock.now().ms_since(begun.at)) {
+            return Err(Error::timeout(
+                "looking who needs the bytes took too long; give the order again",
+            ));
+        }
+        // Unless somebody carried out the same order meanwhile: what is there now was brought since.
+        if self.begun(bytes, by).await?.is_some() {
+            for key in &bytes.keys {
+                self.truth.remove_for_good(key).await?;
+            }
+        }
+        self.end(bytes, by, begun, true).await?;
+        Ok(CarriedOut::Deleted(bytes.keys.len()))
+    }
+
+    /// Tells intake what will be removed, or goes on with what was told.
+    async fn begin(&self, bytes: &Bytes, by: &Authority) -> Result<Begun> {
+        let now = self.clock.now();
+        if let Some(begun) = self.begun(bytes, by).await?
+            && (0..REMOVAL_WITHIN_MS / 2).contains(&now.ms_since(begun.at))
+        {
+            return Ok(begun);
+        }
+        let begun = Begun {
+            at: now,
+            removal: hex::encode(self.random.bytes::<16>()),
+        };
+        let event = RemovalEvent::Begun {
+            removal: begun.removal.clone(),
+            order: by.order.clone(),
+            keys: bytes.keys.iter().cloned().collect(),
+        };
+        self.say(bytes, by, &begun, event).await?;
+        Ok(begun)
+    }
+
+    /// The latest removal of these bytes by this order that is under way.
+    async fn begun(&self, bytes: &Bytes, by: &Authority) -> Result<Option<Begun>> {
+        let mut latest = None;
+        for id in removal::stream_ids(&bytes.tenant, self.clock.now()) {
+            let history = self.ledger.read::<RemovalEvent>(&id).await?;
+            let under_way = removal::under_way(history.facts());
+            let own = under_way
+                .iter()
+                .filter(|removal| removal.order == by.order && bytes.keys.iter().eq(removal.keys))
+                .map(|removal| removal.removal);
+            let own: BTreeSet<_> = own.collect();
+            for told in &history.events {
+                if let RemovalEvent::Begun { removal, .. } = &told.event
+                    && own.contains(removal.as_str())
+                {
+                    latest = Some(Begun {
+                        at: event_time(told)?,
+                        removal: removal.clone(),
+                    });
+                }
+            }
+        }
+        Ok(latest)
+    }
+
+    async fn end(&self, bytes: &Bytes, by: &Authority, begun: Begun, removed: bool) -> Result<()> {
+        let removal = begun.removal.clone();
+        let event = RemovalEvent::Ended { removal, removed };
+        self.say(bytes, by, &begun, event).await
+    }
+
+    /// In the stream of the day on which it began, however long it takes. Several may be told at once.
+    async fn say(
+        &self,
+        bytes: &Bytes,
+        by: &Authority,
+        begun: &Begun,
+        event: RemovalEvent,
+    ) -> Result<()> {
+        let id = removal::stream_id(&bytes.tenant, begun.at);
+        let decide = |history: &History<RemovalEvent>| {
+            let said = history.facts().any(|known| *known == event);
+            Ok((!said).then(|| event.clone()))
+        };
+        let told = self.ledger.update(&id, &by.actor, &by.cause, decide);
+        told.await.map(drop)
     }
 
     /// What is recorded of an evidence, for people.
@@ -178,29 +331,13 @@ impl Custody {
         Ok(())
     }
 
-    /// Blobs of every evidence that is held. Orders are few.
-    async fn held_blobs(&self) -> Result<BTreeSet<String>> {
-        let mut held = BTreeSet::new();
-        let mut after: Option<String> = None;
-        loop {
-            let listed = self
-                .ledger
-                .ids::<CustodyEvent>(after.as_deref(), PAGE.into());
-            let ids = listed.await?;
-            for id in &ids {
-                let history = self.ledger.read::<CustodyEvent>(id).await?;
-                if !CustodyEvent::holding(history.facts()).is_empty() {
-                    held.extend(self.blobs_of(EvidenceId::parse(id)?).await?);
-                }
-            }
-            if ids.len() < usize::from(PAGE) {
-                return Ok(held);
-            }
-            after = ids.into_iter().next_back();
-        }
+    /// Another evidence that needs bytes which are neither held nor to be kept longer.
+    async fn needed_by(&self, evidence: EvidenceId, bytes: &Bytes) -> Result<Option<EvidenceId>> {
+        self.may_go(evidence, &bytes.keys).await?;
+        self.other_owner(evidence, bytes).await
     }
 
-    async fn may_delete(&self, evidence: EvidenceId, keys: &BTreeSet<String>) -> Result<()> {
+    async fn may_go(&self, evidence: EvidenceId, keys: &BTreeSet<String>) -> Result<()> {
         let now = self.clock.now();
         let held = self.held_blobs().await?;
         for key in keys {
@@ -213,57 +350,6 @@ impl Custody {
             };
             return Err(Error::forbidden(format!("{key} of {evidence} {reason}")));
         }
-        match self.other_owner(evidence, keys).await? {
-            Some(other) => Err(Error::forbidden(format!(
-                "{other} has the same bytes: they go with the last evidence that needs them"
-            ))),
-            None => Ok(()),
-        }
-    }
-
-    /// Another evidence, not deleted, that needs one of these. Reads every submission: deletions are rare.
-    async fn other_owner(
-        &self,
-        evidence: EvidenceId,
-        keys: &BTreeSet<String>,
-    ) -> Result<Option<EvidenceId>> {
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.truth.list(SUBMISSIONS, after.as_deref(), PAGE).await?;
-            for listed in &page {
-                let Some(object) = self.truth.get(&listed.key, SUBMISSION_BYTES_MAX).await? else {
-                    continue;
-                };
-                let submission = read_submission(&object.bytes).map_err(Error::internal)?;
-                for (id, item) in submission.accepted().filter(|(id, _)| *id != evidence) {
-                    let blobs = item.artifacts().iter();
-                    let mut names =
-                        blobs.map(|a| blob_key(&submission.tenant, &a.digests.sha3_256));
-                    if names.any(|name| keys.contains(&name)) && !self.is_deleted(id).await? {
-                        return Ok(Some(id));
-                    }
-                }
-            }
-            if page.len() < usize::from(PAGE) {
-                return Ok(None);
-            }
-            after = page.into_iter().next_back().map(|l| l.key);
-        }
-    }
-
-    async fn is_deleted(&self, evidence: EvidenceId) -> Result<bool> {
-        let history = self.history(evidence).await?;
-        Ok(CustodyEvent::deleted(history.facts()).is_some())
-    }
-
-    async fn blobs_of(&self, evidence: EvidenceId) -> Result<BTreeSet<String>> {
-        let submission = load(&*self.truth, evidence.submission).await?;
-        let item = submission
-            .item(evidence.item)
-            .ok_or_else(|| Error::not_found(format!("{evidence} is no evidence")))?;
-        let blobs = item.artifacts().iter();
-        Ok(blobs
-            .map(|a| blob_key(&submission.tenant, &a.digests.sha3_256))
-            .collect())
+        Ok(())
     }
 }

@@ -40,7 +40,7 @@ use serde::Deserialize;
 pub use attest::{Attest, Replica};
 pub use audit::{AuditReport, AuditScope, Checked, Finding, FindingKind, Open, audit};
 pub use command::rebuild;
-pub use custody::{Authority, Custody, Order, evidence};
+pub use custody::{Authority, CarriedOut, Custody, Order, Tell, evidence};
 pub use deposit::{Deposit, Deposited};
 pub use prove::{locate, prove};
 pub use quarantine::release;

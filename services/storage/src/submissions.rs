@@ -6,10 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use probity_domain::{Submission, SubmissionId};
 use probity_platform::objects::Objects;
 use probity_platform::{Error, Result};
-use probity_proto::stored::{read_submission, submission_key};
+use probity_proto::stored::{SUBMISSION_BYTES_MAX, read_submission, submission_key};
 
-/// Intake accepts no larger instruction.
-const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Kept in memory at once.
 const SUBMISSIONS_MAX: usize = 512;
 const ITEMS_MAX: usize = 50_000;

@@ -58,6 +58,17 @@ impl Quota {
         );
         Ok(())
     }
+
+    /// Takes back `times` that were [spent](Quota::spend) and came to nothing.
+    pub fn give_back(&self, key: &str, times: u32) {
+        let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = paid_at.get_mut(key) {
+            // What lies in the past is paid, so giving back too much gains nothing.
+            *at = at
+                .checked_sub(self.one.saturating_mul(times))
+                .unwrap_or(*at);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -97,6 +108,18 @@ mod tests {
         assert_eq!(spent(&quota, "a"), 0);
         advance(SECOND).await;
         assert_eq!(spent(&quota, "a"), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_back_may_be_done_again() {
+        let quota = Quota::new(10, SECOND);
+        assert_eq!(spent(&quota, "a"), 10);
+        quota.give_back("a", 4);
+        assert_eq!(spent(&quota, "a"), 4);
+        for key in ["a", "never"] {
+            quota.give_back(key, 1_000);
+            assert_eq!(spent(&quota, key), 10, "no more than there is");
+        }
     }
 
     #[tokio::test(start_paused = true)]

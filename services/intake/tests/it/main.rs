@@ -9,6 +9,7 @@
 mod grpc;
 mod pressure;
 mod reading;
+mod removing;
 mod reserving;
 mod submitter;
 mod submitting;

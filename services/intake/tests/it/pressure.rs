@@ -186,6 +186,32 @@ async fn a_tenant_s_quota_of_uploads_is_all_it_has() {
     world.upload(b"late").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_upload_without_a_turn_costs_no_quota() {
+    let settings = json!({"store_writes_max": 4, "uploads_per_second_max": 1});
+    let world = World::start_with(settings).await;
+    for n in 0..4_u8 {
+        world.upload(&[n]).await;
+    }
+    let acme = TenantId::parse("acme").unwrap();
+    let mut flood = Vec::new();
+    for _ in 0..3 {
+        let place = world.intake.write_place(&acme).unwrap();
+        flood.push(place.turn().await.unwrap());
+    }
+    // It counts as eight, of which ten seconds of waiting do not pay all.
+    let large = vec![7; 8 << 20];
+    let (status, problem) = world.put(digest(&large), &large).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{problem}");
+    assert!(problem.to_string().contains("of yours"), "{problem}");
+    flood.clear();
+    for n in 10..15_u8 {
+        world.upload(&[n]).await;
+    }
+    let (status, problem) = world.put(digest(&[15]), &[15]).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{problem}");
+}
+
 #[tokio::test]
 async fn a_full_redis_costs_nobody_anything() {
     let redis = probity_testkit::World::builder().redis().start().await;

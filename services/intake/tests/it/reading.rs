@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use http::Method;
 use probity_domain::EvidenceId;
+use probity_platform::objects::{Fault, Objects as _};
 use probity_platform::{Error, quarantine};
 use probity_proto::ledger::CustodyEvent;
+use probity_proto::stored::submission_key;
 use serde_json::{Value, json};
 
 use crate::world::{World, digest, request};
@@ -162,7 +164,6 @@ async fn artifacts_come_back_whole_or_not_at_all() {
         assert_eq!(world.get(&path).await.0, 404, "{bad}");
     }
     // One byte rots in the store.
-    use probity_platform::objects::Objects as _;
     let key = format!(
         "blobs/acme/{}",
         digest(b"<script>alert(1)</script>").digests.sha3_256
@@ -180,13 +181,46 @@ async fn artifacts_come_back_whole_or_not_at_all() {
     assert_eq!(world.send(get()).await.0, 500);
     let deleted = CustodyEvent::Deleted {
         order: "D-1".into(),
-        keys: vec![key],
+        keys: vec![key.clone()],
     };
     world.append(&numbers[0], vec![deleted]).await;
-    let (status, _, problem) = world.send(get()).await;
-    assert_eq!(status, 404);
-    let problem = String::from_utf8_lossy(&problem).into_owned();
-    assert!(problem.contains("deleted by order D-1"), "{problem}");
+    let told = async || {
+        let (status, _, problem) = world.send(get()).await;
+        assert_eq!(status, 404);
+        let problem = String::from_utf8_lossy(&problem).into_owned();
+        assert!(problem.contains("deleted by order D-1"), "{problem}");
+    };
+    told().await;
+    // Also when another evidence has brought the same bytes since.
+    let again = "<script>alert(1)</script>".into();
+    world.truth.put(&key, again).await.unwrap();
+    told().await;
+}
+
+#[tokio::test]
+async fn a_submission_that_does_not_read_is_passed_over() {
+    let world = World::start().await;
+    let mut expected = world.deposit("c", "key-1", &["one"]).await;
+    world.clock.advance_ms(1_000);
+    let torn = world.deposit("c", "key-2", &["two"]).await;
+    let torn = EvidenceId::parse(&torn[0]).unwrap().submission;
+    world.clock.advance_ms(1_000);
+    expected.extend(world.deposit("c", "key-3", &["three"]).await);
+    let (key, larger) = (submission_key(torn), vec![b' '; (64 << 20) + 1]);
+    for bytes in [b"{".to_vec(), larger] {
+        world.truth.put(&key, bytes.into()).await.unwrap();
+        assert_eq!(list(&world, "").await, (expected.clone(), None));
+        let alone = world.get(&format!("/v1/submissions/{torn}")).await;
+        assert_eq!(alone.0, 500);
+    }
+    let odd = key.replace(&torn.to_string(), "odd");
+    world.truth.put(&odd, "x".into()).await.unwrap();
+    assert_eq!(list(&world, "").await, (expected, None));
+    // A store that does not answer is another matter.
+    world
+        .truth
+        .set_faults(move |_, asked| (asked == key).then_some(Fault::Refuse));
+    assert_eq!(world.get("/v1/evidence").await.0, 503);
 }
 
 #[tokio::test]

@@ -378,3 +378,51 @@ async fn without_required_intents_an_instruction_stands_alone() {
     let instruction = instruction("c", vec![item(vec![world.upload(b"one").await])]);
     assert_eq!(world.submit(&instruction, "key-1", None).await.0, 200);
 }
+
+/// Nobody reads a submission that is larger than what readers take: what strangers' lines are refused with stays short.
+#[tokio::test]
+async fn lines_that_make_long_refusals_do_not_hide_the_others() {
+    let world = World::start().await;
+    let good = item(vec![world.upload(b"one").await]);
+    let odd = json!({"title": ["\u{7f}".repeat(100_000)]});
+    let surplus = json!({"\u{7f}\u{202e}".repeat(50_000): 1});
+    let mut lines = vec![good];
+    for _ in 0..25 {
+        lines.extend([odd.clone(), surplus.clone()]);
+    }
+    let instruction = instruction("c", lines);
+    let intent = world.intent(&instruction).await;
+    let (status, submitted) = world.submit(&instruction, "key-1", Some(&intent)).await;
+    assert_eq!((status.as_u16(), numbers(&submitted).len()), (200, 1));
+    let stored = world.truth.list("submissions/", None, 9).await.unwrap();
+    assert!(stored[0].size_bytes < 200_000, "{stored:?}");
+}
+
+/// A byte is refused with a sentence; ten thousand sentences are no reason to refuse what is good.
+#[tokio::test]
+async fn many_short_lines_are_refused_with_memory_accounted_for() {
+    let world = World::start().await;
+    let mut lines = vec![json!(0); 9_999];
+    lines.push(item(vec![world.upload(b"one").await]));
+    let instruction = instruction("c", lines);
+    let intent = world.intent(&instruction).await;
+    let tenant = probity_domain::TenantId::parse("acme").unwrap();
+    let submit = async || {
+        let request = request(Method::POST, "/v1/submissions", &world.vendor)
+            .header("idempotency-key", "key-1")
+            .header("probity-intent", &intent)
+            .header("content-length", instruction.len());
+        let body = Body::from(instruction.clone());
+        let (status, _, answer) = world.send(request.body(body).unwrap()).await;
+        (status, String::from_utf8(answer.to_vec()).unwrap())
+    };
+    // There is room for the instruction, not for what is said of it.
+    let held = world.intake.admit(&tenant, 95 << 20).await.unwrap();
+    let (status, problem) = submit().await;
+    assert_eq!(status, 429, "{problem}");
+    assert_eq!(submissions(&world).await, 0);
+    drop(held);
+    let (status, submitted) = submit().await;
+    assert_eq!(status, 200);
+    assert!(submitted.contains("-09999"), "the good line is accepted");
+}

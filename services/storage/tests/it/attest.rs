@@ -101,12 +101,12 @@ async fn laps_findings_and_holds_are_told() {
         cause: "order of the court".into(),
     };
     custody
-        .carry_out(store.first, Order::Hold, &by)
+        .carry_out(store.first, Order::Hold, &by, &|_| ())
         .await
         .unwrap();
     assert!(attested(&store).await.legal_hold);
     custody
-        .carry_out(store.first, Order::Lift, &by)
+        .carry_out(store.first, Order::Lift, &by, &|_| ())
         .await
         .unwrap();
     assert!(!attested(&store).await.legal_hold);
