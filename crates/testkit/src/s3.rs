@@ -60,7 +60,9 @@ impl S3Access {
     pub fn settings(&self, folder: &Path) -> String {
         let file = |name: &str, content: &str| {
             let path = folder.join(name);
-            fs::write(&path, content).expect("a file in the test's folder");
+            if let Err(e) = fs::write(&path, content) {
+                panic!("{}: {e}", path.display());
+            }
             path.display().to_string()
         };
         let access = file("s3-access-key", &self.access_key);

@@ -25,9 +25,8 @@ pub(crate) fn copy_of(key: &str) -> String {
 impl Scrubber {
     /// Compares a page of what is written once with the replica, artifacts by their names, all else byte by byte.
     pub(super) async fn step_copies(&self, position: &mut Position) -> Result<()> {
-        let prefixes = std::iter::once(blobs::PREFIX).chain(kept::PREFIXES);
-        let (Some(replica), Some(prefix)) = (&self.replica, prefixes.skip(position.prefix).next())
-        else {
+        let mut prefixes = std::iter::once(blobs::PREFIX).chain(kept::PREFIXES);
+        let (Some(replica), Some(prefix)) = (&self.replica, prefixes.nth(position.prefix)) else {
             position.next_area();
             return Ok(());
         };
