@@ -16,6 +16,7 @@ mod edge;
 mod fixture;
 mod keeping;
 mod ledger;
+mod listing;
 mod objects;
 mod permissions;
 mod pkcs11;
