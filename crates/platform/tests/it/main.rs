@@ -25,6 +25,7 @@ mod probe;
 mod queue;
 mod retries;
 mod stage;
+mod standstill;
 mod store;
 mod telemetry;
 mod validity;
