@@ -31,7 +31,7 @@ use crate::{Intake, fetch, openapi, search, status, upload};
 type Answer<T> = core::result::Result<T, Problem>;
 
 /// Parsing an instruction takes about this many times its length in memory.
-const INSTRUCTION_MEMORY: u64 = 3;
+pub(crate) const INSTRUCTION_MEMORY: u64 = 3;
 
 /// The role's routes.
 pub fn router(intake: Intake) -> Router {
