@@ -2,7 +2,8 @@
 //!
 //! hyper asks a body for its next frame only while there is room for it on the way, so a timer within the body would
 //! not run. It runs beside the future that does the sending instead, which is one for each HTTP/1 connection and one for
-//! each HTTP/2 stream. Dropping that closes the connection or resets the stream, and with it goes all it holds.
+//! each HTTP/2 stream. Dropping that closes the connection or resets the stream, and with it goes all it holds. So goes a
+//! connection on which no request ever begins.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,8 +31,12 @@ impl Pulse {
     /// That of the connection or stream which the caller is polled by, where from now on nothing is being sent.
     pub(super) fn at_rest() -> Option<Self> {
         let pulse = PULSE.try_with(Self::clone).ok()?;
-        *pulse.0.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        pulse.rest();
         Some(pulse)
+    }
+
+    fn rest(&self) {
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Something is being sent, and was taken just now.
@@ -54,12 +59,12 @@ impl Pulse {
     }
 }
 
-/// Runs what answers and sends; `None` when for `stall_max` nothing of the response was taken.
+/// Runs what answers and sends, whose pulse this is; `None` when for `stall_max` nothing of the response was taken.
 pub(super) async fn while_it_moves<F: Future>(
+    pulse: Pulse,
     stall_max: Duration,
     sending: F,
 ) -> Option<F::Output> {
-    let pulse = Pulse::default();
     let sending = PULSE.scope(pulse.clone(), sending);
     tokio::select! {
         biased;
@@ -68,9 +73,10 @@ pub(super) async fn while_it_moves<F: Future>(
     }
 }
 
-/// Runs HTTP/2 streams, each while it moves.
-#[derive(Debug, Clone, Copy)]
+/// Runs the HTTP/2 streams of a connection, each while it moves. The connection itself then needs no request of its own.
+#[derive(Clone)]
 pub(super) struct Streams {
+    pub(super) connection: Pulse,
     pub(super) stall_max: Duration,
 }
 
@@ -80,7 +86,8 @@ where
     F::Output: Send,
 {
     fn execute(&self, stream: F) {
-        let stream = while_it_moves(self.stall_max, stream);
+        self.connection.rest();
+        let stream = while_it_moves(Pulse::default(), self.stall_max, stream);
         tokio::spawn(async move {
             if stream.await.is_none() {
                 tracing::info!("a stream was reset: its reader stands still");
@@ -108,12 +115,20 @@ mod tests {
                 sleep(MINUTE - Duration::from_secs(1)).await;
             }
         };
-        assert!(while_it_moves(MINUTE, slow).await.is_some());
+        assert!(
+            while_it_moves(Pulse::default(), MINUTE, slow)
+                .await
+                .is_some()
+        );
         let dead = async {
             Pulse::at_rest().unwrap().beat();
             pending::<()>().await;
         };
-        assert!(while_it_moves(MINUTE, dead).await.is_none());
+        assert!(
+            while_it_moves(Pulse::default(), MINUTE, dead)
+                .await
+                .is_none()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -125,6 +140,10 @@ mod tests {
                 pulse.beat();
             }
         };
-        assert!(while_it_moves(MINUTE, answers).await.is_some());
+        assert!(
+            while_it_moves(Pulse::default(), MINUTE, answers)
+                .await
+                .is_some()
+        );
     }
 }

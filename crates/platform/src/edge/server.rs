@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower::Layer as _;
 
-use super::pulse::{Streams, while_it_moves};
+use super::pulse::{Pulse, Streams, while_it_moves};
 use super::{DRAIN, Limits, layers};
 use crate::startup::{Context, Shutdown};
 use crate::{Error, Result};
@@ -129,7 +129,14 @@ async fn serve(
     stall_max: Duration,
 ) {
     stream.set_nodelay(true).ok();
-    let mut builder = Builder::new(Streams { stall_max });
+    // Until its first request a connection is one whose reader stands still: hyper gives that no limit before it knows the
+    // version.
+    let pulse = Pulse::default();
+    pulse.beat();
+    let mut builder = Builder::new(Streams {
+        connection: pulse.clone(),
+        stall_max,
+    });
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -153,9 +160,9 @@ async fn serve(
             }
         }
     };
-    match while_it_moves(stall_max, served).await {
+    match while_it_moves(pulse, stall_max, served).await {
         Some(Ok(())) => {}
         Some(Err(e)) => tracing::debug!(error = %e, "a connection broke off"),
-        None => tracing::info!("a connection was closed: its reader stands still"),
+        None => tracing::info!("a connection was closed: it stands still"),
     }
 }
