@@ -19,7 +19,7 @@ use crate::store;
 async fn edited(edit: impl Fn(&str, &str) -> String + Send + Sync + 'static) -> Buckets {
     let (mut config, _keys) = store::fresh().await;
     let decide = |method: &str, target: &str| match method {
-        "GET" if target.contains("list-type=2") => Action::Edit,
+        "GET" if target.contains("list-type=2") || target.contains("versions") => Action::Edit,
         _ => Action::Pass,
     };
     let edit = move |target: &str, body: Vec<u8>| {
@@ -88,6 +88,43 @@ async fn short_pages_are_put_together() {
         .await;
         conforms(work).await;
     }
+}
+
+/// The first version of a page that has several, which it names for going on.
+fn first_version(page: &str) -> String {
+    let end = "</Version>";
+    let parts: Vec<_> = page.split_inclusive(end).collect();
+    let [first, _, .., last] = &parts[..] else {
+        return page.to_owned();
+    };
+    let named = |name: &str| {
+        let (_, value) = first.rsplit_once(&format!("<{name}>")).unwrap();
+        value.split_once('<').unwrap().0.to_owned()
+    };
+    let markers = format!(
+        "<NextKeyMarker>{}</NextKeyMarker><NextVersionIdMarker>{}</NextVersionIdMarker>",
+        named("Key"),
+        named("VersionId")
+    );
+    let first = first.replace("<IsTruncated>false", "<IsTruncated>true");
+    format!("{first}{markers}{last}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_version_is_removed_however_short_the_pages() {
+    let Buckets { truth, .. } = edited(|target, page| match target.contains("versions") {
+        true => first_version(page),
+        false => page.to_owned(),
+    })
+    .await;
+    for bytes in ["1", "2", "3"] {
+        truth.put("v/1", Bytes::from(bytes)).await.unwrap();
+    }
+    let page = truth.list_versions("v/1", None, 10).await.unwrap().unwrap();
+    assert_eq!((page.versions.len(), page.next.is_some()), (1, true));
+    truth.remove_for_good("v/1").await.unwrap();
+    let left = truth.list_versions("v/1", None, 10).await.unwrap().unwrap();
+    assert_eq!(left.versions, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
