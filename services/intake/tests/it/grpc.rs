@@ -34,7 +34,7 @@ async fn client(world: &World) -> VendorClient<Channel> {
     VendorClient::connect(serve(world).await).await.unwrap()
 }
 
-/// What is answered to a `Submit` whose message is announced and never comes: code and sentence.
+/// What is answered, within a minute, to a `Submit` whose message is announced and never comes: code and sentence.
 async fn announce(address: &str, secret: Option<&str>, message_bytes: usize) -> (Code, String) {
     let length = u32::try_from(message_bytes).unwrap().to_be_bytes();
     let prefix = Bytes::from([&[0], &length[..]].concat());
@@ -50,8 +50,7 @@ async fn announce(address: &str, secret: Option<&str>, message_bytes: usize) -> 
         request = request.header("authorization", format!("Bearer {secret}"));
     }
     let answered = tokio::time::timeout(Duration::from_secs(60), request.send()).await;
-    let answer = answered.expect("an answer although the message never comes");
-    let headers = answer.unwrap().headers().clone();
+    let headers = answered.unwrap().unwrap().headers().clone();
     let text = |name: &str| headers[name].to_str().unwrap().to_owned();
     let code: i32 = text("grpc-status").parse().unwrap();
     (Code::from(code), text("grpc-message").replace("%20", " "))
