@@ -6,22 +6,30 @@ use futures::{Stream, StreamExt as _};
 use probity_domain::{DeliveryId, DeliveryState};
 use probity_platform::Error;
 use probity_platform::access::Caller;
+use probity_platform::edge;
 use probity_proto::ledger::ByteRange;
-use probity_proto::v1::court_server::Court;
+use probity_proto::v1::court_server::{Court, CourtServer};
 use probity_proto::v1::{
     AcknowledgeReply, AcknowledgeRequest, Chunk, DeliverySummary, FetchDeliveryRequest,
     ListDeliveriesReply, ListDeliveriesRequest,
 };
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::delivery::{Delivery, Package};
 use crate::http::{Edge, PAGE};
 use crate::receipt::SignedReceipt;
 
+/// One message: a receipt and its signature, as much as over HTTP.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
 impl Edge {
-    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let headers = request.metadata().clone().into_headers();
-        Ok(self.access.authenticate(&headers).await?)
+    /// The service `probity.v1.Court`, for [`edge::serve_grpc_on`].
+    #[must_use]
+    pub fn into_grpc_routes(self) -> Routes {
+        let access = self.access.clone();
+        let court = CourtServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        edge::for_known_callers(Routes::new(court), access)
     }
 }
 
@@ -33,7 +41,7 @@ impl Court for Edge {
         &self,
         request: Request<ListDeliveriesRequest>,
     ) -> Result<Response<ListDeliveriesReply>, Status> {
-        let caller = self.caller(&request).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let recipient = caller.require_court()?;
         let query = request.into_inner();
         let limit = match usize::try_from(query.page_size).unwrap_or(PAGE) {
@@ -60,7 +68,7 @@ impl Court for Edge {
         &self,
         request: Request<FetchDeliveryRequest>,
     ) -> Result<Response<Self::FetchStream>, Status> {
-        let caller = self.caller(&request).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let basis = request
             .metadata()
             .get("probity-legal-basis")
@@ -79,7 +87,7 @@ impl Court for Edge {
         &self,
         request: Request<AcknowledgeRequest>,
     ) -> Result<Response<AcknowledgeReply>, Status> {
-        let caller = self.caller(&request).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let request = request.into_inner();
         let id = DeliveryId::parse(&request.delivery_id).map_err(Error::from)?;
         let signed = SignedReceipt {

@@ -10,9 +10,7 @@ use probity_platform::stage::{self, Outcome, StageConfig};
 use probity_platform::startup::Context;
 use probity_platform::{Error, ErrorKind, Result};
 use probity_proto::subjects::{DELIVERY_DUE, DEPOSITED};
-use probity_proto::v1::court_server::CourtServer;
 use probity_proto::v1::{DeliveryDue, Deposited};
-use tonic::service::Routes;
 
 use crate::Config;
 use crate::courier::{Bounds, Courier, Parts};
@@ -55,7 +53,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         courier: courier.clone(),
         access: ctx.access.clone(),
     };
-    let routes = Routes::new(CourtServer::new(at_edge.clone()));
+    let routes = at_edge.clone().into_grpc_routes();
     let limits = Limits::default();
     let listener = edge::listen(config.listen).await?;
     let grpc_listener = edge::listen(config.grpc_listen).await?;

@@ -1,12 +1,17 @@
 //! gRPC: the same verbs as over HTTP (proto/probity/v1/vendor.proto).
 
 use std::pin::Pin;
+use std::sync::Arc;
 
+use axum::extract::{Request as HttpRequest, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response as HttpResponse;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use probity_domain::{
     Digests, EvidenceId, IdempotencyKey, IntentId, Sha3_256, Sha256, SubmissionId,
 };
 use probity_platform::access::Caller;
+use probity_platform::edge::{self, Held};
 use probity_platform::objects::ByteStream;
 use probity_platform::{Error, Result};
 use probity_proto::http::{EvidenceStatusDocument, SubmittedItemDocument};
@@ -16,10 +21,11 @@ use probity_proto::v1::{
     ListEvidenceRequest, StatusReply, StatusRequest, SubmitReply, SubmitRequest, SubmittedItem,
     blob_part,
 };
-use tonic::metadata::MetadataMap;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::http::INSTRUCTION_MEMORY;
 use crate::instruction::INSTRUCTION_BYTES_MAX;
 use crate::status::Whereabouts;
 use crate::verified::Expected;
@@ -29,6 +35,13 @@ type Answer<T> = core::result::Result<Response<T>, Status>;
 
 /// Evidence numbers in one status call.
 const NUMBERS_MAX: usize = 100;
+
+/// One message of `Submit`: room for the other fields beside the instruction.
+const SUBMIT_BYTES_MAX: usize = INSTRUCTION_BYTES_MAX + 64 * 1024;
+/// One message of `PutBlob`: a chunk of 1 MiB and what frames it.
+const PART_BYTES_MAX: usize = 1024 * 1024 + 1024;
+/// One message of the calls that ask.
+const QUESTION_BYTES_MAX: usize = 64 * 1024;
 
 /// The service `probity.v1.Vendor`.
 pub struct VendorEdge {
@@ -45,27 +58,52 @@ impl VendorEdge {
     /// For [`probity_platform::edge::serve_grpc_on`].
     #[must_use]
     pub fn into_routes(self) -> Routes {
-        // Room for the other fields beside the instruction.
-        Routes::new(
-            VendorServer::new(self).max_decoding_message_size(INSTRUCTION_BYTES_MAX + 64 * 1024),
-        )
+        let intake = self.intake.clone();
+        let vendor = Arc::new(self);
+        let taking =
+            |bytes_max| VendorServer::from_arc(vendor.clone()).max_decoding_message_size(bytes_max);
+        let path = |method: &str| format!("/{}/{method}", VendorServer::<Self>::NAME);
+        let services = axum::Router::new()
+            .route_service(&path("Submit"), taking(SUBMIT_BYTES_MAX))
+            .route_layer(from_fn_with_state(intake.clone(), admitted))
+            .route_service(&path("PutBlob"), taking(PART_BYTES_MAX))
+            .route_service(&path("{*rest}"), taking(QUESTION_BYTES_MAX));
+        let services = Routes::default().into_axum_router().merge(services);
+        edge::for_known_callers(services.into(), intake.access.clone())
     }
+}
 
-    async fn caller(&self, metadata: &MetadataMap) -> Result<Caller> {
-        let caller = self
-            .intake
-            .access
-            .authenticate(&metadata.clone().into_headers())
-            .await?;
-        caller.require_vendor()?;
-        Ok(caller)
+/// Around `Submit`, whose message is in memory before its handler runs: as over HTTP, room is found before any of it is read.
+async fn admitted(State(intake): State<Intake>, request: HttpRequest, next: Next) -> HttpResponse {
+    match admit(&intake, request).await {
+        Ok((_held, request)) => next.run(request).await,
+        Err(e) => Status::from(e).into_http(),
     }
+}
+
+async fn admit(intake: &Intake, request: HttpRequest) -> Result<([Held; 2], HttpRequest)> {
+    let (head, body) = request.into_parts();
+    let (tenant, _) = Caller::of(&head.extensions)?.require_vendor()?;
+    let call = intake.enter_with_instruction(tenant).await?;
+    let (size_bytes, body) = edge::announced(body).await?;
+    if u64::from(size_bytes) > SUBMIT_BYTES_MAX as u64 {
+        return Err(too_long());
+    }
+    let memory = INSTRUCTION_MEMORY * u64::from(size_bytes);
+    let memory = intake.admit(tenant, memory).await?;
+    Ok(([call, memory], HttpRequest::from_parts(head, body)))
+}
+
+fn too_long() -> Error {
+    Error::malformed(format!(
+        "an instruction has at most {INSTRUCTION_BYTES_MAX} bytes"
+    ))
 }
 
 #[tonic::async_trait]
 impl Vendor for VendorEdge {
     async fn put_blob(&self, request: Request<Streaming<BlobPart>>) -> Answer<BlobStored> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let (tenant, _) = caller.require_vendor()?;
         let _call = self.intake.enter(tenant).await?;
         let mut parts = request.into_inner();
@@ -83,9 +121,7 @@ impl Vendor for VendorEdge {
     }
 
     async fn submit(&self, request: Request<SubmitRequest>) -> Answer<SubmitReply> {
-        let caller = self.caller(request.metadata()).await?;
-        let (tenant, _) = caller.require_vendor()?;
-        let _call = self.intake.enter_with_instruction(tenant).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let SubmitRequest {
             instruction,
             idempotency_key,
@@ -93,10 +129,7 @@ impl Vendor for VendorEdge {
             submitter_signature_sha3_256,
         } = request.into_inner();
         if instruction.len() > INSTRUCTION_BYTES_MAX {
-            return Err(Error::malformed(format!(
-                "an instruction has at most {INSTRUCTION_BYTES_MAX} bytes"
-            ))
-            .into());
+            return Err(too_long().into());
         }
         let intent = Some(intent_id.as_str())
             .filter(|id| !id.is_empty())
@@ -121,7 +154,7 @@ impl Vendor for VendorEdge {
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Answer<StatusReply> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let (tenant, _) = caller.require_vendor()?;
         let StatusRequest {
             evidence_numbers,
@@ -156,7 +189,7 @@ impl Vendor for VendorEdge {
     }
 
     async fn list(&self, request: Request<ListEvidenceRequest>) -> Answer<StatusReply> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let (tenant, _) = caller.require_vendor()?;
         let asked = request.into_inner();
         let given = |text: String| Some(text).filter(|t| !t.is_empty());
@@ -186,7 +219,7 @@ impl Vendor for VendorEdge {
     type FetchStream = Pin<Box<dyn Stream<Item = core::result::Result<Chunk, Status>> + Send>>;
 
     async fn fetch(&self, request: Request<FetchArtifactRequest>) -> Answer<Self::FetchStream> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let (tenant, _) = caller.require_vendor()?;
         let FetchArtifactRequest {
             evidence_number,

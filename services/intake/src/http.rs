@@ -32,7 +32,7 @@ type Answer<T> = core::result::Result<T, Problem>;
 
 /// An instruction takes about this many times its length in memory: as it came, as it is read, and as its submission is
 /// written. What its refusals take beyond that is admitted when it is known.
-const INSTRUCTION_MEMORY: u64 = 3;
+pub(crate) const INSTRUCTION_MEMORY: u64 = 3;
 
 /// The role's routes.
 pub fn router(intake: Intake) -> Router {

@@ -112,6 +112,16 @@ impl CallerRole {
 }
 
 impl Caller {
+    /// Who was let in with these extensions of a request ([`crate::edge::for_known_callers`]).
+    ///
+    /// # Errors
+    /// `Unauthenticated` when nobody was.
+    pub fn of(extensions: &http::Extensions) -> Result<&Self> {
+        extensions
+            .get()
+            .ok_or_else(|| Error::unauthenticated("a bearer credential is needed"))
+    }
+
     /// How this caller is named as the actor of ledger events.
     #[must_use]
     pub fn actor(&self) -> String {

@@ -17,7 +17,7 @@ const RECONNECT_MS_MAX: u64 = 1_000;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BusConfig {
-    /// One URL or several, separated by commas: `nats://host:4222` or `tls://host:4222`.
+    /// One URL or several, separated by commas: `nats://host:4222` or `tls://host:4222`, without credentials.
     pub url: String,
     /// User name, with `password_file`.
     pub user: Option<String>,
@@ -105,6 +105,12 @@ impl BusConfig {
     }
 
     fn servers(&self) -> Result<Vec<async_nats::ServerAddr>> {
+        // Not even said back: what stands before the `@` is a secret.
+        if self.url.contains('@') {
+            return Err(Error::malformed(
+                "[nats]: url: put credentials into user and password_file, nkey_file or credentials_file",
+            ));
+        }
         let parse = |url: &str| {
             url.trim()
                 .parse()
@@ -190,6 +196,22 @@ mod tests {
             BusConfig::plain("http://not nats"),
         ] {
             assert!(broken.check().is_err(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_the_url_are_refused_and_not_repeated() {
+        for url in [
+            "nats://role:s3cret@a:1",
+            "nats://s3cret@a:1",
+            "nats://:s3cret@a:1",
+            "nats://a:1,tls://role:s3cret@b:2",
+            "role:s3cret@a:1",
+            "nats://role:s3cret@a:not a port",
+        ] {
+            let refused = BusConfig::plain(url).check().unwrap_err();
+            assert_eq!(refused.kind, crate::ErrorKind::Malformed);
+            assert!(!refused.detail.contains("s3cret"), "{refused}");
         }
     }
 }

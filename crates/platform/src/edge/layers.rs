@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
+use super::pulse::Pulse;
 use super::{Limits, Problem};
 use crate::Error;
 use crate::metrics::{HttpLabel, HttpMetrics};
@@ -46,6 +47,7 @@ pub(super) fn around(router: Router, ctx: &Context, edge: &'static str, limits: 
 
 async fn request(State(around): State<Around>, request: Request, next: Next) -> Response {
     let since = Instant::now();
+    let pulse = Pulse::at_rest();
     let method = method_word(request.method());
     let path = request.uri().path().to_owned();
     let pattern = request
@@ -69,22 +71,16 @@ async fn request(State(around): State<Around>, request: Request, next: Next) -> 
             .and_then(|v| v.to_str().ok()),
     );
     let grpc = is_grpc(request.headers());
-    let response = match around.permits.clone().try_acquire_owned() {
-        Ok(permit) => {
-            let admitted = Admitted::new(permit, &around.metrics);
-            let answered = answer(request, next, around.limits.answer_time_max)
-                .instrument(span.clone())
-                .await;
-            let response = answered.unwrap_or_else(|e| refusal(e, grpc));
-            holding(response, admitted)
-        }
-        Err(_) => {
-            around.metrics.refused.inc();
-            refusal(
-                Error::unavailable("too many requests are being answered"),
-                grpc,
-            )
-        }
+    let admitted = Admitted::among(&around);
+    let response = if admitted.is_some() {
+        let answered = answer(request, next, around.limits)
+            .instrument(span.clone())
+            .await;
+        answered.unwrap_or_else(|e| refusal(e, grpc))
+    } else {
+        around.metrics.refused.inc();
+        let full = Error::unavailable("too many requests are being answered");
+        refusal(full, grpc)
     };
     let response = match (&pattern, response.status()) {
         (None, StatusCode::NOT_FOUND) => {
@@ -105,17 +101,30 @@ async fn request(State(around): State<Around>, request: Request, next: Next) -> 
         .seconds
         .get_or_create(&label)
         .observe(since.elapsed().as_secs_f64());
-    response
+    let taken = move || {
+        let _until_it_is_sent = &admitted;
+        if let Some(pulse) = &pulse {
+            pulse.beat();
+        }
+    };
+    taken();
+    holding(response, taken)
 }
 
-/// Runs the handler; it may take as long as the body flows, and `time_max` beyond.
-async fn answer(request: Request, next: Next, time_max: Duration) -> Result<Response, Error> {
+/// Runs the handler; it may take as long as the body flows, and `answer_time_max` beyond.
+async fn answer(request: Request, next: Next, limits: Limits) -> Result<Response, Error> {
+    let time_max = limits.answer_time_max;
     let since = Instant::now();
     let flowed_ms = Arc::new(AtomicU64::new(0));
     let flowing = flowed_ms.clone();
+    let mut bytes = 0_u64;
     let request = request.map(|body| {
         Body::new(body.map_frame(move |frame| {
-            flowing.store(millis(since.elapsed()), Ordering::Relaxed);
+            bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            let elapsed = since.elapsed();
+            if elapsed <= limits.body_time_max(bytes) {
+                flowing.store(millis(elapsed), Ordering::Relaxed);
+            }
             frame
         }))
     });
@@ -148,12 +157,14 @@ struct Admitted {
 }
 
 impl Admitted {
-    fn new(permit: OwnedSemaphorePermit, metrics: &HttpMetrics) -> Self {
+    fn among(around: &Around) -> Option<Self> {
+        let permit = around.permits.clone().try_acquire_owned().ok()?;
+        let metrics = around.metrics.clone();
         metrics.in_flight.inc();
-        Self {
+        Some(Self {
             _permit: permit,
-            metrics: metrics.clone(),
-        }
+            metrics,
+        })
     }
 }
 
@@ -163,16 +174,17 @@ impl Drop for Admitted {
     }
 }
 
-fn holding(response: Response, admitted: Admitted) -> Response {
+/// Calls `taken` for each frame of the body that is, and keeps what that holds until the body is gone.
+pub(super) fn holding(response: Response, mut taken: impl FnMut() + Send + 'static) -> Response {
     response.map(|body| {
         Body::new(body.map_frame(move |frame| {
-            let _held = &admitted;
+            taken();
             frame
         }))
     })
 }
 
-fn refusal(error: Error, grpc: bool) -> Response {
+pub(super) fn refusal(error: Error, grpc: bool) -> Response {
     if grpc {
         tonic::Status::from(error).into_http()
     } else {

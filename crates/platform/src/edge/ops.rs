@@ -13,7 +13,7 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use super::{Problem, server};
+use super::{Limits, Problem, server};
 use crate::Result;
 use crate::startup::{Context, Shutdown};
 
@@ -120,7 +120,13 @@ pub(crate) async fn serve(listener: TcpListener, ctx: Context) -> Result<()> {
         stop.request();
     };
     tokio::join!(
-        server::accept(listener, router, stop.clone(), "ops"),
+        server::accept(
+            listener,
+            router,
+            stop.clone(),
+            "ops",
+            Limits::default().stall_max
+        ),
         draining
     );
     Ok(())

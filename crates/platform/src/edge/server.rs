@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::{Extension, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower::Layer as _;
 
+use super::pulse::{Pulse, Streams, while_it_moves};
 use super::{DRAIN, Limits, layers};
 use crate::startup::{Context, Shutdown};
 use crate::{Error, Result};
@@ -60,6 +61,7 @@ pub async fn serve_http_on(
         layers::around(router, ctx, name, limits),
         ctx.shutdown.clone(),
         name,
+        limits.stall_max,
     )
     .await;
     Ok(())
@@ -71,6 +73,7 @@ pub(super) async fn accept(
     router: Router,
     shutdown: Shutdown,
     name: &'static str,
+    stall_max: Duration,
 ) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = TaskTracker::new();
@@ -89,7 +92,7 @@ pub(super) async fn accept(
         };
         match accepted {
             Ok((stream, peer, permit)) => {
-                let connection = serve(stream, peer, router.clone(), shutdown.clone());
+                let connection = serve(stream, peer, router.clone(), shutdown.clone(), stall_max);
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -118,9 +121,22 @@ pub(super) async fn accept(
 
 /// One connection, HTTP/1 or HTTP/2 by its first bytes. Its requests carry the peer's address
 /// (`ConnectInfo`).
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Shutdown) {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    shutdown: Shutdown,
+    stall_max: Duration,
+) {
     stream.set_nodelay(true).ok();
-    let mut builder = Builder::new(TokioExecutor::new());
+    // Until its first request a connection is one whose reader stands still: hyper gives that no limit before it knows the
+    // version.
+    let pulse = Pulse::default();
+    pulse.beat();
+    let mut builder = Builder::new(Streams {
+        connection: pulse.clone(),
+        stall_max,
+    });
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -135,14 +151,18 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Sh
     let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router));
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.requested() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(DRAIN, connection).await.unwrap_or(Ok(()))
+    let served = async {
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.requested() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(DRAIN, connection).await.unwrap_or(Ok(()))
+            }
         }
     };
-    if let Err(e) = ended {
-        tracing::debug!(error = %e, "a connection broke off");
+    match while_it_moves(pulse, stall_max, served).await {
+        Some(Ok(())) => {}
+        Some(Err(e)) => tracing::debug!(error = %e, "a connection broke off"),
+        None => tracing::info!("a connection was closed: it stands still"),
     }
 }

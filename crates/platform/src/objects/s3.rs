@@ -7,6 +7,7 @@
 
 mod config;
 mod kept;
+mod list;
 mod multipart;
 mod outcome;
 mod retry;
@@ -288,28 +289,7 @@ impl Objects for S3Objects {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: u16) -> Result<Vec<Listed>> {
-        let answer = self
-            .repeat(&format!("list {prefix}"), || {
-                let request = self
-                    .client()
-                    .list_objects_v2()
-                    .bucket(&self.bucket)
-                    .prefix(prefix);
-                let request = request.set_start_after(after.map(str::to_owned));
-                self.send(0, request.max_keys(i32::from(limit.min(1000))).send())
-            })
-            .await?;
-        let listed = answer.contents().iter().filter_map(|object| {
-            let size_bytes = object
-                .size()
-                .and_then(|n| u64::try_from(n).ok())
-                .unwrap_or(0);
-            Some(Listed {
-                key: object.key()?.to_owned(),
-                size_bytes,
-            })
-        });
-        Ok(listed.collect())
+        self.list_keys(prefix, after, limit).await
     }
 
     async fn remove(&self, key: &str) -> Result<()> {

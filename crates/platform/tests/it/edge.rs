@@ -121,6 +121,7 @@ async fn uploads_may_take_longer_than_an_answer_while_they_flow() {
     let ctx = context(world().await, "edge").await;
     let limits = Limits {
         answer_time_max: Duration::from_millis(600),
+        body_bytes_per_second_min: 100,
         ..Default::default()
     };
     let (base, _served) = serve(&ctx, limits).await;
@@ -212,6 +213,27 @@ async fn shutdown_lets_open_requests_end() {
     assert!(!ctx.readiness.is_ready());
 }
 
+/// Watching lasts, and needs no credential.
+async fn watchers_leave_room(mut health: HealthClient<tonic::transport::Channel>) {
+    let mut watching = Vec::new();
+    let refused = loop {
+        match health.watch(HealthCheckRequest::default()).await {
+            Ok(answers) => watching.push(answers),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(
+        (refused.code(), watching.len()),
+        (tonic::Code::Unavailable, 64)
+    );
+    drop(watching);
+    wait_until("room again", Duration::from_secs(30), async || {
+        let asked = health.clone().check(HealthCheckRequest::default()).await;
+        asked.is_ok()
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn grpc_has_health_and_bounds() {
     let ctx = context(world().await, "edge").await;
@@ -242,6 +264,14 @@ async fn grpc_has_health_and_bounds() {
         health.check(unknown).await.unwrap_err().code(),
         tonic::Code::NotFound
     );
+    let long = HealthCheckRequest {
+        service: "x".repeat(5_000),
+    };
+    assert_eq!(
+        health.check(long).await.unwrap_err().code(),
+        tonic::Code::OutOfRange
+    );
+    watchers_leave_room(health.clone()).await;
     let text = ctx.metrics.encode().unwrap();
     assert!(
         text.contains("route=\"/grpc.health.v1.Health/Check\""),

@@ -199,6 +199,69 @@ async fn silence_after_a_write_is_an_unknown_outcome() {
     assert_eq!(error.kind, ErrorKind::UnknownOutcome, "{error}");
 }
 
+/// The answer is lost, reading back finds nothing yet, and then the store refuses for good: that says nothing of the first
+/// try. `answer` is what becomes of the first try; what is read back later is true.
+async fn refused_after_a_lost_answer(answer: Action) -> (Buckets, Arc<AtomicU64>) {
+    let (writes, reads, removals) = (
+        AtomicU64::new(0),
+        AtomicU64::new(0),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let removed = removals.clone();
+    let buckets = faulty(move |_, method, target| {
+        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::SeqCst);
+        let completes = method == "POST" && target.contains("uploadId");
+        let writes_whole = method == "PUT" && !target.contains("uploadId");
+        match method {
+            _ if completes || writes_whole => match count(&writes) {
+                0 => answer,
+                _ => Action::Answer(400, "InvalidArgument"),
+            },
+            "GET" | "HEAD" if count(&reads) == 0 => Action::Answer(404, ""),
+            "DELETE" => {
+                count(&removed);
+                Action::Pass
+            }
+            _ => Action::Pass,
+        }
+    })
+    .await;
+    (buckets, removals)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_a_refusal_after_a_lost_answer_settles_nothing() {
+    let bytes = Bytes::from_static(b"1");
+    let (done, _) = refused_after_a_lost_answer(Action::DropResponse).await;
+    let created = done.work.create("r/1", bytes.clone()).await;
+    assert_eq!(created.unwrap(), Created::Created);
+    let (done, _) = refused_after_a_lost_answer(Action::DropResponse).await;
+    let swapped = done.work.swap("r/1", None, bytes.clone()).await;
+    assert!(matches!(swapped.unwrap(), Swapped::Swapped(_)));
+    // Not there when it was looked for: it may still come.
+    let (lost, _) = refused_after_a_lost_answer(Action::DropRequest).await;
+    let error = lost.work.create("r/1", bytes.clone()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::UnknownOutcome, "{error}");
+    // Without a lost answer the refusal is all there is to say.
+    let (refused, _) = refused_after_a_lost_answer(Action::Answer(400, "InvalidArgument")).await;
+    let error = refused.work.create("r/1", bytes).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Internal, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_nor_does_it_for_large_objects() {
+    let large = pattern(9 << 20, 1);
+    let (done, removals) = refused_after_a_lost_answer(Action::DropResponse).await;
+    let created = done.work.create_streamed("r/1", 9 << 20, pieces(&large));
+    assert!(created.await.unwrap());
+    assert_eq!(removals.load(Ordering::SeqCst), 0);
+    let (lost, removals) = refused_after_a_lost_answer(Action::DropRequest).await;
+    let created = lost.work.create_streamed("r/1", 9 << 20, pieces(&large));
+    let error = created.await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::UnknownOutcome, "{error}");
+    assert_eq!(removals.load(Ordering::SeqCst), 0, "the upload was aborted");
+}
+
 /// A store that cannot be reached or slows everybody down has done nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusal_is_unavailable() {

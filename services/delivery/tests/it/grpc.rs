@@ -1,6 +1,7 @@
 //! The courts' edge over gRPC: a real socket, a real store, health and reflection beside it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,13 +18,11 @@ use probity_platform::startup::Context;
 use probity_proto::http::SignedReceiptDocument;
 use probity_proto::ledger::ReadEvent;
 use probity_proto::v1::court_client::CourtClient;
-use probity_proto::v1::court_server::CourtServer;
 use probity_proto::v1::{AcknowledgeRequest, FetchDeliveryRequest, ListDeliveriesRequest};
 use probity_testkit::World;
 use sha3::Digest as _;
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
-use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::health_client::HealthClient;
@@ -49,6 +48,7 @@ pub async fn buckets() -> Buckets {
 struct Served {
     platform: Platform,
     delivery: Delivery,
+    url: String,
     channel: Channel,
     ctx: Context,
 }
@@ -75,16 +75,17 @@ impl Served {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let routes = Routes::new(CourtServer::new(at_edge));
+        let routes = at_edge.into_grpc_routes();
         let serving = ctx.clone();
         tokio::spawn(async move {
             let limits = Limits::default();
             edge::serve_grpc_on(listener, routes, &serving, "delivery-grpc", limits).await
         });
-        let channel = Endpoint::new(url).unwrap().connect().await.unwrap();
+        let channel = Endpoint::new(url.clone()).unwrap().connect().await.unwrap();
         Self {
             platform,
             delivery,
+            url,
             channel,
             ctx,
         }
@@ -299,6 +300,24 @@ async fn whoever_is_not_this_court_is_refused() {
         Code::NotFound
     );
     assert_eq!(served.state().await, "prepared");
+}
+
+/// By an answer, within a minute, to a receipt that is announced and never comes.
+#[tokio::test]
+async fn strangers_are_refused_before_a_message_is_taken() {
+    let served = Served::start().await;
+    let prefix = vec![0, 0, 16, 0, 0];
+    let body = tokio_stream::once(Ok::<_, std::io::Error>(prefix));
+    let body = body.chain(tokio_stream::pending());
+    let http = reqwest::Client::builder().http2_prior_knowledge();
+    let asked = http
+        .build()
+        .unwrap()
+        .post(format!("{}/probity.v1.Court/Acknowledge", served.url))
+        .header("content-type", "application/grpc")
+        .body(reqwest::Body::wrap_stream(body));
+    let answered = tokio::time::timeout(Duration::from_secs(60), asked.send()).await;
+    assert_eq!(answered.unwrap().unwrap().headers()["grpc-status"], "16");
 }
 
 #[tokio::test]

@@ -191,11 +191,26 @@ impl S3Objects {
     }
 
     pub(super) async fn remove_versions(&self, key: &str) -> Result<()> {
-        let versions = match self.version_page(key, None, 1000).await? {
-            Some(page) => page.versions,
-            None => return self.remove(key).await,
-        };
-        for version in versions.into_iter().filter(|v| v.key == key) {
+        let mut versions = Vec::new();
+        let mut from = None;
+        loop {
+            let Some(page) = self.version_page(key, from.as_ref(), 1000).await? else {
+                return self.remove(key).await;
+            };
+            // Keys come in order: behind this one come those that only begin as it does.
+            let is_last = page.versions.iter().any(|v| v.key != key);
+            versions.extend(page.versions.into_iter().filter(|v| v.key == key));
+            match page.next.filter(|_| !is_last) {
+                Some(next) if from.as_ref() == Some(&next) => {
+                    return Err(Error::unavailable(format!(
+                        "versions of {key}: the store names the same page again"
+                    )));
+                }
+                Some(next) => from = Some(next),
+                None => break,
+            }
+        }
+        for version in versions {
             let what = format!("remove version {} of {key}", version.id);
             let removed = self.repeat(&what, || {
                 let request = self.client().delete_object().bucket(&self.bucket);

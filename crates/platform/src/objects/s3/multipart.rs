@@ -214,20 +214,36 @@ impl S3Objects {
                 }
                 Failure::Conflict | Failure::Refused(_) => {}
                 Failure::TooLarge(_) | Failure::Unknown(_) | Failure::Fatal(_) => {
-                    self.abort(key, upload).await;
-                    return Err(failure.into_error(&self.bucket, &what));
+                    // It says nothing of the try whose answer was lost.
+                    if maybe_done && self.is_completed(key, upload).await {
+                        return Ok(true);
+                    }
+                    return self.give_up(key, upload, failure, maybe_done).await;
                 }
             }
             if !self.again(tries, &failure).await {
-                let error = failure.into_error(&self.bucket, &what);
-                if maybe_done {
-                    // Nothing is cleaned up after an unknown outcome (trap 8): a lifecycle rule does it.
-                    return Err(Error::unknown_outcome(error.detail));
-                }
-                self.abort(key, upload).await;
-                return Err(error);
+                return self.give_up(key, upload, failure, maybe_done).await;
             }
         }
+    }
+
+    async fn is_completed(&self, key: &str, upload: &Upload) -> bool {
+        let mark = self.mark_of(key).await;
+        mark.is_ok_and(|mark| mark.as_ref() == Some(&upload.mark))
+    }
+
+    async fn give_up(
+        &self,
+        key: &str,
+        upload: &Upload,
+        failure: Failure,
+        maybe_done: bool,
+    ) -> Result<bool> {
+        // Nothing is cleaned up after an unknown outcome (trap 8): a lifecycle rule does it.
+        if !maybe_done {
+            self.abort(key, upload).await;
+        }
+        Err(self.given_up(&format!("complete upload {key}"), failure, maybe_done))
     }
 
     fn vanished(&self, what: &str, maybe_done: bool) -> Error {

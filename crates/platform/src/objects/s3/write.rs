@@ -2,7 +2,8 @@
 //!
 //! After a lost answer the object is read back. The same bytes: it is done. Other bytes: somebody else was first.
 //! None: the write is tried again, under the same condition, so one that arrives late finds the condition broken. Only
-//! when all tries are used up, or nothing can be read, is the outcome unknown.
+//! when there are no more tries, because they are used up or the store refuses for good, or nothing can be read, is the
+//! outcome unknown.
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use base64::Engine as _;
@@ -67,7 +68,7 @@ impl S3Objects {
                 Failure::Precondition | Failure::Absent | Failure::Lost(_) => {
                     // One lost answer taints everything after it: that write may still be on its way.
                     maybe_done |= matches!(failure, Failure::Lost(_));
-                    match self.read_back(key, &bytes, guard, &failure).await {
+                    match self.read_back(key, &bytes, guard, maybe_done).await {
                         Ok(Some(outcome)) => return Ok(outcome),
                         Ok(None) => {}
                         Err(e) if maybe_done => {
@@ -78,17 +79,28 @@ impl S3Objects {
                 }
                 Failure::Conflict | Failure::Refused(_) => {}
                 Failure::TooLarge(_) | Failure::Unknown(_) | Failure::Fatal(_) => {
-                    return Err(failure.into_error(&self.bucket, &what));
+                    // It says nothing of the try whose answer was lost.
+                    if maybe_done
+                        && let Ok(Some(outcome)) = self.read_back(key, &bytes, guard, true).await
+                    {
+                        return Ok(outcome);
+                    }
+                    return Err(self.given_up(&what, failure, maybe_done));
                 }
             }
             if !self.again(tries, &failure).await {
-                let error = failure.into_error(&self.bucket, &what);
-                return Err(if maybe_done {
-                    Error::unknown_outcome(error.detail)
-                } else {
-                    error
-                });
+                return Err(self.given_up(&what, failure, maybe_done));
             }
+        }
+    }
+
+    /// The last failure of a write that was perhaps done by an earlier try of it.
+    pub(super) fn given_up(&self, what: &str, failure: Failure, maybe_done: bool) -> Error {
+        let error = failure.into_error(&self.bucket, what);
+        if maybe_done {
+            Error::unknown_outcome(error.detail)
+        } else {
+            error
         }
     }
 
@@ -98,7 +110,7 @@ impl S3Objects {
         key: &str,
         bytes: &Bytes,
         guard: &Guard<'_>,
-        failure: &Failure,
+        maybe_done: bool,
     ) -> Result<Option<Guarded>> {
         // Whatever else stands there may be larger, but never too large to hand back.
         let found = self
@@ -108,11 +120,8 @@ impl S3Objects {
             (Some(object), _) if object.bytes == *bytes => Some(Guarded::Written(object.version)),
             // Still what was to be replaced: after a lost answer the swap has not happened (yet).
             (Some(object), Guard::At(version)) if object.version == **version => {
-                match failure {
-                    Failure::Lost(_) => None,
-                    // A store that refuses If-Match on the very ETag it serves: do not turn in circles.
-                    _ => Some(Guarded::Other(object)),
-                }
+                // Otherwise the store refuses If-Match on the very ETag it serves: do not turn in circles.
+                (!maybe_done).then_some(Guarded::Other(object))
             }
             (Some(object), _) => Some(Guarded::Other(object)),
             (None, Guard::At(_)) => Some(Guarded::Gone),
