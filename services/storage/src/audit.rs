@@ -77,8 +77,8 @@ pub struct AuditScope {
 /// receipts that does not read. What is wrong with the evidence is no error, but a finding in the report.
 pub async fn audit(mut scope: AuditScope) -> Result<AuditReport> {
     scope.buckets = Buckets {
-        truth: Insistent::new(scope.buckets.truth),
-        work: Insistent::new(scope.buckets.work),
+        truth: Insistent::around(scope.buckets.truth),
+        work: Insistent::around(scope.buckets.work),
     };
     let log = Log::new(&scope.buckets, scope.log_key.clone());
     let submissions = Submissions::new(scope.buckets.truth.clone());

@@ -32,7 +32,7 @@ pub(crate) struct Insistent {
 }
 
 impl Insistent {
-    pub(crate) fn new(objects: Arc<dyn Objects>) -> Arc<dyn Objects> {
+    pub(crate) fn around(objects: Arc<dyn Objects>) -> Arc<dyn Objects> {
         Arc::new(Self {
             objects,
             unread: Mutex::default(),
@@ -194,7 +194,7 @@ mod tests {
         for key in ["a/1", "a/2"] {
             memory.create(key, Bytes::from_static(b"x")).await.unwrap();
         }
-        let store = Insistent::new(memory.clone());
+        let store = Insistent::around(memory.clone());
         memory.set_faults(|_, _| Some(Fault::Refuse));
         assert_eq!(kinds(&*store).await, [Some(ErrorKind::Unavailable); 3]);
         memory
@@ -220,7 +220,7 @@ mod tests {
             .create("a/1", Bytes::from_static(b"x"))
             .await
             .unwrap();
-        let store = Insistent::new(memory.clone());
+        let store = Insistent::around(memory.clone());
         let left = std::sync::atomic::AtomicU32::new(2);
         memory.set_faults(move |_, _| {
             let less = |n: u32| n.checked_sub(1);

@@ -72,7 +72,7 @@ impl Scrubber {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        let truth = Insistent::new(buckets.truth.clone());
+        let truth = Insistent::around(buckets.truth.clone());
         let work = buckets.work.clone();
         Self {
             log: log.through(&Buckets {
@@ -81,7 +81,7 @@ impl Scrubber {
             }),
             ledger: Ledger::new(truth.clone(), clock.clone(), random.clone()),
             custody: Custody::new(buckets, clock.clone(), random),
-            replica: replica.map(Insistent::new),
+            replica: replica.map(Insistent::around),
             truth,
             work,
             clock,

@@ -652,7 +652,7 @@ async fn a_repair_is_held_as_the_orders_say() {
         order: "H-1".into(),
         cause: "order of the court".into(),
     };
-    let held = custody.carry_out(store.first, Order::Hold, &by);
+    let held = custody.carry_out(store.first, Order::Hold, &by, &|_| ());
     held.await.unwrap();
     store.put(&store.blob, b"impostor".to_vec()).await;
     let truth = &store.buckets.truth;
