@@ -16,6 +16,7 @@
 #[path = "../../../../crates/verify/tests/it/fixture.rs"]
 mod fixture;
 
+mod gone;
 mod grpc;
 mod package;
 mod parts;
@@ -24,6 +25,7 @@ mod pull;
 mod push;
 mod receipts;
 mod requests;
+mod rescan;
 mod schedule;
 mod seal;
 mod tls;

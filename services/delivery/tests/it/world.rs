@@ -36,7 +36,7 @@ use probity_platform::{Clock as _, Error, Result, SystemRandom};
 use probity_proto::http::{
     DeliveryRequestDocument, ReceiptDocument, RecipientDocument, SignedReceiptDocument,
 };
-use probity_proto::ledger::DeliveryEvent;
+use probity_proto::ledger::{ByteRange, DeliveryEvent};
 use probity_proto::stored::{blob_key, submission_key, write_submission};
 use probity_proto::v1::Proof;
 
@@ -63,6 +63,8 @@ pub struct Outside {
     pub told_again: Mutex<Vec<DeliveryId>>,
     /// Without a bus hints fail.
     pub bus: Mutex<bool>,
+    /// It takes hints and never answers.
+    pub bus_hangs: Mutex<bool>,
     pub behaviour: Mutex<Option<Behaviour>>,
     /// Bytes of every push, in order.
     pub pushed: Mutex<Vec<Vec<u8>>>,
@@ -94,6 +96,9 @@ impl Hints for Outside {
         if again > 0 {
             self.told_again.lock().unwrap().push(id);
         }
+        if *self.bus_hangs.lock().unwrap() {
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 }
@@ -107,7 +112,10 @@ impl Push for Outside {
             std::future::pending::<()>().await;
         }
         let body = std::mem::replace(&mut parcel.body, Box::pin(futures::stream::empty()));
-        let bytes = collect(body).await.unwrap();
+        let bytes = match collect(body).await {
+            Ok(bytes) => bytes,
+            Err(e) => return Answer::Failed(e.detail),
+        };
         assert_eq!(bytes.len() as u64, parcel.size_bytes);
         let answer = match &*self.behaviour.lock().unwrap() {
             Some(behaviour) => behaviour(&parcel, &bytes),
@@ -315,6 +323,23 @@ impl Platform {
             .await
             .unwrap();
         history.events.into_iter().map(|e| e.event).collect()
+    }
+
+    /// Some of the package's bytes, given to the court that pulls.
+    pub async fn fetch_range(&self, id: DeliveryId, first: u64, last: u64) -> ByteStream {
+        let caller = self.hangzhou.caller();
+        let fetch = self.courier.fetch(&caller, id, Some("case 1")).await;
+        let range = Some(ByteRange { first, last });
+        self.courier.give(fetch.unwrap(), range).await.unwrap()
+    }
+
+    /// What the court that pulls is told when it asks for the package.
+    pub async fn fetch_fails(&self, court: &Court, id: DeliveryId) -> Error {
+        let caller = court.caller();
+        match self.courier.fetch(&caller, id, Some("case 1")).await {
+            Ok(fetch) => self.courier.give(fetch, None).await.err().unwrap(),
+            Err(e) => e,
+        }
     }
 
     /// The delivery's package as it lies in the store.
