@@ -16,6 +16,7 @@
 #[path = "../../../../crates/verify/tests/it/fixture.rs"]
 mod fixture;
 
+mod court;
 mod gone;
 mod grpc;
 mod package;
