@@ -1,5 +1,6 @@
-//! Courts' answers that are not on record yet. What a court has answered once it is not asked again: while the store
-//! does not take the answer, this process keeps it and records it later, and nothing is pushed a second time.
+//! Courts' answers that are not on record yet. What a court has answered this process does not ask it again: while the
+//! store does not take the answer, it is kept, and recorded later. One that ends before then has lost it: the delivery
+//! is pushed again, as after a push that was cut off.
 
 use std::collections::HashMap;
 

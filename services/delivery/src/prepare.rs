@@ -110,7 +110,8 @@ impl Courier {
         Ok(recorded)
     }
 
-    /// The delivery's package is where the ledger says, or there is none yet and none is expected.
+    /// There is a package, and as many bytes of it where the ledger says; whether they are the right ones shows when
+    /// they are given out.
     pub(crate) async fn has_package(&self, delivery: &Delivery) -> Result<bool> {
         match delivery.package() {
             Some(package) => {
