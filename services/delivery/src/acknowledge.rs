@@ -80,7 +80,7 @@ impl Courier {
         let decide =
             |delivery: &Delivery| Ok(adds(&delivery.state, scope).then(|| acknowledged.clone()));
         let recorded = self.record(&entered, actor, "receipt", decide).await?;
-        self.agenda().forget(delivery.id);
+        self.no_longer_due(delivery.id);
         Ok(recorded)
     }
 }

@@ -14,12 +14,19 @@ pub struct Agenda {
     waiting: HashMap<EvidenceId, HashSet<DeliveryId>>,
     /// What this process goes on with by itself, and what brought it about.
     here: HashMap<DeliveryId, Cause>,
+    /// How often in a row one could not go on.
+    failures: HashMap<DeliveryId, u32>,
 }
+
+/// The longest wait after failures of our own.
+const TROUBLE_MS_MAX: i64 = 600_000;
+/// Failures in a row before the wait grows: what is away for two minutes holds up nobody longer than that.
+const FAILURES_STEADY: u32 = 8;
 
 impl Agenda {
     /// Looks at `id` at `at`, instead of when it was planned before.
     pub fn plan(&mut self, id: DeliveryId, at: Timestamp) {
-        self.forget(id);
+        self.unplan(id);
         self.times.insert(id, at);
         self.by_time.insert((at, id));
     }
@@ -31,8 +38,28 @@ impl Agenda {
         self.here.insert(id, Cause::current());
     }
 
+    /// Goes on with `id` here after a failure of our own: after `first_ms`, and where it fails again and again after
+    /// twice as long each time, up to ten minutes.
+    pub fn plan_after_failure(&mut self, id: DeliveryId, now: Timestamp, first_ms: i64) {
+        let failures = self.failures.entry(id).or_default();
+        *failures = failures.saturating_add(1);
+        let doublings = failures.saturating_sub(FAILURES_STEADY).min(16);
+        let wait_ms = first_ms.saturating_mul(1_i64 << doublings);
+        self.plan_here(id, now.plus_ms(wait_ms.min(TROUBLE_MS_MAX)));
+    }
+
+    /// `id` went on: the next failure is its first.
+    pub fn went_on(&mut self, id: DeliveryId) {
+        self.failures.remove(&id);
+    }
+
     /// Nothing to look at any more.
     pub fn forget(&mut self, id: DeliveryId) {
+        self.went_on(id);
+        self.unplan(id);
+    }
+
+    fn unplan(&mut self, id: DeliveryId) {
         self.here.remove(&id);
         if let Some(at) = self.times.remove(&id) {
             self.by_time.remove(&(at, id));
@@ -67,7 +94,7 @@ impl Agenda {
             && at <= now
         {
             let cause = self.here.remove(&id);
-            self.forget(id);
+            self.unplan(id);
             due.push((id, cause));
         }
         due
@@ -86,11 +113,14 @@ impl Agenda {
     }
 }
 
-/// Turns for recipients, so that one that hangs holds a few places and never all (P9).
+/// Turns for recipients, so that one that hangs holds a few places and never all (P9), and that each gets its turn
+/// however many others are busy.
 #[derive(Debug)]
 pub struct Lanes {
     per_recipient: usize,
     lanes: HashMap<RecipientId, Lane>,
+    /// Recipients of which a delivery may start, each once, the next one first.
+    turns: VecDeque<RecipientId>,
     /// Queued or running, and what brought it about.
     known: HashMap<DeliveryId, Cause>,
 }
@@ -99,6 +129,7 @@ pub struct Lanes {
 struct Lane {
     queue: VecDeque<DeliveryId>,
     running: usize,
+    has_turn: bool,
 }
 
 /// Most deliveries in one lane; those beyond come back with the next look at the agenda.
@@ -111,6 +142,7 @@ impl Lanes {
         Self {
             per_recipient,
             lanes: HashMap::new(),
+            turns: VecDeque::new(),
             known: HashMap::new(),
         }
     }
@@ -123,6 +155,7 @@ impl Lanes {
         }
         self.known.insert(id, Cause::current());
         lane.queue.push_back(id);
+        self.give_turn(recipient);
         true
     }
 
@@ -133,24 +166,34 @@ impl Lanes {
     }
 
     /// The deliveries that may start now, one of each recipient in turn, at most `limit`; they count as running.
+    /// Whose turn it was waits behind all others, also from one call to the next.
     pub fn start(&mut self, limit: usize) -> Vec<(RecipientId, DeliveryId)> {
         let mut started = Vec::new();
-        loop {
-            let before = started.len();
-            for (recipient, lane) in &mut self.lanes {
-                if started.len() >= limit {
-                    return started;
-                }
-                if lane.running < self.per_recipient
-                    && let Some(id) = lane.queue.pop_front()
-                {
-                    lane.running += 1;
-                    started.push((recipient.clone(), id));
-                }
+        while started.len() < limit
+            && let Some(recipient) = self.turns.pop_front()
+        {
+            let Some(lane) = self.lanes.get_mut(&recipient) else {
+                continue;
+            };
+            lane.has_turn = false;
+            if let Some(id) = lane.queue.pop_front() {
+                lane.running += 1;
+                started.push((recipient.clone(), id));
             }
-            if started.len() == before {
-                return started;
-            }
+            self.give_turn(&recipient);
+        }
+        started
+    }
+
+    /// Behind the others, once, while one of its deliveries may start.
+    fn give_turn(&mut self, recipient: &RecipientId) {
+        if let Some(lane) = self.lanes.get_mut(recipient)
+            && !lane.has_turn
+            && !lane.queue.is_empty()
+            && lane.running < self.per_recipient
+        {
+            lane.has_turn = true;
+            self.turns.push_back(recipient.clone());
         }
     }
 
@@ -163,11 +206,14 @@ impl Lanes {
     /// A delivery that was running is not any more.
     pub fn leave(&mut self, recipient: &RecipientId, id: DeliveryId) {
         self.known.remove(&id);
-        if let Some(lane) = self.lanes.get_mut(recipient) {
-            lane.running = lane.running.saturating_sub(1);
-            if lane.running == 0 && lane.queue.is_empty() {
-                self.lanes.remove(recipient);
-            }
+        let Some(lane) = self.lanes.get_mut(recipient) else {
+            return;
+        };
+        lane.running = lane.running.saturating_sub(1);
+        if lane.running == 0 && lane.queue.is_empty() {
+            self.lanes.remove(recipient);
+        } else {
+            self.give_turn(recipient);
         }
     }
 }
@@ -234,5 +280,55 @@ mod tests {
             lanes.enter(&court("hangs"), id(0)),
             "may come back after it left"
         );
+    }
+
+    /// Seventeen courts with much to do and one place free at a time, as under load.
+    #[test]
+    fn each_court_has_its_turn_however_many_are_busy() {
+        let mut lanes = Lanes::new(4);
+        let courts: Vec<_> = (0..17).map(|n| court(&format!("court-{n}"))).collect();
+        for (n, court) in (0..).zip(&courts) {
+            for m in 0..10 {
+                assert!(lanes.enter(court, id(n * 10 + m)));
+            }
+        }
+        let mut running: VecDeque<_> = lanes.start(64).into();
+        assert_eq!(running.len(), 64);
+        let mut after = HashMap::<_, usize>::new();
+        for _ in 0..2 * courts.len() {
+            let (court, id) = running.pop_front().unwrap();
+            lanes.leave(&court, id);
+            let started = lanes.start(1);
+            assert_eq!(started.len(), 1, "what is free is used");
+            *after.entry(started[0].0.clone()).or_default() += 1;
+            running.extend(started);
+        }
+        for court in &courts {
+            assert!(after.get(court).is_some_and(|n| *n <= 3), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_cannot_go_on_waits_longer_each_time() {
+        let mut agenda = Agenda::default();
+        let mut waits = |failures: usize| {
+            let waited = (0..failures).map(|_| {
+                agenda.plan_after_failure(id(1), at(0), 15_000);
+                let waits = agenda.times[&id(1)].unix_ms();
+                assert_eq!(agenda.take_due(at(waits), 9).len(), 1);
+                waits
+            });
+            let waited: Vec<_> = waited.collect();
+            agenda.went_on(id(1));
+            waited
+        };
+        let waited = waits(15);
+        assert_eq!(waited[..8], [15_000; 8]);
+        assert_eq!(
+            waited[8..],
+            [30_000, 60_000, 120_000, 240_000, 480_000, 600_000, 600_000]
+        );
+        assert_eq!(waits(1), [15_000]);
+        assert!(agenda.failures.is_empty());
     }
 }

@@ -10,9 +10,11 @@ use probity_proto::ledger::DeliveryEvent;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::agenda::{Agenda, Lanes};
+use crate::answered::Unrecorded;
 use crate::assemble::Evidence;
 use crate::delivery::Delivery;
 use crate::ports::{Hints, Prove, Push};
+use crate::prepare::Preparing;
 use crate::seal::Seal;
 
 /// How this role is named as the actor of ledger events.
@@ -30,8 +32,8 @@ pub struct Courier {
     pub push: Arc<dyn Push>,
     /// Deliveries worked on at once.
     pub places: Arc<Semaphore>,
-    /// Packages made at once: each costs processor and store, not patience.
-    pub preparing: Semaphore,
+    /// Places for packages in the making.
+    pub(crate) preparing: Preparing,
     /// What one envelope of a package carries; larger packages are several.
     pub envelope_content_bytes: u64,
     pub wake: Notify,
@@ -39,6 +41,7 @@ pub struct Courier {
     pub planned: Notify,
     agenda: Mutex<Agenda>,
     lanes: Mutex<Lanes>,
+    unrecorded: Mutex<Unrecorded>,
 }
 
 /// Bounds of one process.
@@ -63,8 +66,6 @@ pub struct Parts {
     pub push: Arc<dyn Push>,
 }
 
-const PREPARING_MAX: usize = 4;
-
 impl Courier {
     #[must_use]
     pub fn new(parts: Parts, bounds: Bounds) -> Self {
@@ -88,12 +89,13 @@ impl Courier {
             hints,
             push,
             places: Arc::new(Semaphore::new(bounds.deliveries)),
-            preparing: Semaphore::new(PREPARING_MAX),
+            preparing: Preparing::default(),
             envelope_content_bytes: bounds.envelope_content_bytes,
             wake: Notify::new(),
             planned: Notify::new(),
             agenda: Mutex::default(),
             lanes: Mutex::new(Lanes::new(bounds.per_recipient)),
+            unrecorded: Mutex::default(),
         }
     }
 
@@ -102,8 +104,12 @@ impl Courier {
     /// # Errors
     /// `NotFound` when nobody asked for it; those of [`Ledger::read`].
     pub async fn delivery(&self, id: DeliveryId) -> Result<Delivery> {
-        let history = self.history(id).await?;
-        Delivery::fold(&history)?.ok_or_else(|| unknown(id))
+        self.find(id).await?.ok_or_else(|| unknown(id))
+    }
+
+    /// Reads a delivery; none when nobody asked for it, or the request broke off between its order and its events.
+    pub(crate) async fn find(&self, id: DeliveryId) -> Result<Option<Delivery>> {
+        Delivery::fold(&self.history(id).await?)
     }
 
     pub(crate) async fn history(&self, id: DeliveryId) -> Result<History<DeliveryEvent>> {
@@ -144,12 +150,26 @@ impl Courier {
         Ok(Some(evidence))
     }
 
+    /// Nothing is due for a delivery any more, unless a court's answer still has to be recorded.
+    pub(crate) fn no_longer_due(&self, id: DeliveryId) {
+        let answered = self.unrecorded().of(id);
+        if answered.is_none() {
+            self.agenda().forget(id);
+        }
+    }
+
     pub(crate) fn agenda(&self) -> MutexGuard<'_, Agenda> {
         self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn unrecorded(&self) -> MutexGuard<'_, Unrecorded> {
+        self.unrecorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -11,6 +11,7 @@ use probity_proto::ledger::DeliveryEvent;
 use sha2::Digest as _;
 
 pub use crate::made::{Package, listed};
+use crate::prepare::MADE_AGAIN;
 
 /// A delivery: what was asked for, what was made, where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +86,10 @@ impl Delivery {
         for envelope in &history.events {
             let package = Package::of(&envelope.event).map_err(stored)?;
             delivery.packages.extend(package);
+            // The recipient asked for a package that was gone: nobody asked for a suspended delivery to be resumed.
+            if envelope.cause == MADE_AGAIN {
+                continue;
+            }
             if let Some(fact) = fact(&envelope.event, event_time(envelope)?)? {
                 delivery.state = delivery.state.after(&fact);
             }
@@ -96,6 +101,24 @@ impl Delivery {
     #[must_use]
     pub fn package(&self) -> Option<&Package> {
         self.packages.last()
+    }
+
+    /// It is in the recipient's system, or the recipient has said so: nothing that happens makes it due again.
+    #[must_use]
+    pub const fn has_arrived(&self) -> bool {
+        matches!(
+            self.state,
+            DeliveryState::Entered | DeliveryState::Acknowledged { .. }
+        )
+    }
+
+    /// When its order was given.
+    ///
+    /// # Errors
+    /// `Internal` when its order is none.
+    pub fn ordered_at(&self) -> Result<Timestamp> {
+        let order = DeliveryId::parse(&self.order).map_err(Error::internal)?;
+        Ok(order.at())
     }
 
     /// What the platform has to do, by itself, for a recipient that is pushed to or not.
@@ -266,6 +289,20 @@ pub mod tests {
             due(vec![requested(), prepared(1), gone, prepared(1)], true),
             Due::Now
         );
+    }
+
+    #[test]
+    fn a_package_made_again_resumes_nothing() {
+        let gone = DeliveryEvent::Suspended {
+            reason: "410".into(),
+        };
+        let mut history = history(vec![requested(), prepared(1), gone, prepared(2)]);
+        let state = |history| Delivery::fold(history).unwrap().unwrap().state;
+        assert_eq!(state(&history), DeliveryState::Prepared);
+        history.events[3].cause = MADE_AGAIN.into();
+        let delivery = Delivery::fold(&history).unwrap().unwrap();
+        assert_eq!(delivery.state.as_str(), "suspended");
+        assert_eq!(delivery.package().unwrap().sha256, Sha256([2; 32]));
     }
 
     #[test]

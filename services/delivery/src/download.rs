@@ -31,10 +31,10 @@ use crate::range::{Asked, asked};
         ),
         (status = 206, description = "the bytes of the range; the headers as with 200, and Content-Range", content_type = "application/cms"),
         (status = 304, description = "If-None-Match names this package"),
-        (status = 404, description = "not this recipient's"),
+        (status = 404, description = "not this recipient's, or there is no package of it any more and none may be made; says why"),
         (status = 412, description = "If-Match names another package"),
         (status = 416, description = "the package has no such bytes; Content-Range says how many it has"),
-        (status = 503, description = "still being prepared"),
+        (status = 503, description = "being prepared, for the first time or again"),
     ),
 )]
 pub(crate) async fn package(

@@ -5,7 +5,7 @@
 //! | does | recipient profiles; packages, sealed and encrypted for one court; pushing them, holding them for pull; receipts |
 //! | wakes on | `delivery.due`, `evidence.deposited`; its agenda; requests of vendors and courts |
 //! | needs | ledger (recipients, deliveries), submissions and blobs in `truth`, packages in `work` |
-//! | makes | ledger `delivery/<id>`, `read/<id>_<read>`, `recipient/<id>`; `deliveries/by-recipient/…`, `deliveries/by-case/…`; `work` `packages/…` |
+//! | makes | ledger `delivery/<id>`, `read/<id>_<read>`, `recipient/<id>`; `deliveries/by-recipient/…`, `deliveries/by-case/…`, `deliveries/late/…`; `work` `packages/…` |
 //! | asks | storage for the log's proof and for its attestation, timestamping for the seal's time-stamp |
 //! | holds | the delivery seal's key |
 //! | refuses when | the evidence is another tenant's, the profile's certificates are not good, the address is private, the read names no legal basis, the receipt does not hold |
@@ -20,7 +20,9 @@
 pub mod acknowledge;
 pub mod agenda;
 pub mod answer;
+mod answered;
 pub mod assemble;
+mod checked;
 mod config;
 pub mod courier;
 pub mod court;
@@ -45,6 +47,7 @@ pub mod read;
 pub mod receipt;
 pub mod recipient;
 mod request;
+pub mod rescan;
 mod schedule;
 pub mod seal;
 mod serve;

@@ -4,10 +4,12 @@
 //! ```text
 //! deliveries/by-recipient/<recipient>/<order>
 //! deliveries/by-case/<tenant>/<digest of the case>/<order>
+//! deliveries/late/<recipient>/<delivery>
 //! ```
 //!
 //! An order's id is a UUIDv7, so keys sort by time. A delivery belongs to the one order that its `Requested` event
-//! names as its cause: one that stands in two orders, after a crash, is listed once.
+//! names as its cause: one that stands in two orders, after a crash, is listed once. A late one is one that was due
+//! long after its order ([`crate::rescan`]): an order of this delivery alone.
 
 use std::future::ready;
 use std::pin::pin;
@@ -17,13 +19,14 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use probity_domain::{CaseId, DeliveryId, EvidenceId, RecipientId, TenantId, Timestamp};
 use probity_platform::objects::Objects;
-use probity_platform::{Error, Result};
+use probity_platform::{Error, ErrorKind, Result};
 use probity_proto::format;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 use crate::courier::Courier;
 use crate::delivery::Delivery;
+use crate::rescan::Trouble;
 
 const FORMAT: &str = "probity.delivery_order/1";
 const ORDER_BYTES_MAX: u64 = 1024 * 1024;
@@ -118,6 +121,20 @@ impl OrderDocument {
         Ok(())
     }
 
+    /// Puts an order of one delivery on the shelf of late ones; again, it changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Objects::create`].
+    pub(crate) async fn shelve_late(&self, truth: &dyn Objects) -> Result<()> {
+        let bytes = Bytes::from(serde_json::to_vec(self).map_err(Error::internal)?);
+        let prefix = late_prefix(&RecipientId::parse(&self.recipient)?);
+        for line in &self.deliveries {
+            let key = format!("{prefix}{}", line.delivery);
+            truth.create(&key, bytes.clone()).await?;
+        }
+        Ok(())
+    }
+
     /// All of it, or what the cursor leaves of it.
     fn lines_from(self, from: Option<&Cursor>) -> Result<Vec<Line>> {
         let id = DeliveryId::parse(&self.order).map_err(Error::internal)?;
@@ -193,22 +210,28 @@ impl Courier {
         F: Fn(&Delivery) -> bool + Send + Sync,
     {
         let from = page.map(Cursor::parse).transpose()?;
-        let lines = lines(self.buckets.truth.clone(), shelf, from);
-        let read = lines.map_ok(|line| self.ordered(line));
+        let orders = orders(self.buckets.truth.clone(), shelf, from);
+        let lines = orders
+            .and_then(|lines| ready(lines.or_else(passed_over)))
+            .map_ok(|lines| stream::iter(lines.into_iter().map(Ok)))
+            .try_flatten();
+        let read = followed(lines)
+            .map_ok(|(line, next)| async move { Ok((self.ordered(line).await?, next)) });
         let mut read = pin!(read.try_buffered(READS_AT_ONCE));
         let mut deliveries = Vec::new();
         let mut looked_at = 0;
         let until = self.clock.now().plus_ms(PAGE_MS_MAX);
-        while let Some((at, delivery)) = read.try_next().await? {
-            let is_late = || looked_at > 0 && self.clock.now() > until;
-            if deliveries.len() >= limit || looked_at >= LOOKED_AT_MAX || is_late() {
-                return Ok(Page {
-                    deliveries,
-                    next_page: Some(at.to_string()),
-                });
-            }
+        while let Some((delivery, next)) = read.try_next().await? {
             looked_at += 1;
             deliveries.extend(delivery.filter(&wanted));
+            let is_late = self.clock.now() > until;
+            let is_full = deliveries.len() >= limit || looked_at >= LOOKED_AT_MAX || is_late;
+            if let Some(next) = next.filter(|_| is_full) {
+                return Ok(Page {
+                    deliveries,
+                    next_page: Some(next.to_string()),
+                });
+            }
         }
         Ok(Page {
             deliveries,
@@ -216,36 +239,114 @@ impl Courier {
         })
     }
 
-    /// The delivery of a line; none where another order has it.
-    async fn ordered(&self, line: Line) -> Result<(Cursor, Option<Delivery>)> {
-        let history = self.ledger.read(&line.delivery).await?;
-        let delivery = Delivery::fold(&history)?;
-        Ok((line.at, delivery.filter(|d| d.order == line.order)))
+    /// The delivery of a line; none where another order has it, or where it does not read.
+    async fn ordered(&self, line: Line) -> Result<Option<Delivery>> {
+        let history = self.ledger.read(&line.delivery).await;
+        match history.and_then(|history| Delivery::fold(&history)) {
+            Ok(delivery) => Ok(delivery.filter(|d| d.order == line.order)),
+            Err(e) => passed_over(e),
+        }
     }
 
-    /// Ids of all deliveries a recipient's orders since `since` name.
+    /// All deliveries that a recipient's orders since `since` name.
     pub(crate) async fn ordered_since(
         &self,
         recipient: &RecipientId,
         since: Timestamp,
-    ) -> Result<Vec<DeliveryId>> {
+        trouble: &mut Trouble,
+    ) -> Vec<Ordered> {
         let from = Cursor {
             order: DeliveryId::new(since, [0; 10]),
             place: 0,
         };
         let shelf = Shelf::Recipient(recipient.clone());
-        let lines = lines(self.buckets.truth.clone(), &shelf, Some(from));
-        let ids = lines.try_filter_map(|line| ready(Ok(DeliveryId::parse(&line.delivery).ok())));
-        ids.try_collect().await
+        let mut orders = pin!(orders(self.buckets.truth.clone(), &shelf, Some(from)));
+        let mut ordered = Vec::new();
+        while let Some(lines) = orders.next().await {
+            match lines.flatten() {
+                Ok(lines) => ordered.extend(lines.into_iter().filter_map(|line| {
+                    let parsed = DeliveryId::parse(&line.delivery);
+                    let delivery = parsed
+                        .map_err(|e| trouble.note(&line.order, e.into()))
+                        .ok()?;
+                    let at = line.at.order.at();
+                    Some(Ordered { delivery, at })
+                })),
+                Err(e) => trouble.note(format_args!("an order for {recipient}"), e),
+            }
+        }
+        ordered
+    }
+
+    /// The recipient's late deliveries.
+    pub(crate) async fn late_ones(
+        &self,
+        recipient: &RecipientId,
+        trouble: &mut Trouble,
+    ) -> Vec<DeliveryId> {
+        let prefix = late_prefix(recipient);
+        let mut keys = pin!(keys(self.buckets.truth.clone(), prefix.clone(), None));
+        let mut late = Vec::new();
+        while let Some(key) = keys.next().await {
+            let id = key.and_then(|key| {
+                let id = key.strip_prefix(&prefix).unwrap_or_default();
+                Ok(DeliveryId::parse(id)?)
+            });
+            match id {
+                Ok(id) => late.push(id),
+                Err(e) => trouble.note(format_args!("late deliveries to {recipient}"), e),
+            }
+        }
+        late
     }
 }
 
-/// What stands on a shelf from the cursor on, a few orders read ahead.
-fn lines(
+/// A delivery that an order names, and when that was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ordered {
+    pub delivery: DeliveryId,
+    pub at: Timestamp,
+}
+
+fn late_prefix(recipient: &RecipientId) -> String {
+    format!("deliveries/late/{recipient}/")
+}
+
+/// What is stored and does not read is left out of a listing, which would otherwise end there for ever. A store that
+/// does not answer is an error: what it has is there.
+fn passed_over<T: Default>(error: Error) -> Result<T> {
+    if !matches!(error.kind, ErrorKind::Internal | ErrorKind::Malformed) {
+        return Err(error);
+    }
+    tracing::error!(%error, "does not read; left out of the listing");
+    Ok(T::default())
+}
+
+/// Each line with the place of the one after it, where there is one: a page that ends with a line need not wait for
+/// the next one's delivery to name where it goes on.
+fn followed(
+    lines: impl Stream<Item = Result<Line>> + Send,
+) -> impl Stream<Item = Result<(Line, Option<Cursor>)>> + Send {
+    stream::try_unfold(Box::pin(lines.peekable()), |mut lines| async move {
+        let Some(line) = lines.try_next().await? else {
+            return Ok(None);
+        };
+        let next = match lines.as_mut().peek().await {
+            Some(Ok(next)) => Some(next.at.clone()),
+            Some(Err(e)) => return Err(e.clone()),
+            None => None,
+        };
+        Ok(Some(((line, next), lines)))
+    })
+}
+
+/// The orders on a shelf from the cursor on, a few read ahead: the lines of each, or why they do not come. An error
+/// beside these ends it: the shelf is not listed.
+fn orders(
     truth: Arc<dyn Objects>,
     shelf: &Shelf,
     from: Option<Cursor>,
-) -> impl Stream<Item = Result<Line>> + Send + use<> {
+) -> impl Stream<Item = Result<Result<Vec<Line>>>> + Send + use<> {
     let prefix = shelf.prefix();
     let first = from
         .as_ref()
@@ -253,17 +354,14 @@ fn lines(
     let keys = keys(truth.clone(), prefix, first.clone());
     let keys = stream::iter(first.map(Ok)).chain(keys);
     let orders = keys.map_ok(move |key| {
-        let truth = truth.clone();
-        async move { read(&*truth, &key).await }
+        let (truth, from) = (truth.clone(), from.clone());
+        async move {
+            let order = read(&*truth, &key).await;
+            let lines = |order: OrderDocument| order.lines_from(from.as_ref());
+            Ok(order.and_then(|order| order.map_or_else(|| Ok(Vec::new()), lines)))
+        }
     });
-    let orders = orders.try_buffered(ORDERS_AT_ONCE);
-    let lines = orders.and_then(move |order| {
-        let lines = order.map(|order| order.lines_from(from.as_ref()));
-        ready(lines.transpose().map(Option::unwrap_or_default))
-    });
-    lines
-        .map_ok(|lines| stream::iter(lines.into_iter().map(Ok)))
-        .try_flatten()
+    orders.try_buffered(ORDERS_AT_ONCE)
 }
 
 /// The keys of a shelf after one of them, or from its beginning, a page at a time.

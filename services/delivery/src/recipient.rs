@@ -118,6 +118,8 @@ pub struct Recipient {
     pub profile: Profile,
     /// Why nothing is sent to it.
     pub suspended: Option<String>,
+    /// How many events told it: with another profile it is another number.
+    pub version: usize,
 }
 
 /// Reads a recipient.
@@ -192,6 +194,7 @@ fn fold(id: &RecipientId, history: &History<RecipientEvent>) -> Result<Option<Re
         id: id.clone(),
         profile,
         suspended,
+        version: history.events.len(),
     }))
 }
 

@@ -182,6 +182,8 @@ impl Courier {
                 },
             }))
         };
+        // Its order may be one that nobody looks through any more.
+        self.shelve_if_late(&delivery).await?;
         self.record(&delivery, actor, "resumed", decide).await
     }
 }

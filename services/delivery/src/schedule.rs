@@ -1,11 +1,10 @@
-//! What drives deliveries: hints, the agenda, and a look through the orders that finds what both forgot.
+//! What drives deliveries: hints and the agenda; what both forgot, [`crate::rescan`] finds.
 //!
 //! A hint, or a plan that came due, puts a delivery into its recipient's lane; a lane's turn makes it one task. Plans
 //! are told over the bus again when they come due, so that of several processes that planned the same delivery one
 //! takes it (the hint's id drops the others); without a bus each process goes on by itself. So does the process that
 //! took a delivery and could not finish it: it waits for the deposit, or for what failed to come back.
 
-use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +13,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use probity_domain::{DeliveryId, EvidenceId, RecipientId, Timestamp};
 use probity_platform::ledger::event_time;
 use probity_platform::startup::Shutdown;
-use probity_platform::{Error, ErrorKind, Result};
-use probity_proto::ledger::RecipientEvent;
+use probity_platform::{Error, Result};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -37,14 +35,7 @@ const TAKEN_MS: i64 = 5_000;
 const DEPOSIT_MS: i64 = 5_000;
 /// After a failure of our own: store, storage, ledger.
 const TROUBLE_MS: i64 = 15_000;
-/// How often the orders are looked through.
-const RESCAN: Duration = Duration::from_secs(300);
-/// How old orders are that are still looked at: the retry schedule takes 75 hours.
-const WINDOW_MS: i64 = 14 * 86_400_000;
 const READS_AT_ONCE: usize = 16;
-/// Deliveries remembered as needing nothing.
-const QUIET_MAX: usize = 1_000_000;
-const RECIPIENTS_PAGE: usize = 1_000;
 /// How long deliveries under way may take at shutdown; a push cut off is pushed again later.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -108,7 +99,7 @@ impl Courier {
 
     /// When nobody can be at it any more, unless it waits for its turn: the process that took it may be gone, and what
     /// goes on at another one is not to be pushed twice.
-    fn let_go_at(&self, delivery: &Delivery) -> Timestamp {
+    pub(crate) fn let_go_at(&self, delivery: &Delivery) -> Timestamp {
         let longest = self.push_ms(delivery) + TAKEN_MS;
         self.stands_since(delivery).plus_ms(longest)
     }
@@ -167,20 +158,24 @@ impl Courier {
         let now = self.clock.now();
         match next {
             Ok(Next::Quiet) => self.agenda().forget(id),
-            Ok(Next::At(at)) => self.agenda().plan(id, at),
+            Ok(Next::At(at)) => {
+                let mut agenda = self.agenda();
+                agenda.went_on(id);
+                agenda.plan(id, at);
+            }
             Ok(Next::AwaitDeposit(evidence)) => {
                 let mut agenda = self.agenda();
+                agenda.went_on(id);
                 agenda.wait_for(evidence, id);
                 agenda.plan_here(id, now.plus_ms(DEPOSIT_MS));
             }
             Err(e) => {
                 tracing::warn!(delivery = %id, error = %e, "delivery could not go on");
-                let wait = if e.kind.is_transient() {
-                    TROUBLE_MS
-                } else {
-                    20 * TROUBLE_MS
+                let first_ms = match e.kind.is_transient() {
+                    true => TROUBLE_MS,
+                    false => 20 * TROUBLE_MS,
                 };
-                self.agenda().plan_here(id, now.plus_ms(wait));
+                self.agenda().plan_after_failure(id, now, first_ms);
             }
         }
     }
@@ -189,15 +184,18 @@ impl Courier {
     pub async fn tick(self: &Arc<Self>, shutdown: &Shutdown) {
         while !shutdown.is_requested() {
             let due = self.agenda().take_due(self.clock.now(), DUE_AT_ONCE_MAX);
-            stream::iter(due)
-                .for_each_concurrent(READS_AT_ONCE, |(id, cause)| {
-                    let span = tracing::info_span!(parent: None, "due", probity.delivery = %id);
-                    if let Some(cause) = &cause {
-                        cause.link(&span);
-                    }
-                    self.on_time(id, cause.is_some()).instrument(span)
-                })
-                .await;
+            let told = stream::iter(due).for_each_concurrent(READS_AT_ONCE, |(id, cause)| {
+                let span = tracing::info_span!(parent: None, "due", probity.delivery = %id);
+                if let Some(cause) = &cause {
+                    cause.link(&span);
+                }
+                self.on_time(id, cause.is_some()).instrument(span)
+            });
+            // A store or a bus that hangs holds up no shutdown: what is not told now is found again by the next process.
+            tokio::select! {
+                () = shutdown.requested() => break,
+                () = told => {}
+            }
             tokio::select! {
                 () = shutdown.requested() => break,
                 () = self.planned.notified() => {}
@@ -208,9 +206,12 @@ impl Courier {
 
     /// A plan came due: what it was for may have changed meanwhile.
     async fn on_time(&self, id: DeliveryId, here: bool) {
+        let answered = self.unrecorded().of(id);
         match self.look(id).await {
+            // What is due is to record what the court said, wherever the delivery stands.
+            Ok(Some((delivery, _))) if answered.is_some() => self.enter_lane(&delivery),
             Ok(Some((_, Due::At(at)))) if at > self.clock.now() => self.agenda().plan(id, at),
-            Ok(None | Some((_, Due::Nothing))) => {}
+            Ok(None | Some((_, Due::Nothing))) => self.agenda().forget(id),
             Ok(Some((delivery, _))) if here => self.enter_lane(&delivery),
             Ok(Some((delivery, _))) => self.tell_due(&delivery).await,
             Err(e) => {
@@ -226,99 +227,13 @@ impl Courier {
         }
     }
 
+    /// A delivery and when it is due; none when nobody asked for it.
     async fn look(&self, id: DeliveryId) -> Result<Option<(Delivery, Due)>> {
-        let delivery = match self.delivery(id).await {
-            Ok(delivery) => delivery,
-            // An order that was written and whose request broke off before its events.
-            Err(e) if e.kind == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
+        let Some(delivery) = self.find(id).await? else {
+            return Ok(None);
         };
         let recipient = recipient::read(&self.ledger, &delivery.recipient).await?;
         let due = delivery.due(recipient.profile.is_pushed());
         Ok(Some((delivery, due)))
-    }
-
-    /// Looks through the orders at the start and every few minutes, until shutdown.
-    pub async fn rescan(self: &Arc<Self>, shutdown: &Shutdown) {
-        let mut quiet = HashSet::new();
-        while !shutdown.is_requested() {
-            let looked = tokio::select! {
-                () = shutdown.requested() => break,
-                looked = self.rescan_once(&mut quiet) => looked,
-            };
-            let wait = match looked {
-                Ok(found) => {
-                    tracing::debug!(found, "orders looked through");
-                    RESCAN
-                }
-                Err(e) => {
-                    tracing::warn!(error = %e, "orders could not be looked through");
-                    Duration::from_secs(10)
-                }
-            };
-            tokio::select! {
-                () = shutdown.requested() => break,
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-    }
-
-    /// Plans every open delivery that is not planned; answers how many. `quiet` remembers those that need nothing.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn rescan_once(&self, quiet: &mut HashSet<DeliveryId>) -> Result<usize> {
-        if quiet.len() > QUIET_MAX {
-            quiet.clear();
-        }
-        let since = self.clock.now().plus_ms(-WINDOW_MS);
-        let mut found = 0;
-        let mut after: Option<String> = None;
-        loop {
-            let recipients = self
-                .ledger
-                .ids::<RecipientEvent>(after.as_deref(), RECIPIENTS_PAGE)
-                .await?;
-            for id in &recipients {
-                let recipient = RecipientId::parse(id).map_err(Error::internal)?;
-                found += self.rescan_recipient(&recipient, since, quiet).await?;
-            }
-            match recipients.last() {
-                Some(last) if recipients.len() == RECIPIENTS_PAGE => after = Some(last.clone()),
-                _ => return Ok(found),
-            }
-        }
-    }
-
-    async fn rescan_recipient(
-        &self,
-        recipient: &RecipientId,
-        since: Timestamp,
-        quiet: &mut HashSet<DeliveryId>,
-    ) -> Result<usize> {
-        let mut ids = self.ordered_since(recipient, since).await?;
-        {
-            let agenda = self.agenda();
-            ids.retain(|id| !quiet.contains(id) && !agenda.holds(*id));
-        }
-        let looked = ids
-            .into_iter()
-            .map(|id| async move { Ok::<_, Error>((id, self.look(id).await?)) });
-        let mut looked = stream::iter(looked).buffer_unordered(READS_AT_ONCE);
-        let mut found = 0;
-        while let Some(one) = looked.next().await {
-            let (id, seen) = one?;
-            let at = match seen {
-                Some((delivery, Due::Now)) => self.let_go_at(&delivery).max(self.clock.now()),
-                Some((_, Due::At(at))) => at,
-                _ => {
-                    quiet.insert(id);
-                    continue;
-                }
-            };
-            self.agenda().plan(id, at);
-            found += 1;
-        }
-        Ok(found)
     }
 }

@@ -16,6 +16,8 @@
 #[path = "../../../../crates/verify/tests/it/fixture.rs"]
 mod fixture;
 
+mod court;
+mod gone;
 mod grpc;
 mod package;
 mod parts;
@@ -24,6 +26,7 @@ mod pull;
 mod push;
 mod receipts;
 mod requests;
+mod rescan;
 mod schedule;
 mod seal;
 mod tls;

@@ -1,13 +1,19 @@
 //! Pushing: what each answer leads to (fault F14).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use probity_delivery::answer::Answer;
 use probity_delivery::deliver::Next;
 use probity_domain::DeliveryState;
+use probity_platform::ErrorKind;
+use probity_platform::objects::{Buckets, Fault, MemoryObjects, Verb};
+use probity_platform::startup::Shutdown;
 use probity_proto::ledger::DeliveryEvent;
 use sha2::Digest as _;
 
-use crate::world::{Court, Platform, answer};
+use crate::schedule::until;
+use crate::world::{Court, Platform, answer, collect};
 
 fn plain(status: u16) -> Answer {
     Answer::Response {
@@ -216,4 +222,144 @@ async fn what_is_not_deposited_waits_and_goes_on_when_it_is() {
         platform.courier.delivery(id).await.unwrap().state.as_str(),
         "acknowledged"
     );
+}
+
+/// A store that is read and not written.
+async fn on_a_store_that_takes_no_events(
+    answer: Answer,
+) -> (Platform, Arc<MemoryObjects>, probity_domain::DeliveryId) {
+    let truth = Arc::new(MemoryObjects::new());
+    let buckets = Buckets {
+        truth: truth.clone(),
+        work: Arc::new(MemoryObjects::new()),
+    };
+    let artifacts = vec![("a.txt".to_owned(), b"bytes".to_vec())];
+    let platform = Platform::on(buckets, artifacts).await;
+    let store = truth.clone();
+    // From the push on.
+    platform.court_answers(move |_, _| {
+        store.set_faults(|verb, key| {
+            let refused = verb == Verb::Create && key.starts_with("ledger/delivery/");
+            refused.then_some(Fault::Refuse)
+        });
+        answer.clone()
+    });
+    let id = platform.request(&platform.beijing).await.id;
+    for _ in 0..3 {
+        let failed = platform.courier.deliver(id).await.unwrap_err();
+        assert_eq!(failed.kind, ErrorKind::Unavailable);
+        assert_eq!(platform.pushes(), 1, "what was answered is not asked again");
+        assert_eq!(
+            platform.courier.delivery(id).await.unwrap().state,
+            DeliveryState::Prepared
+        );
+        platform.clock.advance_ms(60_000);
+    }
+    (platform, truth, id)
+}
+
+#[tokio::test]
+async fn an_answer_that_the_store_does_not_take_is_recorded_later() {
+    let (platform, truth, id) = on_a_store_that_takes_no_events(plain(410)).await;
+    truth.clear_faults();
+    assert_eq!(platform.courier.deliver(id).await.unwrap(), Next::Quiet);
+    let state = platform.courier.delivery(id).await.unwrap().state;
+    assert_eq!(state.as_str(), "suspended");
+
+    let later = Answer::Response {
+        status: 503,
+        retry_after_ms: Some(7_200_000),
+        body: Bytes::new(),
+    };
+    let (platform, truth, id) = on_a_store_that_takes_no_events(later).await;
+    truth.clear_faults();
+    let Next::At(at) = platform.courier.deliver(id).await.unwrap() else {
+        panic!("not tried again")
+    };
+    let since_answer_ms = 3 * 60_000;
+    assert_eq!(
+        at.ms_since(platform.now()),
+        7_200_000 - since_answer_ms,
+        "from the answer on"
+    );
+    assert_eq!(platform.pushes(), 1);
+    // The next answer is another one.
+    platform.court_answers(|_, _| plain(202));
+    platform.clock.advance_ms(7_200_000);
+    assert_eq!(platform.courier.deliver(id).await.unwrap(), Next::Quiet);
+    assert_eq!(platform.pushes(), 2);
+    let state = platform.courier.delivery(id).await.unwrap().state;
+    assert_eq!(state, DeliveryState::Entered);
+}
+
+/// The store did it, and nobody heard.
+#[tokio::test]
+async fn an_attempt_is_counted_once_when_the_stores_answer_is_lost() {
+    let truth = Arc::new(MemoryObjects::new());
+    let buckets = Buckets {
+        truth: truth.clone(),
+        work: Arc::new(MemoryObjects::new()),
+    };
+    let artifacts = vec![("a.txt".to_owned(), b"bytes".to_vec())];
+    let platform = Platform::on(buckets, artifacts).await;
+    let store = truth.clone();
+    platform.court_answers(move |_, _| {
+        store.set_faults(|verb, _| (verb == Verb::Create).then_some(Fault::DropResponse));
+        plain(503)
+    });
+    let id = platform.request(&platform.beijing).await.id;
+    let unheard = platform.courier.deliver(id).await.unwrap_err();
+    assert_eq!(unheard.kind, ErrorKind::UnknownOutcome);
+    truth.clear_faults();
+    let next = platform.courier.deliver(id).await.unwrap();
+    assert!(matches!(next, Next::At(_)), "{next:?}");
+    let state = platform.courier.delivery(id).await.unwrap().state;
+    assert!(
+        matches!(state, DeliveryState::Retrying { attempts: 1, .. }),
+        "{state:?}"
+    );
+    assert_eq!(platform.pushes(), 1);
+}
+
+/// What the court acknowledged is recorded by the process that heard it, though the court has fetched it meanwhile.
+#[tokio::test]
+async fn an_answer_waits_until_it_is_recorded_whatever_else_happens() {
+    let truth = Arc::new(MemoryObjects::new());
+    let buckets = Buckets {
+        truth: truth.clone(),
+        work: Arc::new(MemoryObjects::new()),
+    };
+    let artifacts = vec![("a.txt".to_owned(), b"bytes".to_vec())];
+    let platform = Platform::on(buckets, artifacts).await;
+    let (store, receives) = (truth.clone(), receives(&platform.beijing));
+    platform.court_answers(move |parcel, bytes| {
+        store.set_faults(|verb, _| (verb == Verb::Create).then_some(Fault::Refuse));
+        receives(parcel, bytes)
+    });
+    let id = platform.request(&platform.beijing).await.id;
+    let shutdown = Shutdown::new();
+    let (courier, stop) = (platform.courier.clone(), shutdown.clone());
+    let working = tokio::spawn(async move {
+        tokio::join!(courier.work(&stop), courier.tick(&stop));
+    });
+    platform.courier.take(id).await.unwrap();
+    until("it is pushed", async || {
+        platform.pushes() == 1 && platform.courier.is_idle()
+    })
+    .await;
+    truth.clear_faults();
+    let caller = platform.beijing.caller();
+    let fetch = platform.courier.fetch(&caller, id, Some("case 1")).await;
+    let body = platform.courier.give(fetch.unwrap(), None).await.unwrap();
+    collect(body).await.unwrap();
+    let state = async || platform.courier.delivery(id).await.unwrap().state;
+    assert_eq!(state().await, DeliveryState::Entered);
+    platform.clock.advance_ms(16_000);
+    until("the receipt is on record", async || {
+        state().await.as_str() == "acknowledged"
+    })
+    .await;
+    assert_eq!(platform.pushes(), 1);
+    shutdown.request();
+    working.await.unwrap();
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use probity_delivery::orders::Shelf;
-use probity_domain::{CaseId, Timestamp};
+use probity_domain::{CaseId, DeliveryId, Timestamp};
 use probity_platform::clock::ManualClock;
+use probity_platform::objects::{Buckets, Fault, MemoryObjects, Objects as _, Verb};
 use probity_platform::{Clock, ErrorKind};
 
 use crate::world::{Platform, court, tenant};
@@ -181,4 +182,75 @@ async fn pages_go_through_every_order() {
         }
     }
     assert_eq!(seen, ["c-1", "c-2", "c-3"]);
+}
+
+/// Deliveries to three courts of one case, in three orders, on a store that can be troubled.
+async fn three_orders() -> (Platform, Arc<MemoryObjects>, Vec<DeliveryId>, Shelf) {
+    let truth = Arc::new(MemoryObjects::new());
+    let buckets = Buckets {
+        truth: truth.clone(),
+        work: Arc::new(MemoryObjects::new()),
+    };
+    let artifacts = vec![("a.txt".to_owned(), b"bytes".to_vec())];
+    let platform = Platform::on(buckets, artifacts).await;
+    let mut ids = Vec::new();
+    for name in ["c-1", "c-2", "c-3"] {
+        let court = court(name);
+        let document = court.document(None);
+        platform.profile(&court, &document).await.unwrap();
+        ids.push(platform.request(&court).await.id);
+        platform.clock.advance_ms(1_000);
+    }
+    let case = CaseId::parse("(2026)京0491民初12345号").unwrap();
+    (platform, truth, ids, Shelf::Case(tenant("acme"), case))
+}
+
+#[tokio::test]
+async fn what_does_not_read_is_left_out_of_a_listing_and_what_is_away_is_not() {
+    let (platform, truth, ids, shelf) = three_orders().await;
+    let list = async || platform.courier.list(&shelf, None, 100, |_| true).await;
+    let listed = async || {
+        let page = list().await.unwrap();
+        assert_eq!(page.next_page, None);
+        page.deliveries.iter().map(|d| d.id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, ids);
+    let event = format!("ledger/delivery/{}/00000000", ids[0]);
+    let away = event.clone();
+    truth.set_faults(move |verb, key| {
+        let away = verb == Verb::Get && key == away;
+        away.then_some(Fault::Refuse)
+    });
+    assert_eq!(list().await.unwrap_err().kind, ErrorKind::Unavailable);
+    truth.set_faults(|verb, key| {
+        let away = verb == Verb::Get && key.starts_with("deliveries/by-case/");
+        away.then_some(Fault::Stall)
+    });
+    assert_eq!(list().await.unwrap_err().kind, ErrorKind::Timeout);
+    truth.clear_faults();
+
+    truth.put(&event, "junk".into()).await.unwrap();
+    assert_eq!(listed().await, ids[1..]);
+    let orders = truth.list("deliveries/by-case/", None, 10).await.unwrap();
+    truth.put(&orders[1].key, "junk".into()).await.unwrap();
+    assert_eq!(listed().await, ids[2..]);
+}
+
+/// Where a page goes on is known before what stands there is read.
+#[tokio::test]
+async fn a_page_does_not_fail_because_of_what_stands_behind_it() {
+    let (platform, truth, ids, shelf) = three_orders().await;
+    let away = format!("ledger/delivery/{}/", ids[1]);
+    truth.set_faults(move |verb, key| {
+        let away = verb == Verb::Get && key.starts_with(&away);
+        away.then_some(Fault::Refuse)
+    });
+    let list = async |page: Option<&str>| platform.courier.list(&shelf, page, 1, |_| true).await;
+    let first = list(None).await.unwrap();
+    assert_eq!(first.deliveries[0].id, ids[0]);
+    let next = first.next_page.unwrap();
+    let failed = list(Some(&next)).await.unwrap_err();
+    assert_eq!(failed.kind, ErrorKind::Unavailable);
+    truth.clear_faults();
+    assert_eq!(list(Some(&next)).await.unwrap().deliveries[0].id, ids[1]);
 }

@@ -4,8 +4,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use probity_delivery::answer::Answer;
@@ -17,38 +15,26 @@ use probity_delivery::recipient;
 use probity_delivery::seal::Seal;
 use probity_domain::{
     CredentialId, DeliveryId, EvidenceId, IdempotencyKey, Item, ItemOutcome, Malformed, PartyId,
-    RecipientId, Record, Sha256, Submission, SubmissionDraft, TenantId, Timestamp,
+    Record, Sha256, Submission, SubmissionDraft, TenantId, Timestamp,
 };
-use probity_pki::cms::{CommitmentType, SignRequest, sign_detached};
 use probity_pki::crl::{Crl, build_crl};
 use probity_pki::envelope::CONTENT_BYTES_USUAL;
-use probity_pki::keys::{MemoryKey, SignatureAlgorithm, Signer};
+use probity_pki::keys::MemoryKey;
 use probity_pki::package::{self, Inclusion};
 use probity_pki::statement::StatedArtifact;
-use probity_pki::x509::{
-    Addresses, Certificate, CertificateTemplate, Profile, Subject, sign_certificate,
-};
 use probity_platform::access::{Access, Caller, CallerRole};
 use probity_platform::clock::ManualClock;
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::{Buckets, ByteStream, MemoryObjects, Objects};
 use probity_platform::{Clock as _, Error, Result, SystemRandom};
-use probity_proto::http::{
-    DeliveryRequestDocument, ReceiptDocument, RecipientDocument, SignedReceiptDocument,
-};
-use probity_proto::ledger::DeliveryEvent;
+use probity_proto::http::{DeliveryRequestDocument, RecipientDocument};
+use probity_proto::ledger::{ByteRange, DeliveryEvent};
 use probity_proto::stored::{blob_key, submission_key, write_submission};
 use probity_proto::v1::Proof;
 
+pub use crate::court::{Court, certificate, court, other_curve, sign_with};
 use crate::fixture::{self, HOUR_MS, NOW};
 use crate::seal::Stamps;
-
-/// A court's keys.
-pub struct Court {
-    pub id: RecipientId,
-    pub encryption: (MemoryKey, Certificate),
-    pub signing: (MemoryKey, Certificate),
-}
 
 /// What the court's system does with a push: gets the bytes, gives the answer.
 pub type Behaviour = Box<dyn Fn(&Parcel, &[u8]) -> Answer + Send + Sync>;
@@ -63,6 +49,8 @@ pub struct Outside {
     pub told_again: Mutex<Vec<DeliveryId>>,
     /// Without a bus hints fail.
     pub bus: Mutex<bool>,
+    /// It takes hints and never answers.
+    pub bus_hangs: Mutex<bool>,
     pub behaviour: Mutex<Option<Behaviour>>,
     /// Bytes of every push, in order.
     pub pushed: Mutex<Vec<Vec<u8>>>,
@@ -94,6 +82,9 @@ impl Hints for Outside {
         if again > 0 {
             self.told_again.lock().unwrap().push(id);
         }
+        if *self.bus_hangs.lock().unwrap() {
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 }
@@ -107,7 +98,10 @@ impl Push for Outside {
             std::future::pending::<()>().await;
         }
         let body = std::mem::replace(&mut parcel.body, Box::pin(futures::stream::empty()));
-        let bytes = collect(body).await.unwrap();
+        let bytes = match collect(body).await {
+            Ok(bytes) => bytes,
+            Err(e) => return Answer::Failed(e.detail),
+        };
         assert_eq!(bytes.len() as u64, parcel.size_bytes);
         let answer = match &*self.behaviour.lock().unwrap() {
             Some(behaviour) => behaviour(&parcel, &bytes),
@@ -317,6 +311,23 @@ impl Platform {
         history.events.into_iter().map(|e| e.event).collect()
     }
 
+    /// Some of the package's bytes, given to the court that pulls.
+    pub async fn fetch_range(&self, id: DeliveryId, first: u64, last: u64) -> ByteStream {
+        let caller = self.hangzhou.caller();
+        let fetch = self.courier.fetch(&caller, id, Some("case 1")).await;
+        let range = Some(ByteRange { first, last });
+        self.courier.give(fetch.unwrap(), range).await.unwrap()
+    }
+
+    /// What the court that pulls is told when it asks for the package.
+    pub async fn fetch_fails(&self, court: &Court, id: DeliveryId) -> Error {
+        let caller = court.caller();
+        match self.courier.fetch(&caller, id, Some("case 1")).await {
+            Ok(fetch) => self.courier.give(fetch, None).await.err().unwrap(),
+            Err(e) => e,
+        }
+    }
+
     /// The delivery's package as it lies in the store.
     pub async fn package_bytes(&self, delivery: &Delivery) -> Vec<u8> {
         let object = &delivery.package().unwrap().object;
@@ -469,118 +480,6 @@ pub fn caller(role: CallerRole) -> Caller {
     Caller {
         credential: CredentialId::new(NOW, [9; 10]),
         role,
-    }
-}
-
-pub fn court(name: &str) -> Court {
-    let pair = |profile| {
-        let key = MemoryKey::generate().unwrap();
-        let certificate = certificate(profile, &key, NOW.plus_ms(24 * HOUR_MS));
-        (key, certificate)
-    };
-    Court {
-        id: RecipientId::parse(name).unwrap(),
-        encryption: pair(Profile::CourtEncryption),
-        signing: pair(Profile::CourtSigning),
-    }
-}
-
-/// A certificate of some court's own authority.
-pub fn certificate(profile: Profile, key: &dyn Signer, not_after: Timestamp) -> Certificate {
-    let issue = |profile, key: &dyn Signer, issuer: Option<(&Certificate, &dyn Signer)>, until| {
-        let template = CertificateTemplate {
-            profile,
-            serial: &[0x51; 16],
-            subject: Subject::new("Court"),
-            spki_der: key.public_key_der(),
-            not_before: NOW.plus_ms(-HOUR_MS),
-            not_after: until,
-            issuer: issuer.map(|(certificate, _)| certificate),
-            addresses: Addresses::default(),
-            reliance_limit: None,
-            instruction: None,
-        };
-        let signer = issuer.map_or(key, |(_, signer)| signer);
-        sign_certificate(&template.to_be_signed().unwrap(), signer).unwrap()
-    };
-    let ca_key = MemoryKey::generate().unwrap();
-    let ca = issue(Profile::RootCa, &ca_key, None, NOW.plus_ms(48 * HOUR_MS));
-    issue(profile, key, Some((&ca, &ca_key)), not_after)
-}
-
-pub fn other_curve() -> MemoryKey {
-    MemoryKey::generate_for(SignatureAlgorithm::EcdsaP256Sha256).unwrap()
-}
-
-impl Court {
-    pub fn caller(&self) -> Caller {
-        caller(CallerRole::Court {
-            recipient: self.id.clone(),
-        })
-    }
-
-    pub fn document(&self, endpoint: Option<&str>) -> RecipientDocument {
-        RecipientDocument {
-            name: format!("Court {}", self.id),
-            place_of_business: "Beijing".to_owned(),
-            encryption_certificate: self.encryption.1.to_pem().unwrap(),
-            signing_certificate: self.signing.1.to_pem().unwrap(),
-            channel: if endpoint.is_some() { "push" } else { "pull" }.to_owned(),
-            endpoint: endpoint.map(str::to_owned),
-            tls_ca: None,
-            allow_private_address: false,
-        }
-    }
-
-    pub fn open(&self, package: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let key = self.encryption.0.to_pkcs8_der().unwrap();
-        probity_pki::envelope::decrypt(&mut &package[..], &key, &mut out).unwrap();
-        out
-    }
-
-    /// The receipt for a delivery's latest package.
-    pub fn receipt(&self, delivery: &Delivery, scope: &str) -> ReceiptDocument {
-        let package = delivery.package().unwrap();
-        ReceiptDocument {
-            format: "probity.receipt/1".to_owned(),
-            delivery: delivery.id.to_string(),
-            recipient: delivery.recipient.to_string(),
-            evidence: delivery.evidence.to_string(),
-            package_sha256: package.sha256.to_hex(),
-            content_sha3_256: (scope != "receipt_only").then(|| package.content_sha3_256.to_hex()),
-            scope: scope.to_owned(),
-            received_at: NOW.to_rfc3339(),
-            place: "Beijing".to_owned(),
-        }
-    }
-
-    pub fn sign(&self, receipt: &ReceiptDocument) -> SignedReceiptDocument {
-        sign_with(
-            &self.signing.0,
-            &self.signing.1,
-            &serde_json::to_vec(receipt).unwrap(),
-        )
-    }
-}
-
-pub fn sign_with(
-    key: &MemoryKey,
-    certificate: &Certificate,
-    content: &[u8],
-) -> SignedReceiptDocument {
-    let request = SignRequest {
-        content,
-        signer: certificate,
-        extra_certificates: &[],
-        crls: &[],
-        signing_time: NOW,
-        commitment: CommitmentType::ProofOfReceipt,
-        instruction_digest: None,
-    };
-    SignedReceiptDocument {
-        receipt: STANDARD.encode(content),
-        signature: STANDARD.encode(sign_detached(&request, key).unwrap()),
     }
 }
 
