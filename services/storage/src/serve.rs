@@ -18,6 +18,7 @@ use probity_proto::v1::{
     LocateRequest, ProveReply, ProveRequest, Stamped, attest_reply, locate_reply, prove_reply,
 };
 
+use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use crate::log::{AppendLimits, Appends, Lease, Log, Writer, appender};
@@ -67,9 +68,9 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         config: config.clone(),
         ctx: ctx.clone(),
         log: log.clone(),
-        deposit,
         lease: Lease::new(ctx.buckets.work.clone(), ctx.random.clone(), length),
         writer: Writer::new(log.clone(), key, ctx.random.clone()),
+        deposit,
         appends,
         gauges: reconcile::Gauges::registered(&ctx.metrics),
     };
@@ -162,28 +163,22 @@ impl Stand {
         ctx.shutdown = over.clone();
         let limits = limits(&self.config);
         let stage = {
-            let (ctx, staged, deposit) = (ctx.clone(), staged.clone(), self.deposit.clone());
-            let (concurrency, over) = (self.config.concurrency, over.clone());
-            tokio::spawn(async move {
-                let result = run_stage(ctx, concurrency, deposit).await;
-                // Only when nothing is under way any more does the appender stop.
-                staged.request();
-                // A stage that ends by itself ends the term: nobody keeps the lease and deposits nothing.
-                over.request();
-                result
-            })
+            let (ctx, deposit) = (ctx.clone(), self.deposit.clone());
+            // Only when nothing is under way any more does the appender stop. A stage that ends by itself ends the term:
+            // nobody keeps the lease and deposits nothing.
+            let ends = [staged.clone(), over.clone()];
+            spawn_ending(ends, run_stage(ctx, self.config.concurrency, deposit))
         };
         let scrub = tokio::spawn(scrub::serve(
             self.config.scrub.clone(),
             ctx.clone(),
             self.log.clone(),
         ));
-        let reconcile = tokio::spawn(reconcile::serve(
-            self.config.clone(),
-            ctx,
-            self.log.clone(),
-            self.gauges.clone(),
-        ));
+        let reconcile = {
+            let (config, log, gauges) = (&self.config, &self.log, &self.gauges);
+            let serve = reconcile::serve(config.clone(), ctx, log.clone(), gauges.clone());
+            spawn_ending([over.clone()], serve)
+        };
         let tell = {
             let ctx = self.ctx.clone();
             move |news| tell(ctx.clone(), news)
@@ -199,6 +194,26 @@ impl Stand {
     }
 }
 
+/// Requests these when it is dropped, however whoever holds it came to an end: a panic is one.
+struct Ending<const N: usize>([Shutdown; N]);
+
+impl<const N: usize> Drop for Ending<N> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Shutdown::request);
+    }
+}
+
+/// Spawns work whose end is the end of more.
+fn spawn_ending<const N: usize, F>(ends: [Shutdown; N], work: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(async move {
+        let _ends = Ending(ends);
+        work.await
+    })
+}
+
 /// Renews the lease until it is lost, the term has ended otherwise, or shutdown; then the term is over.
 async fn renew(lease: &mut Lease, shutdown: &Shutdown, over: &Shutdown) {
     while !shutdown.is_requested() && !over.is_requested() {
@@ -206,7 +221,7 @@ async fn renew(lease: &mut Lease, shutdown: &Shutdown, over: &Shutdown) {
             () = pause(shutdown, lease.pause()) => {}
             () = over.requested() => break,
         }
-        if !acquired(lease).await {
+        if shutdown.is_requested() || !acquired(lease).await {
             break;
         }
     }
@@ -385,6 +400,15 @@ async fn keep_index(ctx: &Context, log: &Log) -> Result<()> {
     Ok(())
 }
 
+/// What the work comes to; `None` when shutdown was requested first, and the work is dropped.
+pub(crate) async fn until<T>(shutdown: &Shutdown, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = shutdown.requested() => None,
+        done = work => Some(done),
+    }
+}
+
 pub(crate) async fn pause(shutdown: &Shutdown, length: Duration) {
     tokio::select! {
         () = shutdown.requested() => {}
@@ -395,6 +419,17 @@ pub(crate) async fn pause(shutdown: &Shutdown, length: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn work_is_cut_off_by_shutdown_and_a_panic_ends_the_term() {
+        let (stop, over) = (Shutdown::new(), Shutdown::new());
+        assert_eq!(until(&stop, async { 1 }).await, Some(1));
+        let panics = spawn_ending([over.clone()], async { panic!("a defect") });
+        over.requested().await;
+        assert!(panics.await.is_err_and(|e| e.is_panic()));
+        let round = until(&over, std::future::pending::<()>());
+        assert_eq!(round.await, None, "however long it would have taken");
+    }
 
     /// Roles are spawned: checked here, where the reason can be seen.
     #[expect(dead_code, reason = "compiling it is the test")]
