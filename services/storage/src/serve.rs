@@ -69,7 +69,7 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         ctx: ctx.clone(),
         log: log.clone(),
         lease: Lease::new(ctx.buckets.work.clone(), ctx.random.clone(), length),
-        writer: Writer::new(log.clone(), key, ctx.random.clone()),
+        writer: Writer::new(log.clone(), key, ctx.random.clone()).verifying(deposit.clone()),
         deposit,
         appends,
         gauges: reconcile::Gauges::registered(&ctx.metrics),
