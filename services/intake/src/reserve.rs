@@ -22,7 +22,7 @@ use probity_proto::registry::Reservation;
 use sha2::Digest as _;
 
 /// Writing a submission begins at most this long after the time in its id. Storage's reconciler keeps an hour open for
-/// ten minutes after its end: twice as long, so that the write has come to its end as well.
+/// another after its end: much longer, so that the write has come to its end as well.
 pub const WRITE_WITHIN_MS: i64 = 5 * 60_000;
 /// How much earlier a place's time may be reached by this clock: clocks of several intakes differ.
 const AHEAD_MS_MAX: i64 = 10_000;
