@@ -56,15 +56,17 @@ impl Index {
 
     /// Takes up the number of the next entry.
     pub(crate) fn push(&mut self, evidence: EvidenceId) {
-        let places = self.by_submission.entry(evidence.submission).or_default();
-        match places.binary_search_by_key(&evidence.item, |(item, _)| *item) {
-            Ok(_) => {
-                tracing::error!(%evidence, leaf = self.size, "a number stands twice in the log")
-            }
-            Err(at) => places.insert(at, (evidence.item, self.size)),
-        }
+        self.place(evidence, self.size);
         self.newest = self.newest.max(Some(evidence.submission.at()));
         self.size += 1;
+    }
+
+    fn place(&mut self, evidence: EvidenceId, leaf: u64) {
+        let places = self.by_submission.entry(evidence.submission).or_default();
+        match places.binary_search_by_key(&evidence.item, |(item, _)| *item) {
+            Ok(_) => tracing::error!(%evidence, leaf, "a number stands twice in the log"),
+            Err(at) => places.insert(at, (evidence.item, leaf)),
+        }
     }
 
     /// Notes that the numbers of a bundle were read from the store.
@@ -93,17 +95,21 @@ impl Index {
 
     /// Takes the numbers of a bundle from its entries, whatever its tile had said.
     pub(crate) fn prove(&mut self, bundle: u64, numbers: &[EvidenceId]) {
-        for (evidence, leaf) in numbers.iter().zip(bundle * WIDTH..self.size) {
-            if self.leaf(*evidence).is_some() {
-                continue;
-            }
-            tracing::error!(%evidence, leaf, "an index tile had another number than the entry");
+        let first = bundle * WIDTH;
+        let leaves = first..self.size.min(first + numbers.len() as u64);
+        let right = numbers.iter().copied().zip(leaves.clone());
+        if right
+            .clone()
+            .any(|(number, leaf)| self.leaf(number) != Some(leaf))
+        {
+            tracing::error!(
+                bundle,
+                "an index tile has other numbers than the entries: theirs are taken"
+            );
             for places in self.by_submission.values_mut() {
-                places.retain(|(_, wrong)| *wrong != leaf);
+                places.retain(|(_, leaf)| !leaves.contains(leaf));
             }
-            let places = self.by_submission.entry(evidence.submission).or_default();
-            let at = places.partition_point(|(item, _)| *item < evidence.item);
-            places.insert(at, (evidence.item, leaf));
+            right.for_each(|(number, leaf)| self.place(number, leaf));
         }
         self.believe(bundle);
     }

@@ -294,7 +294,8 @@ impl Log {
     /// Makes sure that a number of a submission made at this time, or later, which is not in the index is not in the log
     /// either, before it is appended. An index tile is believed for what it says is there; with a flipped bit it lacks a
     /// number that is. So the bundles that may hold it are read, each once in a process's life: after a start a few of the
-    /// newest, and more only for what was submitted long ago.
+    /// newest, and more only for what was submitted long ago. Of a bundle that is no longer the signed tree's the tile is all
+    /// there is, and stays believed.
     ///
     /// # Errors
     /// Those of the store.

@@ -226,7 +226,7 @@ impl Writer {
         let there = match truth.get(key, BUNDLE_BYTES_MAX).await {
             // Larger than anything of the log.
             Err(e) if e.kind == ErrorKind::Malformed => None,
-            read => read?.map(|object| object.version),
+            read => Some(read?.map(|object| object.version)),
         };
         let holds = find_head(work).await?.is_some_and(|(_, now)| now == *head);
         if !holds {
@@ -237,7 +237,7 @@ impl Writer {
         }
         tracing::error!(key, "what stood there was not the log's: written over");
         match there {
-            Some(there) => match truth.swap(key, Some(&there), bytes.clone()).await? {
+            Some(there) => match truth.swap(key, there.as_ref(), bytes.clone()).await? {
                 Swapped::Swapped(_) => Ok(()),
                 Swapped::Lost => Err(Error::conflict(format!("{key} changed meanwhile"))),
             },

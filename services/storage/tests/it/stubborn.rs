@@ -175,14 +175,14 @@ async fn stuck_ones_take_turns_and_released_ones_go_first() {
 #[tokio::test]
 async fn an_hour_stays_open_for_another() {
     let lost = Lost::new().await;
-    let minutes = i64::from(lost.now().unix_ms().rem_euclid(HOUR_MS) as i32);
+    let into_ms = lost.now().unix_ms().rem_euclid(HOUR_MS);
     lost.submission(1, 5 * HOUR_MS, "a", 1).await;
     let mut reconciler = lost.reconciler();
     reconciler.round().await.unwrap();
     // Fifty minutes into the next hour something appears in the last second of this one.
-    lost.world.clock.advance_ms(HOUR_MS - minutes + 50 * 60_000);
+    lost.world.clock.advance_ms(HOUR_MS - into_ms + 50 * 60_000);
     reconciler.round().await.unwrap();
-    let ago_ms = minutes - HOUR_MS + 1_000;
+    let ago_ms = into_ms - HOUR_MS + 1_000;
     let late = lost.submission(2, ago_ms, "a", 1).await;
     assert_eq!(hinted(&reconciler.round().await.unwrap()), names(&[late]));
 }
