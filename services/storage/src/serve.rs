@@ -1,5 +1,7 @@
 //! Wiring.
 
+mod term;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,14 +20,15 @@ use probity_proto::v1::{
     LocateRequest, ProveReply, ProveRequest, Stamped, attest_reply, locate_reply, prove_reply,
 };
 
-use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
-use crate::log::{AppendLimits, Appends, Lease, Log, Writer, appender};
+use crate::log::{AppendLimits, Lease, Log, Writer, appender};
 use crate::{
     Attest, Config, Deposit, Deposited, Replica, Submissions, locate, prove, rebuild, reconcile,
-    router, scrub,
+    router,
 };
+
+use term::Stand;
 
 /// How often processes that do not write look for a newer checkpoint.
 const LOOK: Duration = Duration::from_secs(1);
@@ -126,115 +129,6 @@ fn limits(config: &Config) -> AppendLimits {
     AppendLimits {
         entries_max: config.append_max.max(1),
         age: Duration::from_millis(config.append_age_ms),
-    }
-}
-
-/// What it takes to be the writer, whether or not this process is it now.
-struct Stand {
-    config: Config,
-    ctx: Context,
-    log: Arc<Log>,
-    deposit: Arc<Deposit>,
-    lease: Lease,
-    writer: Writer,
-    appends: Appends,
-    gauges: reconcile::Gauges,
-}
-
-impl Stand {
-    /// Stands by until the lease is free, writes while it is held, stands by again.
-    async fn stand(mut self) -> Result<()> {
-        let shutdown = self.ctx.shutdown.clone();
-        while !shutdown.is_requested() {
-            if acquired(&mut self.lease).await {
-                tracing::info!("this process appends to the log");
-                self.term().await?;
-                tracing::info!("this process no longer appends to the log");
-            }
-            pause(&shutdown, self.lease.pause()).await;
-        }
-        Ok(())
-    }
-
-    /// One term as the writer: from the lease taken to the lease lost or shutdown.
-    async fn term(&mut self) -> Result<()> {
-        let (over, staged) = (Shutdown::new(), Shutdown::new());
-        let mut ctx = self.ctx.clone();
-        ctx.shutdown = over.clone();
-        let limits = limits(&self.config);
-        let stage = {
-            let (ctx, deposit) = (ctx.clone(), self.deposit.clone());
-            // Only when nothing is under way any more does the appender stop. A stage that ends by itself ends the term:
-            // nobody keeps the lease and deposits nothing.
-            let ends = [staged.clone(), over.clone()];
-            spawn_ending(ends, run_stage(ctx, self.config.concurrency, deposit))
-        };
-        let scrub = tokio::spawn(scrub::serve(
-            self.config.scrub.clone(),
-            ctx.clone(),
-            self.log.clone(),
-        ));
-        let reconcile = {
-            let (config, log, gauges) = (&self.config, &self.log, &self.gauges);
-            let serve = reconcile::serve(config.clone(), ctx, log.clone(), gauges.clone());
-            spawn_ending([over.clone()], serve)
-        };
-        let tell = {
-            let ctx = self.ctx.clone();
-            move |news| tell(ctx.clone(), news)
-        };
-        let append = self
-            .appends
-            .commit_all(&mut self.writer, limits, &staged, tell);
-        let ((), ()) = tokio::join!(append, renew(&mut self.lease, &self.ctx.shutdown, &over));
-        self.lease.release().await;
-        reconcile.await.map_err(Error::internal)?;
-        scrub.await.map_err(Error::internal)?;
-        stage.await.map_err(Error::internal)?
-    }
-}
-
-/// Requests these when it is dropped, however whoever holds it came to an end: a panic is one.
-struct Ending<const N: usize>([Shutdown; N]);
-
-impl<const N: usize> Drop for Ending<N> {
-    fn drop(&mut self) {
-        self.0.iter().for_each(Shutdown::request);
-    }
-}
-
-/// Spawns work whose end is the end of more.
-fn spawn_ending<const N: usize, F>(ends: [Shutdown; N], work: F) -> JoinHandle<F::Output>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    tokio::spawn(async move {
-        let _ends = Ending(ends);
-        work.await
-    })
-}
-
-/// Renews the lease until it is lost, the term has ended otherwise, or shutdown; then the term is over.
-async fn renew(lease: &mut Lease, shutdown: &Shutdown, over: &Shutdown) {
-    while !shutdown.is_requested() && !over.is_requested() {
-        tokio::select! {
-            () = pause(shutdown, lease.pause()) => {}
-            () = over.requested() => break,
-        }
-        if shutdown.is_requested() || !acquired(lease).await {
-            break;
-        }
-    }
-    over.request();
-}
-
-async fn acquired(lease: &mut Lease) -> bool {
-    match lease.acquire().await {
-        Ok(held) => held,
-        Err(e) => {
-            tracing::warn!(error = %e, "the log's lease could not be written");
-            false
-        }
     }
 }
 
@@ -421,13 +315,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_is_cut_off_by_shutdown_and_a_panic_ends_the_term() {
-        let (stop, over) = (Shutdown::new(), Shutdown::new());
+    async fn work_is_cut_off_by_shutdown() {
+        let stop = Shutdown::new();
         assert_eq!(until(&stop, async { 1 }).await, Some(1));
-        let panics = spawn_ending([over.clone()], async { panic!("a defect") });
-        over.requested().await;
-        assert!(panics.await.is_err_and(|e| e.is_panic()));
-        let round = until(&over, std::future::pending::<()>());
+        stop.request();
+        let round = until(&stop, std::future::pending::<()>());
         assert_eq!(round.await, None, "however long it would have taken");
     }
 
