@@ -5,20 +5,22 @@
 //! | action | code |
 //! |---|---|
 //! | [`Action::ReadHead`] | `Writer::recover`: `read_head` |
-//! | [`Action::Decide`] | the rest of `recover` and `recover_without_head`: `checkpoint_after`, `checkpoint`, `read_staged`, `newest_size`, `left_behind` |
+//! | [`Action::Decide`] | `follow` and `recover_without_head`: `published_after`, `stored_checkpoint`, `read_staged`, `newest`, `left_behind` with what it verifies |
 //! | [`Action::Stage`] | `commit` leaves out what is there already; `extend`: `work.put(&staged, …)` |
 //! | [`Action::Swap`] | `extend`: `work.swap(HEAD, …)`: the commit |
-//! | [`Action::WriteEntries`], [`Action::WriteTiles`], [`Action::WriteCheckpoint`] | `publish`, in its order; each is a create-only PUT into `truth` |
+//! | [`Action::WriteEntries`], [`Action::WriteTiles`], [`Action::WriteCheckpoint`] | `publish`, in its order; each is a create-only PUT into `truth`, and `take_back` where other entries stand |
 //! | [`Action::Crash`] | death, an answer that never came, or an error, before or after any of these: `commit` has taken the state, so the next one recovers |
 //! | [`Action::LoseWork`] | bucket `work` comes back empty; whoever wrote is down |
 //! | [`Action::RollBack`] | an older copy of the head comes back; whoever wrote is down |
+//! | [`Action::Forge`] | whoever may write into `truth` puts entries behind all that is published, where nothing stands yet |
 //!
 //! There is no lease: every writer may act at any time, which is more than any lease allows. A writer that is not
 //! scheduled for long is the one whose lease went stale. An unknown outcome needs no action of its own: it is the step
 //! done, or not done, and then [`Action::Crash`].
 //!
 //! Histories stand for roots: two trees have the same root when they have the same entries. One bundle is modelled; that
-//! entries fill bundles changes the keys they lie under, not the order of writes.
+//! entries fill bundles changes the keys they lie under, not the order of writes. Where somebody forges, the store keeps
+//! versions, so that what is his may be written over; where nobody does, nothing ever is.
 
 mod state;
 
@@ -26,8 +28,8 @@ use std::collections::BTreeSet;
 
 use stateright::{Model, Property};
 
-pub use state::{At, Entry, Head, History, State};
-use state::{write_checkpoint, write_entries, write_tiles};
+pub use state::{At, Entry, FORGED, Head, History, State};
+use state::{Wrote, write_checkpoint, write_entries, write_tiles};
 
 /// What is wrong with the protocol, on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +51,10 @@ pub enum Defect {
     /// Behind a head whose checkpoint is there and the newest, nothing is looked for. An old copy of the head, put back
     /// after a commit that had written entries and no checkpoint, then stops the log for good.
     BelieveQuietHead,
+    /// Entries that lie behind are taken up unread.
+    BelieveLeftBehind,
+    /// Other bytes are never written over.
+    LeaveForged,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +69,7 @@ pub enum Action {
     Crash(usize),
     LoseWork,
     RollBack,
+    Forge,
 }
 
 /// How large the world is, and its defects.
@@ -72,12 +79,14 @@ pub struct Protocol {
     pub entries: Entry,
     pub crashes: u8,
     pub losses: u8,
+    pub forgeries: u8,
     pub defects: BTreeSet<Defect>,
 }
 
 pub const NO_FORK: &str = "checkpoints are beginnings of one history";
 pub const PROMISED_IS_THERE: &str = "nothing is visible before it is there";
 pub const ONCE: &str = "an entry stands once";
+pub const NOT_FORGED: &str = "nothing is published that nobody verified";
 pub const NOT_LOST: &str = "what was committed stays";
 pub const NEVER_STUCK: &str = "no writer meets other bytes than its own";
 pub const ALL_PUBLISHED: &str = "when nobody has anything left to do, everything is published";
@@ -110,7 +119,7 @@ impl Protocol {
             return self.without_head(state, Some(head));
         }
         if let Some(published) = state.checkpoints.get(&size).cloned() {
-            let has_behind = state.segments.contains_key(&size);
+            let has_behind = !self.left_behind(state, size).is_empty();
             if has_behind && !self.has(Defect::BelieveQuietHead) {
                 return self.without_head(state, Some(head));
             }
@@ -129,13 +138,18 @@ impl Protocol {
     /// From the newest checkpoint, and what lies behind it.
     fn without_head(&self, state: &mut State, head: Option<Head>) -> At {
         let tree = state.published();
-        let mut new = History::new();
-        if !self.has(Defect::LeaveBehind) {
-            while let Some(left) = state.segments.get(&(tree.len() + new.len())) {
-                new.extend(left);
-            }
-        }
+        let new = match self.has(Defect::LeaveBehind) {
+            true => History::new(),
+            false => self.left_behind(state, tree.len()),
+        };
         self.stage(state, &tree, new, head)
+    }
+
+    /// A commit leaves one segment, whose entries can be verified.
+    fn left_behind(&self, state: &State, size: usize) -> History {
+        let left = state.segments.get(&size).cloned().unwrap_or_default();
+        let holds = self.has(Defect::BelieveLeftBehind) || !left.contains(&FORGED);
+        if holds { left } else { History::new() }
     }
 
     fn stage(&self, state: &mut State, tree: &History, new: History, head: Option<Head>) -> At {
@@ -146,8 +160,9 @@ impl Protocol {
         };
         state.staged.insert(next.staged, new);
         if self.has(Defect::TruthBeforeSwap) {
-            let wrote = write_entries(state, &next) && write_tiles(state, &next);
-            if !wrote {
+            let entries = write_entries(state, &next, false);
+            let tiles = write_tiles(state, &next, false);
+            if (entries, tiles) != (Wrote::Done, Wrote::Done) {
                 return At::Stuck;
             }
         }
@@ -186,21 +201,24 @@ impl Protocol {
     }
 
     fn publish(
+        &self,
         state: &mut State,
         who: usize,
-        write: impl Fn(&mut State, &Head) -> bool,
+        write: fn(&mut State, &Head, bool) -> Wrote,
     ) -> Option<At> {
+        let takes_back = self.forgeries > 0 && !self.has(Defect::LeaveForged);
         let At::Publishing { head, done } = state.writers.get(who)?.clone() else {
             return None;
         };
-        Some(match (write(state, &head), done) {
-            (false, _) => At::Stuck,
-            (true, 2) => {
+        Some(match (write(state, &head, takes_back), done) {
+            (Wrote::Stuck, _) => At::Stuck,
+            (Wrote::Lost, _) => At::Idle,
+            (Wrote::Done, 2) => {
                 let tree = head.history.clone();
                 state.staged.remove(&head.staged);
                 At::Ready(tree, head)
             }
-            (true, _) => At::Publishing {
+            (Wrote::Done, _) => At::Publishing {
                 head,
                 done: done + 1,
             },
@@ -217,6 +235,7 @@ impl Model for Protocol {
             writers: vec![At::Idle; self.writers],
             crashes_left: self.crashes,
             losses_left: self.losses,
+            forgeries_left: self.forgeries,
             ..State::default()
         }]
     }
@@ -240,6 +259,10 @@ impl Model for Protocol {
             if state.crashes_left > 0 && !matches!(at, At::Idle | At::Stuck) {
                 actions.push(Action::Crash(who));
             }
+        }
+        let behind = state.published().len();
+        if state.forgeries_left > 0 && !state.segments.contains_key(&behind) {
+            actions.push(Action::Forge);
         }
         if state.losses_left > 0 {
             actions.push(Action::LoseWork);
@@ -267,11 +290,9 @@ impl Model for Protocol {
                 At::Staged { head, next } => (who, self.swap(&mut state, head, next)),
                 _ => return None,
             },
-            Action::WriteEntries(who) => (who, Self::publish(&mut state, who, write_entries)?),
-            Action::WriteTiles(who) => (who, Self::publish(&mut state, who, write_tiles)?),
-            Action::WriteCheckpoint(who) => {
-                (who, Self::publish(&mut state, who, write_checkpoint)?)
-            }
+            Action::WriteEntries(who) => (who, self.publish(&mut state, who, write_entries)?),
+            Action::WriteTiles(who) => (who, self.publish(&mut state, who, write_tiles)?),
+            Action::WriteCheckpoint(who) => (who, self.publish(&mut state, who, write_checkpoint)?),
             Action::Crash(who) => {
                 state.crashes_left -= 1;
                 (who, At::Idle)
@@ -280,6 +301,12 @@ impl Model for Protocol {
                 state.kill_all();
                 (state.head, state.older) = (None, None);
                 state.staged.clear();
+                return Some(state);
+            }
+            Action::Forge => {
+                state.forgeries_left -= 1;
+                let behind = state.published().len();
+                state.segments.insert(behind, vec![FORGED]);
                 return Some(state);
             }
             Action::RollBack => {
@@ -301,6 +328,7 @@ impl Model for Protocol {
                 state.has_what_it_promises()
             }),
             Property::always(ONCE, |_, state: &State| !state.has_doubles()),
+            Property::always(NOT_FORGED, |_, state: &State| !state.has_forged()),
             Property::always(NOT_LOST, |_, state: &State| !state.undone),
             Property::always(NEVER_STUCK, |_, state: &State| {
                 !state.writers.contains(&At::Stuck)

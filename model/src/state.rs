@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// An evidence number.
 pub type Entry = u8;
+/// What somebody has put there who is no writer, and nobody can verify.
+pub const FORGED: Entry = 0;
 /// The entries of a tree, in order.
 pub type History = Vec<Entry>;
 
@@ -48,10 +50,21 @@ pub struct State {
     pub writers: Vec<At>,
     pub crashes_left: u8,
     pub losses_left: u8,
+    pub forgeries_left: u8,
     /// What was committed since bucket `work` was last lost or rolled back.
     pub committed: History,
     /// A head was replaced by one that does not go on from it.
     pub undone: bool,
+}
+
+/// What a write into `truth` comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrote {
+    Done,
+    /// Other bytes stand there, and the head is another's by now.
+    Lost,
+    /// Other bytes stand there, to stay.
+    Stuck,
 }
 
 /// Create-only: the same bytes again are as good as the first time.
@@ -59,17 +72,37 @@ fn create(objects: &mut BTreeMap<usize, History>, key: usize, bytes: &[Entry]) -
     objects.entry(key).or_insert_with(|| bytes.to_vec()) == bytes
 }
 
-pub(crate) fn write_entries(state: &mut State, head: &Head) -> bool {
+/// Entries behind all that is published may be written over, by whoever holds the head.
+pub(crate) fn write_entries(state: &mut State, head: &Head, takes_back: bool) -> Wrote {
     let new = head.history.get(head.previous..).unwrap_or_default();
-    new.is_empty() || create(&mut state.segments, head.previous, new)
+    if new.is_empty() || create(&mut state.segments, head.previous, new) {
+        return Wrote::Done;
+    }
+    if !takes_back {
+        return Wrote::Stuck;
+    }
+    if state.head.as_ref() != Some(head) {
+        return Wrote::Lost;
+    }
+    if state.published().len() > head.previous {
+        return Wrote::Stuck;
+    }
+    state.segments.insert(head.previous, new.to_vec());
+    Wrote::Done
 }
 
-pub(crate) fn write_tiles(state: &mut State, head: &Head) -> bool {
-    create(&mut state.tiles, head.history.len(), &head.history)
+pub(crate) fn write_tiles(state: &mut State, head: &Head, _: bool) -> Wrote {
+    match create(&mut state.tiles, head.history.len(), &head.history) {
+        true => Wrote::Done,
+        false => Wrote::Stuck,
+    }
 }
 
-pub(crate) fn write_checkpoint(state: &mut State, head: &Head) -> bool {
-    create(&mut state.checkpoints, head.history.len(), &head.history)
+pub(crate) fn write_checkpoint(state: &mut State, head: &Head, _: bool) -> Wrote {
+    match create(&mut state.checkpoints, head.history.len(), &head.history) {
+        true => Wrote::Done,
+        false => Wrote::Stuck,
+    }
 }
 
 impl State {
@@ -133,6 +166,11 @@ impl State {
             .as_ref()
             .is_none_or(|head| head.previous == 0 || self.checkpoints.contains_key(&head.previous));
         read_by_head && self.checkpoints.values().all(is_there)
+    }
+
+    pub(crate) fn has_forged(&self) -> bool {
+        let mut all = self.checkpoints.values();
+        all.any(|history| history.contains(&FORGED))
     }
 
     pub(crate) fn has_doubles(&self) -> bool {

@@ -53,8 +53,8 @@ pub const SUBMISSION_FORMAT: &str = "probity.submission/1";
 pub const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Writing a submission begins at most this long after the time in its id, and after its artifacts were seen in the
-/// store: milliseconds. Storage's reconciler keeps an hour open for ten minutes after its end: twice as long, so that the
-/// write has come to its end as well.
+/// store: milliseconds. Storage's reconciler keeps an hour open for another after its end: much longer, so that the write has
+/// come to its end as well.
 pub const WRITE_WITHIN_MS: i64 = 5 * 60_000;
 
 /// Key of a submission in bucket `truth`; follows from the id alone.

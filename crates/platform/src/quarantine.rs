@@ -97,8 +97,8 @@ pub async fn held(
         let ids = ledger
             .ids::<QuarantineEvent>(Some(&after), IDS_AT_ONCE)
             .await?;
-        for id in ids.iter().take_while(|id| id.starts_with(prefix)) {
-            let evidence = EvidenceId::parse(id).map_err(Error::internal)?;
+        let ours = ids.iter().take_while(|id| id.starts_with(prefix));
+        for evidence in ours.filter_map(|id| number(id)) {
             let state = state(ledger, evidence).await?;
             if state.held.is_some() {
                 held.insert(evidence.item, state);
@@ -123,15 +123,24 @@ pub async fn submissions(ledger: &Ledger) -> Result<HashSet<SubmissionId>> {
         let ids = ledger
             .ids::<QuarantineEvent>(after.as_deref(), IDS_AT_ONCE)
             .await?;
-        for id in &ids {
-            let evidence = EvidenceId::parse(id).map_err(Error::internal)?;
-            submissions.insert(evidence.submission);
-        }
+        submissions.extend(ids.iter().filter_map(|id| number(id)).map(|n| n.submission));
         match ids.last() {
             Some(last) if ids.len() == IDS_AT_ONCE => after = Some(last.clone()),
             _ => return Ok(submissions),
         }
     }
+}
+
+/// The number that names a stream. A key that names none stops nobody who walks by.
+fn number(id: &str) -> Option<EvidenceId> {
+    let number = EvidenceId::parse(id).ok();
+    if number.is_none() {
+        tracing::error!(
+            id,
+            "a stream of the quarantine is named by no evidence number"
+        );
+    }
+    number
 }
 
 /// How an item stands.
@@ -156,8 +165,7 @@ pub async fn all(
     let ids = ledger.ids::<QuarantineEvent>(after, IDS_AT_ONCE).await?;
     let next = ids.last().filter(|_| ids.len() == IDS_AT_ONCE).cloned();
     let mut page = Vec::new();
-    for id in &ids {
-        let evidence = EvidenceId::parse(id).map_err(Error::internal)?;
+    for evidence in ids.iter().filter_map(|id| number(id)) {
         let state = state(ledger, evidence).await?;
         if state.held.is_some() {
             page.push((evidence, state));
@@ -175,7 +183,7 @@ mod tests {
     use super::*;
     use crate::SystemRandom;
     use crate::clock::ManualClock;
-    use crate::objects::MemoryObjects;
+    use crate::objects::{MemoryObjects, Objects as _};
 
     fn evidence(submission: u8, item: u32) -> EvidenceId {
         let at = Timestamp::from_unix_ms(1_795_000_000_000);
@@ -187,7 +195,7 @@ mod tests {
     async fn held_after_some_rounds_and_released_by_somebody() {
         let clock = ManualClock::at(Timestamp::from_unix_ms(1_795_000_000_000));
         let truth = Arc::new(MemoryObjects::new());
-        let ledger = Ledger::new(truth, Arc::new(clock), Arc::new(SystemRandom));
+        let ledger = Ledger::new(truth.clone(), Arc::new(clock), Arc::new(SystemRandom));
         let (poison, reason) = (evidence(1, 2), Error::malformed("ü".repeat(900)));
         refused(&ledger, "signing", poison, ROUNDS - 1, &reason).await;
         refused(&ledger, "signing", poison, ROUNDS, &Error::unavailable("x")).await;
@@ -206,6 +214,8 @@ mod tests {
             (because.stage.as_str(), because.reason.len()),
             ("signing", 1_000)
         );
+        let stray = "ledger/quarantine/a-folder/00000000";
+        truth.put(stray, "".into()).await.unwrap();
         assert_eq!(submissions(&ledger).await.unwrap().len(), 3);
         let (every, next) = all(&ledger, None).await.unwrap();
         assert_eq!((every.len(), next), (4, None));

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use probity_model::{
-    ALL_PUBLISHED, Defect, NEVER_STUCK, NO_FORK, NOT_LOST, ONCE, PROMISED_IS_THERE, Protocol,
+    ALL_PUBLISHED, Defect, NEVER_STUCK, NO_FORK, NOT_FORGED, NOT_LOST, ONCE, PROMISED_IS_THERE,
+    Protocol,
 };
 use stateright::{Checker, HasDiscoveries, Model};
 
@@ -16,6 +17,7 @@ fn protocol(defects: &[Defect]) -> Protocol {
         entries: 2,
         crashes: 1,
         losses: 1,
+        forgeries: 0,
         defects: BTreeSet::from_iter(defects.iter().copied()),
     }
 }
@@ -31,6 +33,10 @@ fn the_protocol_keeps_its_promises() {
         },
         Protocol {
             entries: 3,
+            ..protocol(&[])
+        },
+        Protocol {
+            forgeries: 2,
             ..protocol(&[])
         },
         Protocol {
@@ -51,8 +57,14 @@ fn the_protocol_keeps_its_promises() {
 /// Looks until each of these promises is broken: a broken protocol may have states without end.
 #[track_caller]
 fn breaks(defects: &[Defect], promises: &[&'static str]) {
+    breaks_in(protocol(defects), promises);
+}
+
+#[track_caller]
+fn breaks_in(world: Protocol, promises: &[&'static str]) {
     let wanted = HasDiscoveries::AllOf(promises.iter().copied().collect());
-    let checker = protocol(defects).checker().threads(2).finish_when(wanted);
+    let defects = world.defects.clone();
+    let checker = world.checker().threads(2).finish_when(wanted);
     let checker = checker.target_state_count(STATES_MAX).spawn_bfs().join();
     let broken: Vec<_> = checker.discoveries().into_keys().collect();
     for promise in promises {
@@ -72,6 +84,17 @@ fn each_defect_breaks_its_promise() {
     breaks(&[Defect::NoRollForward], &[NOT_LOST]);
     breaks(&[Defect::LeaveBehind], &[NEVER_STUCK]);
     breaks(&[Defect::BelieveQuietHead], &[NEVER_STUCK]);
+}
+
+/// Where somebody may put entries behind the log's end.
+#[test]
+fn forged_entries_are_neither_taken_up_nor_in_the_way() {
+    let forging = |defect| Protocol {
+        forgeries: 1,
+        ..protocol(&[defect])
+    };
+    breaks_in(forging(Defect::BelieveLeftBehind), &[NOT_FORGED]);
+    breaks_in(forging(Defect::LeaveForged), &[NEVER_STUCK]);
 }
 
 /// A fork that outsiders see takes two defects: create-only checkpoints are the second lock. Building on an old head takes

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::future::join_all;
-use probity_domain::{EvidenceId, Record};
+use probity_domain::{EvidenceId, Record, Submission};
 use probity_pki::keys::KnownSignatures;
 use probity_pki::x509::Certificate;
 use probity_platform::{Clock, Error, Result};
 use probity_proto::v1::{EvidenceRecord, Stamped};
 
 use crate::Submissions;
-use crate::log::{Appender, Entry, Log};
+use crate::log::{Appender, Entry, Log, Verify};
 use crate::verify::verify_all;
 
 /// Signatures remembered from message to message, in less than a megabyte: those of some thousand instructions.
@@ -91,24 +92,10 @@ impl Deposit {
                 Err(e) => checked.push(Some(Err(e))),
             }
         }
-        let (roots, known, now) = (self.roots.clone(), self.known.clone(), self.clock.now());
-        let verified = tokio::task::spawn_blocking(move || {
-            let to_check = work.iter().map(|(record, of)| (record, &**of));
-            let verified = verify_all(to_check, &roots, now, &known)
-                .into_iter()
-                .zip(&work);
-            verified
-                .map(|(verified, (record, _))| {
-                    verified.and_then(|()| Entry::of(record).map(Checked::New))
-                })
-                .collect::<Vec<_>>()
-        });
-        // A panic while verifying is about the message, not about this process.
-        let mut verified = verified.await.unwrap_or_default().into_iter();
+        let mut verified = self.verified(work).await.into_iter();
         let mut next = || {
-            verified
-                .next()
-                .unwrap_or_else(|| Err(Error::internal("verifying failed")))
+            let next = verified.next().map(|entry| entry.map(Checked::New));
+            next.unwrap_or_else(|| Err(Error::internal("verifying failed")))
         };
         checked
             .into_iter()
@@ -116,8 +103,28 @@ impl Deposit {
             .collect()
     }
 
+    /// Entries of the records that hold, in their order.
+    async fn verified(&self, work: Vec<(Record, Arc<Submission>)>) -> Vec<Result<Entry>> {
+        let (roots, known, now) = (self.roots.clone(), self.known.clone(), self.clock.now());
+        let verified = tokio::task::spawn_blocking(move || {
+            let to_check = work.iter().map(|(record, of)| (record, &**of));
+            let verified = verify_all(to_check, &roots, now, &known)
+                .into_iter()
+                .zip(&work);
+            verified
+                .map(|(verified, (record, _))| verified.and_then(|()| Entry::of(record)))
+                .collect::<Vec<_>>()
+        });
+        // A panic while verifying is about the message, not about this process.
+        verified.await.unwrap_or_default()
+    }
+
     async fn prepare(&self, record: &EvidenceRecord) -> Result<Prepared> {
         let evidence = EvidenceId::parse(&record.evidence_number)?;
+        if self.log.leaf(evidence).is_none() {
+            // Here, where nobody else waits: the writer looks again, and finds it done.
+            self.log.prove_since(evidence.submission.at()).await?;
+        }
         if let Some(leaf) = self.log.leaf(evidence) {
             return Ok(Prepared::There(leaf));
         }
@@ -132,9 +139,25 @@ impl Deposit {
     }
 }
 
+#[async_trait]
+impl Verify for Deposit {
+    async fn verify(&self, entries: &[Entry]) -> Result<()> {
+        let mut work = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let submission = self.submissions.read(entry.evidence.submission).await?;
+            work.push((Record::decode(&entry.bytes)?, submission));
+        }
+        let verified = self.verified(work).await;
+        if verified.len() != entries.len() {
+            return Err(Error::internal("verifying failed"));
+        }
+        verified.into_iter().try_for_each(|entry| entry.map(drop))
+    }
+}
+
 enum Prepared {
     There(u64),
-    Check(Record, Arc<probity_domain::Submission>),
+    Check(Record, Arc<Submission>),
 }
 
 enum Checked {

@@ -7,8 +7,11 @@
 //! 4. the checkpoint is published, create-only: from here on anybody may see it.
 //!
 //! A writer that finds a head without its checkpoint does 3 and 4 again from the staged entries: the same bytes. A
-//! writer that finds no head goes on from the newest checkpoint in `truth`, and takes up entries that a lost commit
-//! left behind it: they stand where the next ones would have to, and were verified before.
+//! writer that finds no head, or something else in its place, goes on from the newest checkpoint in `truth`, and takes up
+//! entries that a lost commit left behind it, if they hold: nothing signed says that they are the log's ([`left`]).
+//!
+//! What else stands where a commit must write was put there by somebody. Behind all that is published whoever holds the
+//! head writes over it, where the store keeps versions; elsewhere a person has to look first.
 //!
 //! | key in `truth` | content |
 //! |---|---|
@@ -24,6 +27,7 @@ mod head;
 mod index;
 mod layout;
 mod lease;
+mod left;
 mod published;
 mod tree;
 mod writer;
@@ -39,6 +43,7 @@ pub(crate) use layout::{
     number, segment_key,
 };
 pub use lease::Lease;
+pub use left::Verify;
 pub(crate) use published::SIZES_END;
 pub use published::{Log, Published};
 pub use tree::{Entry, Tree};

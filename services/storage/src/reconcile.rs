@@ -10,6 +10,7 @@ mod budget;
 mod hints;
 mod mark;
 mod serve;
+mod stuck;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,13 +19,16 @@ use futures::future::join_all;
 use probity_domain::{Submission, SubmissionId, Timestamp};
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::{Listed, Objects};
-use probity_platform::{Clock, Result, quarantine};
+use probity_platform::{Clock, Error, Result, quarantine};
+use probity_proto::stored::submission_key;
 
-use crate::log::{Log, RETRIES};
-use crate::submissions::load;
+use crate::log::Log;
+use crate::submissions::load_sized;
 
 use budget::Budget;
 use hints::Hints;
+use mark::Mark;
+use stuck::Released;
 
 pub use hints::Redrive;
 pub(crate) use serve::{Gauges, serve};
@@ -37,10 +41,11 @@ const HOURS_MAX: usize = 24 * 14;
 /// After this many hints a submission no longer holds up the low-water mark; it is hinted on, hourly.
 const ROUNDS_HOLDING: u32 = 12;
 const BACKOFF_MS_MAX: i64 = HOUR_MS;
-/// Submissions remembered as stuck.
-const STUCK_MAX: usize = 10_000;
-/// What a submission counts whose size nobody listed.
-const UNLISTED_BYTES: u64 = 8 * 1024 * 1024;
+/// An hour is walked for so long after its end: ids are made a little before, and by clocks that may be behind.
+const OPEN_MS: i64 = HOUR_MS;
+/// So many submissions one after the other that cannot be had now: it is the store that is away, and the round ends. One
+/// alone says nothing of the store, which answers 503 for what has rotted as well.
+const UNHAD_MAX: usize = 16;
 
 /// Walks the hours. One at a time runs: the log's writer has it.
 pub struct Reconciler {
@@ -54,6 +59,8 @@ pub struct Reconciler {
     low_water: Option<Timestamp>,
     /// Looked at whatever the mark says, hourly.
     stuck: BTreeSet<SubmissionId>,
+    /// What `work` holds of these two.
+    saved: Option<Mark>,
     finished: HashSet<SubmissionId>,
     attempts: HashMap<SubmissionId, Attempt>,
     /// How many items of a submission are in quarantine.
@@ -74,10 +81,20 @@ struct Attempt {
 struct Round {
     now: Timestamp,
     hints: Hints,
+    /// Submissions since the last that was read which could not be had.
+    unhad: usize,
 }
 
-/// A submission to look at, and its size in bytes.
+/// A submission to look at, and its size in bytes, as far as it is known.
 type Candidate = (SubmissionId, u64);
+
+/// A submission as it was read.
+struct Read {
+    submission: Submission,
+    bytes: u64,
+    /// Places of its items that are in quarantine.
+    held: BTreeSet<u32>,
+}
 
 impl Reconciler {
     #[must_use]
@@ -98,6 +115,7 @@ impl Reconciler {
             after_ms: i64::from(after_s) * 1_000,
             low_water: None,
             stuck: BTreeSet::new(),
+            saved: None,
             finished: HashSet::new(),
             attempts: HashMap::new(),
             held: HashMap::new(),
@@ -106,67 +124,57 @@ impl Reconciler {
         }
     }
 
-    /// One round: what to hint now.
+    /// One round: what to hint now. A round that fails half way hints what it has found by then.
     ///
     /// # Errors
-    /// Those of the store; the next round begins where this one did.
+    /// Those of the store, when nothing was found; the next round begins where this one did.
     pub async fn round(&mut self) -> Result<Vec<Redrive>> {
         let mut round = Round {
             now: self.clock.now(),
             hints: Hints::default(),
+            unhad: 0,
         };
-        let Some(begin) = self.begin(round.now).await? else {
-            return Ok(Vec::new());
-        };
-        let stuck_before = self.stuck.clone();
-        let released = self.released().await?;
-        let mut budget = Budget::of_a_round();
-        self.stuck(&mut round, &mut budget).await?;
-        self.hours(begin, &mut round, &mut budget).await?;
-        self.later_hours(round.now).await?;
-        if self.low_water != Some(begin) || self.stuck != stuck_before {
-            self.save().await?;
+        let walked = self.walk(&mut round).await;
+        let redrives = round.hints.in_turn();
+        match walked {
+            Err(e) if !redrives.is_empty() => {
+                tracing::warn!(error = %e, "a round of the reconciler was cut short");
+                Ok(redrives)
+            }
+            walked => walked.map(|()| redrives),
         }
+    }
+
+    async fn walk(&mut self, round: &mut Round) -> Result<()> {
+        let Some(begin) = self.begin(round.now).await? else {
+            return Ok(());
+        };
+        let released = self.released().await?;
+        let looked = self.look_around(begin, &released, round).await;
+        self.save().await?;
         // Only now: a process that dies before is told again.
-        for key in released {
+        for key in released.keys {
             self.work.remove(&key).await?;
         }
-        Ok(round.hints.in_turn())
+        looked
+    }
+
+    async fn look_around(
+        &mut self,
+        begin: Timestamp,
+        released: &Released,
+        round: &mut Round,
+    ) -> Result<()> {
+        let mut budget = Budget::of_a_round();
+        self.stuck(released, round, &mut budget).await?;
+        self.hours(begin, round, &mut budget).await?;
+        self.later_hours(round.now).await
     }
 
     /// Items known to be in quarantine.
     #[must_use]
     pub fn quarantined(&self) -> usize {
         self.held.values().sum()
-    }
-
-    /// Submissions of which somebody has released an item: looked at in this round. Answers the keys that say so.
-    async fn released(&mut self) -> Result<Vec<String>> {
-        let mut keys = Vec::new();
-        for listed in self.work.list(RETRIES, None, PAGE).await? {
-            let name = listed.key.rsplit('/').next().unwrap_or_default();
-            if let Ok(id) = SubmissionId::parse(name) {
-                self.finished.remove(&id);
-                self.attempts.remove(&id);
-                self.stuck.insert(id);
-            }
-            keys.push(listed.key);
-        }
-        Ok(keys)
-    }
-
-    async fn stuck(&mut self, round: &mut Round, budget: &mut Budget) -> Result<()> {
-        let due: Vec<Candidate> = self
-            .stuck
-            .iter()
-            .filter(|id| self.is_due(**id, round.now))
-            .map(|id| (*id, UNLISTED_BYTES))
-            .collect();
-        let mut share = budget.share();
-        self.look(&due, round, &mut share).await?;
-        budget.give_back(share);
-        self.stuck.retain(|id| !self.finished.contains(id));
-        Ok(())
     }
 
     async fn hours(
@@ -187,8 +195,8 @@ impl Reconciler {
             }
             budget.give_back(share);
             let next = hour.plus_ms(HOUR_MS);
-            // An hour is over when nothing can still be written into it: ids are made a little before.
-            advancing &= complete && next.plus_ms(self.after_ms.max(HOUR_MS / 6)) < round.now;
+            // An hour is over when nothing can still be written into it.
+            advancing &= complete && next.plus_ms(self.after_ms.max(OPEN_MS)) < round.now;
             if advancing {
                 self.low_water = Some(next);
                 self.forget_before(next);
@@ -232,9 +240,12 @@ impl Reconciler {
     }
 
     fn is_due(&self, id: SubmissionId, now: Timestamp) -> bool {
+        now >= self.due_at(id) && !self.finished.contains(&id)
+    }
+
+    fn due_at(&self, id: SubmissionId) -> Timestamp {
         let attempt = self.attempts.get(&id);
-        let due = attempt.map_or(id.at().plus_ms(self.after_ms), |a| a.next_at);
-        now >= due && !self.finished.contains(&id)
+        attempt.map_or(id.at().plus_ms(self.after_ms), |a| a.next_at)
     }
 
     /// Reads submissions, some at once, and judges them one after the other, as far as the budget goes.
@@ -248,25 +259,42 @@ impl Reconciler {
             let (together, rest) = due.split_at(budget.together(due));
             due = rest;
             let read = join_all(together.iter().map(|(id, _)| self.read(*id))).await;
-            for ((id, bytes), read) in together.iter().zip(read) {
-                budget.take(*bytes);
+            for ((id, _), read) in together.iter().zip(read) {
+                budget.take(read.as_ref().map_or(0, |read| read.bytes));
                 match read {
-                    Ok((submission, held)) => self.judge(&submission, &held, round, budget),
-                    Err(e) if e.kind.is_transient() => return Err(e),
-                    // One that does not read is an alarm, not a reason to leave the others.
-                    Err(e) => {
-                        tracing::error!(submission = %id, error = %e, "a submission does not read");
-                        self.attempt(*id, round.now);
+                    Ok(read) => {
+                        round.unhad = 0;
+                        self.judge(&read, round, budget);
                     }
+                    Err(e) => self.unread(*id, e, round)?,
                 }
             }
         }
         Ok(())
     }
 
+    /// One that does not read is an alarm, not a reason to leave the others.
+    fn unread(&mut self, id: SubmissionId, error: Error, round: &mut Round) -> Result<()> {
+        let looks = self.attempt(id, round.now);
+        if !error.kind.is_transient() {
+            tracing::error!(submission = %id, %error, "a submission does not read");
+            return Ok(());
+        }
+        if looks >= quarantine::ROUNDS {
+            tracing::error!(submission = %id, %error, looks, "the store does not give a submission back");
+        } else {
+            tracing::warn!(submission = %id, %error, "a submission cannot be read now");
+        }
+        round.unhad += 1;
+        match round.unhad < UNHAD_MAX {
+            true => Ok(()),
+            false => Err(error),
+        }
+    }
+
     /// A submission, and the places of its items that are held, if there can be any: nothing is held in early rounds.
-    async fn read(&self, id: SubmissionId) -> Result<(Submission, BTreeSet<u32>)> {
-        let submission = load(&*self.truth, id).await?;
+    async fn read(&self, id: SubmissionId) -> Result<Read> {
+        let (submission, bytes) = load_sized(&*self.truth, id).await?;
         let late = self
             .attempts
             .get(&id)
@@ -275,17 +303,18 @@ impl Reconciler {
         if late || self.known_held.contains(&id) {
             held.extend(quarantine::held(&self.ledger, id).await?.into_keys());
         }
-        Ok((submission, held))
+        Ok(Read {
+            submission,
+            bytes,
+            held,
+        })
     }
 
     /// Whether all of a submission is in the log; if not, hints again what nobody has refused for good.
-    fn judge(
-        &mut self,
-        submission: &Submission,
-        held: &BTreeSet<u32>,
-        round: &mut Round,
-        budget: &mut Budget,
-    ) {
+    fn judge(&mut self, read: &Read, round: &mut Round, budget: &mut Budget) {
+        let Read {
+            submission, held, ..
+        } = read;
         let id = submission.id;
         let waiting = submission
             .accepted()
@@ -338,18 +367,6 @@ impl Reconciler {
         }
     }
 
-    /// A submission that was hinted often enough is remembered by name and no longer holds up its hour.
-    fn give_way(&mut self, id: SubmissionId) -> bool {
-        let often = self
-            .attempts
-            .get(&id)
-            .is_some_and(|a| a.round >= ROUNDS_HOLDING);
-        if often && self.stuck.len() < STUCK_MAX {
-            self.stuck.insert(id);
-        }
-        self.stuck.contains(&id)
-    }
-
     fn forget_before(&mut self, low_water: Timestamp) {
         self.finished.retain(|id| id.at() >= low_water);
         let stuck = &self.stuck;
@@ -358,9 +375,14 @@ impl Reconciler {
     }
 }
 
+/// What is listed under the key of a submission. Anything else is said and passed over: whoever may write into the bucket
+/// can put it there, a console that makes folders among them.
 fn candidate(listed: &Listed) -> Option<Candidate> {
     let name = listed.key.rsplit('/').next().unwrap_or_default();
-    let id = SubmissionId::parse(name)
-        .inspect_err(|_| tracing::error!(key = listed.key, "no submission has this key"));
-    Some((id.ok()?, listed.size_bytes))
+    let id = SubmissionId::parse(name).ok();
+    let id = id.filter(|id| submission_key(*id) == listed.key);
+    if id.is_none() {
+        tracing::error!(key = listed.key, "no submission has this key");
+    }
+    Some((id?, listed.size_bytes))
 }

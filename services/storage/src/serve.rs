@@ -1,5 +1,7 @@
 //! Wiring.
 
+mod term;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +22,13 @@ use probity_proto::v1::{
 
 use tracing::Instrument as _;
 
-use crate::log::{AppendLimits, Appends, Lease, Log, Writer, appender};
+use crate::log::{AppendLimits, Lease, Log, Writer, appender};
 use crate::{
     Attest, Config, Deposit, Deposited, Replica, Submissions, locate, prove, rebuild, reconcile,
-    router, scrub,
+    router,
 };
+
+use term::Stand;
 
 /// How often processes that do not write look for a newer checkpoint.
 const LOOK: Duration = Duration::from_secs(1);
@@ -67,12 +71,12 @@ pub async fn serve(config: Config, ctx: Context) -> Result<()> {
         config: config.clone(),
         ctx: ctx.clone(),
         log: log.clone(),
-        deposit,
         lease: Lease::new(ctx.buckets.work.clone(), ctx.random.clone(), length),
-        writer: Writer::new(log.clone(), key, ctx.random.clone()),
+        writer: Writer::new(log.clone(), key, ctx.random.clone()).verifying(deposit.clone()),
+        deposit,
         appends,
         gauges: reconcile::Gauges::registered(&ctx.metrics),
-        scrubbed: scrub::Measures::registered(&ctx.metrics),
+        scrubbed: crate::scrub::Measures::registered(&ctx.metrics),
     };
     let listener = edge::listen(config.listen).await?;
     ctx.readiness.expect("log");
@@ -126,103 +130,6 @@ fn limits(config: &Config) -> AppendLimits {
     AppendLimits {
         entries_max: config.append_max.max(1),
         age: Duration::from_millis(config.append_age_ms),
-    }
-}
-
-/// What it takes to be the writer, whether or not this process is it now.
-struct Stand {
-    config: Config,
-    ctx: Context,
-    log: Arc<Log>,
-    deposit: Arc<Deposit>,
-    lease: Lease,
-    writer: Writer,
-    appends: Appends,
-    gauges: reconcile::Gauges,
-    scrubbed: scrub::Measures,
-}
-
-impl Stand {
-    /// Stands by until the lease is free, writes while it is held, stands by again.
-    async fn stand(mut self) -> Result<()> {
-        let shutdown = self.ctx.shutdown.clone();
-        while !shutdown.is_requested() {
-            if acquired(&mut self.lease).await {
-                tracing::info!("this process appends to the log");
-                self.term().await?;
-                tracing::info!("this process no longer appends to the log");
-            }
-            pause(&shutdown, self.lease.pause()).await;
-        }
-        Ok(())
-    }
-
-    /// One term as the writer: from the lease taken to the lease lost or shutdown.
-    async fn term(&mut self) -> Result<()> {
-        let (over, staged) = (Shutdown::new(), Shutdown::new());
-        let mut ctx = self.ctx.clone();
-        ctx.shutdown = over.clone();
-        let limits = limits(&self.config);
-        let stage = {
-            let (ctx, staged, deposit) = (ctx.clone(), staged.clone(), self.deposit.clone());
-            let (concurrency, over) = (self.config.concurrency, over.clone());
-            tokio::spawn(async move {
-                let result = run_stage(ctx, concurrency, deposit).await;
-                // Only when nothing is under way any more does the appender stop.
-                staged.request();
-                // A stage that ends by itself ends the term: nobody keeps the lease and deposits nothing.
-                over.request();
-                result
-            })
-        };
-        let scrub = tokio::spawn(scrub::serve(
-            self.config.scrub.clone(),
-            ctx.clone(),
-            self.log.clone(),
-            self.scrubbed.clone(),
-        ));
-        let reconcile = tokio::spawn(reconcile::serve(
-            self.config.clone(),
-            ctx,
-            self.log.clone(),
-            self.gauges.clone(),
-        ));
-        let tell = {
-            let ctx = self.ctx.clone();
-            move |news| tell(ctx.clone(), news)
-        };
-        let append = self
-            .appends
-            .commit_all(&mut self.writer, limits, &staged, tell);
-        let ((), ()) = tokio::join!(append, renew(&mut self.lease, &self.ctx.shutdown, &over));
-        self.lease.release().await;
-        reconcile.await.map_err(Error::internal)?;
-        scrub.await.map_err(Error::internal)?;
-        stage.await.map_err(Error::internal)?
-    }
-}
-
-/// Renews the lease until it is lost, the term has ended otherwise, or shutdown; then the term is over.
-async fn renew(lease: &mut Lease, shutdown: &Shutdown, over: &Shutdown) {
-    while !shutdown.is_requested() && !over.is_requested() {
-        tokio::select! {
-            () = pause(shutdown, lease.pause()) => {}
-            () = over.requested() => break,
-        }
-        if !acquired(lease).await {
-            break;
-        }
-    }
-    over.request();
-}
-
-async fn acquired(lease: &mut Lease) -> bool {
-    match lease.acquire().await {
-        Ok(held) => held,
-        Err(e) => {
-            tracing::warn!(error = %e, "the log's lease could not be written");
-            false
-        }
     }
 }
 
@@ -388,6 +295,15 @@ async fn keep_index(ctx: &Context, log: &Log) -> Result<()> {
     Ok(())
 }
 
+/// What the work comes to; `None` when shutdown was requested first, and the work is dropped.
+pub(crate) async fn until<T>(shutdown: &Shutdown, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = shutdown.requested() => None,
+        done = work => Some(done),
+    }
+}
+
 pub(crate) async fn pause(shutdown: &Shutdown, length: Duration) {
     tokio::select! {
         () = shutdown.requested() => {}
@@ -398,6 +314,15 @@ pub(crate) async fn pause(shutdown: &Shutdown, length: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn work_is_cut_off_by_shutdown() {
+        let stop = Shutdown::new();
+        assert_eq!(until(&stop, async { 1 }).await, Some(1));
+        stop.request();
+        let round = until(&stop, std::future::pending::<()>());
+        assert_eq!(round.await, None, "however long it would have taken");
+    }
 
     /// Roles are spawned: checked here, where the reason can be seen.
     #[expect(dead_code, reason = "compiling it is the test")]

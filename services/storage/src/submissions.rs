@@ -56,7 +56,15 @@ impl Submissions {
 
 /// Reads a submission from the store.
 pub(crate) async fn load(truth: &dyn Objects, id: SubmissionId) -> Result<Submission> {
+    load_sized(truth, id)
+        .await
+        .map(|(submission, _)| submission)
+}
+
+/// A submission, and its size in bytes.
+pub(crate) async fn load_sized(truth: &dyn Objects, id: SubmissionId) -> Result<(Submission, u64)> {
     let object = truth.get(&submission_key(id), SUBMISSION_BYTES_MAX).await?;
     let object = object.ok_or_else(|| Error::not_found(format!("submission {id}")))?;
-    read_submission(&object.bytes).map_err(Error::internal)
+    let submission = read_submission(&object.bytes).map_err(Error::internal)?;
+    Ok((submission, object.bytes.len() as u64))
 }

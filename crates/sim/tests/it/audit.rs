@@ -12,7 +12,7 @@ use probity_storage::verify;
 
 use crate::pki::{EPOCH, Pki, log_verifier};
 use crate::sim::Sim;
-use crate::store::Store;
+use crate::store::{ROTTEN, Store};
 use crate::vendors::Receipts;
 
 const BUNDLE: u64 = 256;
@@ -37,6 +37,7 @@ pub async fn submissions(store: &Store) -> Vec<Submission> {
     let found = objects(&store.truth, "submissions/").await;
     found
         .iter()
+        .filter(|(key, _)| *key != *ROTTEN)
         .map(|(_, bytes)| read_submission(bytes).unwrap())
         .collect()
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use probity_platform::objects::Objects as _;
 use probity_storage::log::{Log, Writer};
 
 use crate::audit::{audit, filler, is_finished};
@@ -14,7 +15,7 @@ use crate::pki::{EPOCH, Pki, log_key, log_verifier};
 use crate::processes::Processes;
 use crate::roles::Role;
 use crate::sim::{Mutation, Sim};
-use crate::store::Store;
+use crate::store::{ROTTEN, Store};
 use crate::vendors::{Receipts, Vendor, plan};
 
 /// The same certificates for all runs: making them is not what is simulated.
@@ -124,6 +125,7 @@ async fn live(seed: u64, mutation: Option<Mutation>, faults: bool) -> (Left, Sto
     }
 
     if faults {
+        store.truth.put(&ROTTEN, "rot".into()).await.unwrap();
         sim.set_faults(true);
         nemesis.set_an_intake_ahead(&Chance::new(seed, "intake ahead"), &VENDORS);
         let (low, high) = FAULTS_S;

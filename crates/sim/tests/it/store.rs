@@ -1,18 +1,25 @@
 //! A process's way to a bucket: the memory store, with what goes wrong between the two.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use probity_domain::SubmissionId;
 use probity_platform::objects::{
     Buckets, ByteStream, Created, Listed, MemoryObjects, Object, Objects, Swapped, Verb, Version,
 };
 use probity_platform::{Error, Result};
+use probity_proto::stored::submission_key;
 use tokio::time::{Instant, sleep};
 
+use crate::pki::EPOCH;
 use crate::sim::{Mutation, Sim, short_digest, step};
+
+/// A submission that has rotted: it is listed, and every server of the store answers 503 for it, for ever.
+pub static ROTTEN: LazyLock<String> =
+    LazyLock::new(|| submission_key(SubmissionId::new(EPOCH, [0xdd; 10])));
 
 /// Listings may lack what is younger (F7, paranoia).
 const LIST_LAG: Duration = Duration::from_secs(5);
@@ -223,7 +230,12 @@ impl Objects for Reached {
     }
 
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Object>> {
-        let apply = self.inner.get(key, bytes_max);
+        let apply = async {
+            match key == *ROTTEN {
+                true => Err(Error::unavailable(format!("{key}: 503"))),
+                false => self.inner.get(key, bytes_max).await,
+            }
+        };
         self.run(Verb::Get, key, &[], apply).await
     }
 

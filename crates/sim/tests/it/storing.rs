@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::future::join_all;
 use probity_domain::{EvidenceId, Record, SubmissionId};
 use probity_platform::ledger::Ledger;
@@ -11,7 +12,9 @@ use probity_platform::startup::Shutdown;
 use probity_platform::{Random, Result};
 use probity_proto::subjects::{DEPOSITED, STAMPED, SUBMITTED};
 use probity_proto::v1::{Deposited as DepositedHint, DepositedEvidence, EvidenceRecord, Stamped};
-use probity_storage::log::{AppendLimits, Appender, Appends, Entry, Lease, Log, Writer, appender};
+use probity_storage::log::{
+    AppendLimits, Appender, Appends, Entry, Lease, Log, Verify, Writer, appender,
+};
 use probity_storage::{Deposit, Deposited, Reconciler, Submissions};
 use tokio::time::sleep;
 
@@ -31,9 +34,21 @@ const RECONCILE: Duration = Duration::from_secs(30);
 /// Different fillers that are appended during a run.
 const FILLERS: u32 = 60;
 
+/// As a deposit, but for the fillers, which are nobody's.
+struct Judge(Arc<Deposit>);
+
+#[async_trait]
+impl Verify for Judge {
+    async fn verify(&self, entries: &[Entry]) -> Result<()> {
+        let is_real = |entry: &&Entry| *entry != &filler(entry.evidence.item);
+        let real: Vec<Entry> = entries.iter().filter(is_real).cloned().collect();
+        self.0.verify(&real).await
+    }
+}
+
 struct Term {
     role: Role,
-    deposit: Deposit,
+    deposit: Arc<Deposit>,
     writer: Writer,
     appends: Appends,
 }
@@ -45,17 +60,18 @@ impl Role {
         let random: Arc<dyn Random> = self.random.clone();
         let log = Arc::new(Log::new(&buckets, log_verifier()));
         let (appender, appends) = appender(LIMITS);
-        let deposit = Deposit::new(
+        let deposit = Arc::new(Deposit::new(
             log.clone(),
             appender,
             Submissions::new(buckets.truth.clone()),
             vec![self.pki.root.clone()].into(),
             self.clock.clone(),
-        );
+        ));
+        let judge = Arc::new(Judge(deposit.clone()));
         // More impatient than any real one: who sees the same value twice takes over, so that both often write at once.
         let mut lease = Lease::new(buckets.work.clone(), random.clone(), Duration::ZERO);
         let mut term = Term {
-            writer: Writer::new(log.clone(), log_key(), random),
+            writer: Writer::new(log.clone(), log_key(), random).verifying(judge),
             role: self.clone(),
             deposit,
             appends,
@@ -98,7 +114,7 @@ impl Term {
             writer,
             appends,
         } = self;
-        let (role, deposit) = (&*role, &*deposit);
+        let (role, deposit) = (&*role, &**deposit);
         let never = Shutdown::new();
         let tell = |news: Vec<(EvidenceId, u64)>| role.tell_deposited(news);
         let append = appends.commit_all(writer, LIMITS, &never, tell);

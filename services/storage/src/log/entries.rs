@@ -11,7 +11,7 @@ use super::layout::{WIDTH, key, segment_key};
 use super::tree::{Entry, Tree};
 
 /// 256 entries of 65,535 bytes and their lengths.
-const BUNDLE_BYTES_MAX: u64 = 256 * (65_535 + 2);
+pub(crate) const BUNDLE_BYTES_MAX: u64 = 256 * (65_535 + 2);
 pub(crate) const TILE_BYTES_MAX: u64 = 256 * 32;
 
 /// Entries `256 * bundle ..` of the log, up to `size`; fewer than 256 in the last bundle.
@@ -24,15 +24,22 @@ pub async fn read_bundle(truth: &dyn Objects, bundle: u64, size: u64) -> Result<
         return Err(Error::not_found("the log is not that long"));
     }
     let width = (size - first).min(WIDTH);
-    let full = full_bundle(truth, bundle).await?;
-    let mut entries = match full {
-        Some(entries) => entries,
-        None if width < WIDTH => segments(truth, first, width).await?,
-        None => {
-            return Err(Error::internal(format!(
-                "bundle {bundle} of the log is missing"
-            )));
-        }
+    let tail = match width < WIDTH {
+        true => segments(truth, first, width).await,
+        false => Ok(Vec::new()),
+    };
+    let mut entries = match tail {
+        // A full bundle is not asked for: the log has none there yet, and whoever may write into the bucket may have put one.
+        Ok(entries) if entries.len() as u64 >= width => entries,
+        tail => match full_bundle(truth, bundle).await? {
+            Some(entries) => entries,
+            None if width < WIDTH => tail?,
+            None => {
+                return Err(Error::internal(format!(
+                    "bundle {bundle} of the log is missing"
+                )));
+            }
+        },
     };
     entries.truncate(usize::try_from(width).unwrap_or(usize::MAX));
     if entries.len() as u64 != width {

@@ -9,6 +9,8 @@ use super::layout::HEAD;
 use super::tree::Entry;
 
 const FORMAT: &str = "probity.log-head/1";
+/// Heads of every version begin with it.
+const FORMATS: &str = "probity.log-head/";
 const HEAD_BYTES_MAX: u64 = 64 * 1024;
 const STAGED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -53,17 +55,50 @@ impl Head {
     }
 }
 
-/// The head and its version; `None` when there is none.
-pub(crate) async fn read_head(work: &dyn Objects) -> Result<Option<(Head, Version)>> {
-    let Some(object) = work.get(HEAD, HEAD_BYTES_MAX).await? else {
+/// What stands in the head's place, a head or why it is none, and its version; `None` when nothing does.
+///
+/// # Errors
+/// `Internal` for the head of another version of this program, which must not be gone past; those of the store.
+pub(crate) async fn find_head(
+    work: &dyn Objects,
+) -> Result<Option<(core::result::Result<Head, String>, Version)>> {
+    let Some(object) = work.get(HEAD, STAGED_BYTES_MAX).await? else {
         return Ok(None);
     };
-    let head: Head = serde_json::from_slice(&object.bytes)
-        .map_err(|e| Error::internal(format!("{HEAD} does not read: {e}")))?;
-    if head.format != FORMAT || head.previous_size > head.size {
-        return Err(Error::internal(format!("{HEAD} is of another format")));
+    if let Ok(Named { format }) = serde_json::from_slice(&object.bytes)
+        && format != FORMAT
+        && format.starts_with(FORMATS)
+    {
+        let detail = format!("{HEAD} is of another version's format, {format}");
+        return Err(Error::internal(detail));
     }
-    Ok(Some((head, object.version)))
+    Ok(Some((parse(&object.bytes), object.version)))
+}
+
+/// All that heads of different versions have in common.
+#[derive(Deserialize)]
+struct Named {
+    format: String,
+}
+
+fn parse(bytes: &[u8]) -> core::result::Result<Head, String> {
+    if bytes.len() as u64 > HEAD_BYTES_MAX {
+        return Err(format!("{HEAD} is larger than any"));
+    }
+    let head: Head =
+        serde_json::from_slice(bytes).map_err(|e| format!("{HEAD} does not read: {e}"))?;
+    if head.format != FORMAT || head.previous_size > head.size {
+        return Err(format!("{HEAD} is of another format"));
+    }
+    Ok(head)
+}
+
+/// The head and its version; `None` when there is none.
+pub(crate) async fn read_head(work: &dyn Objects) -> Result<Option<(Head, Version)>> {
+    match find_head(work).await? {
+        Some((head, version)) => Ok(Some((head.map_err(Error::internal)?, version))),
+        None => Ok(None),
+    }
 }
 
 /// Entries as staged: each behind its length in two big-endian bytes.

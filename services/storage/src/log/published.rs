@@ -1,24 +1,29 @@
 //! The log as everybody may see it: the newest published checkpoint and the numbers in it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
-use probity_domain::EvidenceId;
+use probity_domain::{EvidenceId, Timestamp};
 use probity_pki::tlog::{Checkpoint, Hash, LogVerifier};
 use probity_platform::objects::{Buckets, Objects};
 use probity_platform::{Error, ErrorKind, Result};
 
 use super::entries::load_tree;
-use super::head::read_head;
-use super::index::{Index, numbers};
+use super::head::find_head;
+use super::index::{Index, numbers, numbers_of};
 use super::layout::{CHECKPOINTS, WIDTH, checkpoint_key, number};
+use super::tree::Entry;
+use crate::prove::read_proved;
 
 const CHECKPOINT_BYTES_MAX: u64 = 16 * 1024;
 /// Sizes are searched below this: twelve digits.
 pub(crate) const SIZES_END: u64 = 1_000_000_000_000;
 /// Keys that are no checkpoints, remembered so that each is said once.
 const PASSED_OVER_MAX: usize = 1_000;
+/// So much later than others of its bundle a submission may have been made that stands there: it covers the order in which
+/// entries arrive, and what a clock is behind another.
+const ORDER_MS: i64 = 60_000;
 
 /// A published checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +42,8 @@ pub struct Log {
     latest: RwLock<Option<Published>>,
     index: RwLock<Index>,
     passed_over: Mutex<BTreeSet<String>>,
+    /// Bundles are compared with their index tiles one after the other.
+    proving: tokio::sync::Mutex<()>,
 }
 
 impl Log {
@@ -50,6 +57,7 @@ impl Log {
             latest: RwLock::default(),
             index: RwLock::default(),
             passed_over: Mutex::default(),
+            proving: tokio::sync::Mutex::default(),
         }
     }
 
@@ -74,19 +82,13 @@ impl Log {
     /// Where a number stands, as far as this process knows.
     #[must_use]
     pub fn leaf(&self, evidence: EvidenceId) -> Option<u64> {
-        self.index
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .leaf(evidence)
+        self.index().leaf(evidence)
     }
 
     /// Entries the index covers.
     #[must_use]
     pub fn indexed(&self) -> u64 {
-        self.index
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .size()
+        self.index().size()
     }
 
     /// Looks for a newer checkpoint and takes it up.
@@ -95,14 +97,16 @@ impl Log {
     /// `Internal` when what is published does not hold together; those of the store.
     pub async fn refresh(&self) -> Result<()> {
         let known = self.latest().map_or(0, |published| published.size);
-        let newest = match read_head(&*self.work).await? {
+        let head = find_head(&*self.work).await?.map(|(head, _)| head);
+        let newest = match head {
             // The size before was published before this head was written.
-            Some((head, _)) => {
+            Some(Ok(head)) => {
                 let there = self.truth.head(&checkpoint_key(head.size)).await?.is_some();
                 let size = if there { head.size } else { head.previous_size };
                 self.not_behind(size).await?
             }
-            None => self.newest().await?.map(|newest| newest.size),
+            // One that does not read is the writer's to say and to replace.
+            Some(Err(_)) | None => self.newest().await?.map(|newest| newest.size),
         };
         match newest {
             Some(size) if size > known || self.latest().is_err() => {
@@ -279,6 +283,7 @@ impl Log {
                 for evidence in numbers.into_iter().skip(known) {
                     index.push(evidence);
                 }
+                index.loaded(bundle);
             }
         }
         let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
@@ -289,6 +294,50 @@ impl Log {
             *latest = Some(published);
         }
         Ok(())
+    }
+
+    /// Makes sure that a number of a submission made at this time, or later, which is not in the index is not in the log
+    /// either, before it is appended. An index tile is believed for what it says is there; with a flipped bit it lacks a
+    /// number that is. So the bundles that may hold it are read, each once in a process's life: after a start a few of the
+    /// newest, and more only for what was submitted long ago. Of a bundle that is no longer the signed tree's the tile is all
+    /// there is, and stays believed.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn prove_since(&self, at: Timestamp) -> Result<()> {
+        let bundles = self.index().unproved_since(at.plus_ms(-ORDER_MS));
+        for bundle in bundles {
+            let _turn = self.proving.lock().await;
+            if self.index().is_proved(bundle) {
+                continue;
+            }
+            let read = read_proved(&*self.truth, bundle, &self.latest()?).await;
+            let numbers = read.and_then(|entries| numbers_of(&entries));
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            match numbers {
+                Ok(numbers) => index.prove(bundle, &numbers),
+                Err(e) if e.kind.is_transient() => return Err(e),
+                Err(e) => {
+                    tracing::error!(bundle, error = %e, "an index tile is all that is known of a bundle");
+                    index.believe(bundle);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Self::prove_since`] for entries that are not in the index.
+    pub(crate) async fn prove_new(&self, entries: &[Entry]) -> Result<()> {
+        let new = entries.iter().map(|entry| entry.evidence);
+        let new = new.filter(|evidence| self.leaf(*evidence).is_none());
+        match new.map(|evidence| evidence.submission.at()).min() {
+            Some(oldest) => self.prove_since(oldest).await,
+            None => Ok(()),
+        }
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes up the numbers of entries `first ..` that the writer has just published.

@@ -105,6 +105,11 @@ impl Tree {
         })
     }
 
+    /// The entries of the incomplete bundle.
+    pub(crate) fn tail(&self) -> &[Entry] {
+        &self.tail
+    }
+
     /// Appends. The same tree and entries give the same bytes.
     ///
     /// # Errors

@@ -8,11 +8,12 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use probity_domain::EvidenceId;
 use probity_pki::tlog::{Checkpoint, LogKey};
 use probity_platform::objects::{Created, Swapped, Version};
-use probity_platform::{Error, Random, Result};
+use probity_platform::{Error, ErrorKind, Random, Result};
 
-use super::entries::{full_bundle, load_tree, segment};
-use super::head::{Head, encode_staged, read_head, read_staged};
-use super::layout::{HEAD, WIDTH, checkpoint_key, staged_key};
+use super::entries::{BUNDLE_BYTES_MAX, load_tree};
+use super::head::{Head, encode_staged, find_head, read_staged};
+use super::layout::{HEAD, checkpoint_key, staged_key};
+use super::left::Verify;
 use super::published::{Log, Published};
 use super::tree::{Entry, Grown, Tree};
 
@@ -21,9 +22,11 @@ const WRITES_AT_ONCE: usize = 8;
 
 /// Appends to the log. Any number of writers may exist; the swap of the head makes them one.
 pub struct Writer {
-    log: Arc<Log>,
+    pub(super) log: Arc<Log>,
     key: Arc<LogKey>,
     random: Arc<dyn Random>,
+    /// Judges what a lost commit left behind.
+    pub(super) verify: Option<Arc<dyn Verify>>,
     /// `None` when the log has to be looked at again.
     state: Option<State>,
     /// Published by recovery: whoever committed it may not have told anybody.
@@ -44,16 +47,25 @@ pub struct Committed {
 }
 
 impl Writer {
-    /// Holds the log's key; looks at the log when first used.
+    /// Holds the log's key; looks at the log when first used. Takes up nothing that a lost commit left behind, unless it is
+    /// told who judges that.
     #[must_use]
     pub fn new(log: Arc<Log>, key: impl Into<Arc<LogKey>>, random: Arc<dyn Random>) -> Self {
         Self {
             log,
             key: key.into(),
             random,
+            verify: None,
             state: None,
             recovered: Vec::new(),
         }
+    }
+
+    /// Takes up what a lost commit left behind if this judge lets it.
+    #[must_use]
+    pub fn verifying(mut self, verify: Arc<dyn Verify>) -> Self {
+        self.verify = Some(verify);
+        self
     }
 
     /// Appends what is not in the log yet and publishes it. A number that is there stays where it is.
@@ -66,6 +78,10 @@ impl Writer {
             Some(state) => state,
             None => self.recover().await?,
         };
+        if let Err(e) = self.log.prove_new(batch).await {
+            self.state = Some(state);
+            return Err(e);
+        }
         let mut fresh: Vec<Entry> = Vec::new();
         let mut places: HashMap<EvidenceId, u64> = HashMap::new();
         let mut placed = Vec::with_capacity(batch.len());
@@ -129,7 +145,9 @@ impl Writer {
                     root,
                     note: note.into(),
                 };
-                let tree = self.publish(tree.size, grown, published, new).await?;
+                let tree = self
+                    .publish(tree.size, &head, grown, published, new)
+                    .await?;
                 Ok(State { tree, head, staged })
             }
             Swapped::Lost => {
@@ -143,120 +161,161 @@ impl Writer {
     async fn publish(
         &self,
         first: u64,
+        head: &Version,
         grown: Grown,
         published: Published,
         new: &[Entry],
     ) -> Result<Tree> {
         // One after the other: what a lost commit left behind has no gaps, so that it can be taken up.
         for (key, bytes) in &grown.entries {
-            self.create(key, bytes).await?;
+            self.create(first, head, key, bytes).await?;
         }
         let tiles: Vec<_> = grown
             .tiles
             .iter()
-            .map(|(key, bytes)| self.create(key, bytes))
+            .map(|(key, bytes)| self.create(first, head, key, bytes))
             .collect();
         stream::iter(tiles)
             .buffer_unordered(WRITES_AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
-        self.create_checkpoint(&published).await?;
+        self.create_checkpoint(first, head, &published).await?;
         let numbers: Vec<EvidenceId> = new.iter().map(|entry| entry.evidence).collect();
         self.log.take_up(first, &numbers);
         self.log.show(published).await?;
         Ok(grown.tree)
     }
 
-    async fn create(&self, key: &str, bytes: &Bytes) -> Result<()> {
+    async fn create(&self, first: u64, head: &Version, key: &str, bytes: &Bytes) -> Result<()> {
         match self.log.truth.create(key, bytes.clone()).await? {
             Created::Created => Ok(()),
-            Created::Exists(_) => Err(fork(key)),
+            Created::Exists(_) => self.take_back(first, head, key, bytes).await,
         }
     }
 
-    /// What is no checkpoint may stand in its place: it was forged before, or damaged since. It stays as a version.
-    async fn create_checkpoint(&self, published: &Published) -> Result<()> {
-        let (key, truth) = (checkpoint_key(published.size), &self.log.truth);
-        let created = truth.create(&key, published.note.clone()).await?;
+    /// What is no checkpoint may stand in its place: it was forged before, or damaged since.
+    async fn create_checkpoint(
+        &self,
+        first: u64,
+        head: &Version,
+        published: &Published,
+    ) -> Result<()> {
+        let (key, note) = (checkpoint_key(published.size), &published.note);
+        let created = self.log.truth.create(&key, note.clone()).await?;
         let Created::Exists(there) = created else {
             return Ok(());
         };
         let read = self.log.read_note(there);
-        let is_checkpoint = read.is_ok_and(|read| read.size == published.size);
-        if is_checkpoint || !truth.keeping().await?.versions {
+        if read.is_ok_and(|read| read.size == published.size) {
             return Err(fork(&key));
         }
-        tracing::error!(
-            key,
-            "no checkpoint of the log stood in its place: written over"
-        );
-        truth.put(&key, published.note.clone()).await
+        self.take_back(first, head, &key, note).await
+    }
+
+    /// Writes over other bytes than the commit's, which are not published: nothing of the log stands behind what is, so
+    /// somebody put them there, or a commit whose entries did not hold left them. They stay as a version.
+    ///
+    /// Only as long as the head is this commit's and nothing is published behind `first`: whoever slept through a head
+    /// that was put back would else write over what another has published. Between that look and the write the object
+    /// must not change.
+    async fn take_back(&self, first: u64, head: &Version, key: &str, bytes: &Bytes) -> Result<()> {
+        let (truth, work) = (&*self.log.truth, &*self.log.work);
+        if !truth.keeping().await?.versions {
+            return Err(fork(key));
+        }
+        let there = match truth.get(key, BUNDLE_BYTES_MAX).await {
+            // Larger than anything of the log.
+            Err(e) if e.kind == ErrorKind::Malformed => None,
+            read => Some(read?.map(|object| object.version)),
+        };
+        let holds = find_head(work).await?.is_some_and(|(_, now)| now == *head);
+        if !holds {
+            return Err(Error::conflict("another writer moved the log's head"));
+        }
+        if self.log.published_after(first).await?.is_some() {
+            return Err(fork(key));
+        }
+        tracing::error!(key, "what stood there was not the log's: written over");
+        match there {
+            Some(there) => match truth.swap(key, there.as_ref(), bytes.clone()).await? {
+                Swapped::Swapped(_) => Ok(()),
+                Swapped::Lost => Err(Error::conflict(format!("{key} changed meanwhile"))),
+            },
+            None => truth.put(key, bytes.clone()).await,
+        }
     }
 
     /// Finds out where the log stands, and finishes what a writer before this one began.
     async fn recover(&mut self) -> Result<State> {
-        let Some((head, version)) = read_head(&*self.log.work).await? else {
-            return self.recover_without_head(None).await;
+        let (reason, version) = match find_head(&*self.log.work).await? {
+            None => return self.recover_without_head(None).await,
+            Some((Err(reason), version)) => (reason, version),
+            Some((Ok(head), version)) => match self.follow(head, &version).await? {
+                Ok(state) => return Ok(state),
+                Err(reason) => (reason.to_owned(), version),
+            },
         };
+        tracing::error!(reason, "the log's head is not gone by");
+        self.recover_without_head(Some(&version)).await
+    }
+
+    /// Goes by the head; the inner error says why nobody should.
+    async fn follow(
+        &mut self,
+        head: Head,
+        version: &Version,
+    ) -> Result<core::result::Result<State, &'static str>> {
         if self.log.published_after(head.size).await?.is_some() {
-            tracing::error!(
-                size = head.size,
-                "the log's head is older than its checkpoints"
-            );
-            return self.recover_without_head(Some(&version)).await;
+            return Ok(Err("it is older than the log's checkpoints"));
         }
         if let Some(Ok(published)) = self.log.stored_checkpoint(head.size).await? {
-            // An old copy of the head, put back while the newest commit had written entries and no checkpoint, is no
-            // older than any checkpoint: what it does not know of tells.
-            if !self.left_behind(head.size).await?.is_empty() {
-                tracing::error!(size = head.size, "entries lie behind the log's head");
-                return self.recover_without_head(Some(&version)).await;
-            }
             let tree = load_tree(&*self.log.truth, published.size, published.root).await?;
             self.log.show(published).await?;
-            return Ok(State {
+            // An old copy of the head, put back while the newest commit had written entries and no checkpoint, is no
+            // older than any checkpoint: what it does not know of tells.
+            if !self.left_behind(&tree).await?.is_empty() {
+                return Ok(Err("entries lie behind it"));
+            }
+            return Ok(Ok(State {
                 tree,
-                head: version,
+                head: version.clone(),
                 staged: head.staged,
-            });
+            }));
         }
         // Nothing is published between the two sizes of a head; if something is, an old copy of it was built upon.
-        if self
-            .log
-            .published_after(head.previous_size)
-            .await?
-            .is_some()
-        {
-            tracing::error!(size = head.size, "the log was published beside its head");
-            return self.recover_without_head(Some(&version)).await;
+        let beside = self.log.published_after(head.previous_size).await?;
+        if beside.is_some() {
+            return Ok(Err("the log was published beside it"));
         }
-        let Some(new) = read_staged(&*self.log.work, &head.staged).await? else {
-            tracing::error!(
-                size = head.size,
-                "the staged entries of the log's head are gone"
-            );
-            return self.recover_without_head(Some(&version)).await;
+        let published = match self.log.read_note(Bytes::from(head.checkpoint)) {
+            Ok(published) if published.size == head.size => published,
+            _ => return Ok(Err("it holds no checkpoint of its size")),
+        };
+        let new = match read_staged(&*self.log.work, &head.staged).await {
+            Ok(Some(new)) => new,
+            Ok(None) => return Ok(Err("its staged entries are gone")),
+            Err(e) if e.kind.is_transient() => return Err(e),
+            Err(_) => return Ok(Err("its staged entries do not read")),
         };
         let tree = self.tree_of(head.previous_size).await?;
         let grown = tree.grow(&new)?;
-        let published = self.log.read_note(Bytes::from(head.checkpoint))?;
         if (grown.tree.size, grown.tree.root) != (published.size, published.root) {
-            return Err(Error::internal(
-                "the staged entries do not lead to the log's head",
-            ));
+            return Ok(Err("its staged entries do not lead to it"));
         }
         tracing::info!(
             from = tree.size,
             to = published.size,
             "rolling the log forward"
         );
-        let tree = self.publish(tree.size, grown, published, &new).await?;
+        let tree = self
+            .publish(tree.size, version, grown, published, &new)
+            .await?;
         self.remember(head.previous_size, &new);
-        Ok(State {
+        Ok(Ok(State {
             tree,
-            head: version,
+            head: version.clone(),
             staged: head.staged,
-        })
+        }))
     }
 
     /// The head is lost, or behind: goes on from the newest checkpoint, and from the entries that lie behind it.
@@ -265,7 +324,7 @@ impl Writer {
             Some(newest) => self.tree_of(newest.size).await?,
             None => Tree::empty(),
         };
-        let left = self.left_behind(tree.size).await?;
+        let left = self.left_behind(&tree).await?;
         tracing::info!(
             size = tree.size,
             left = left.len(),
@@ -285,26 +344,6 @@ impl Writer {
         let tree = load_tree(&*self.log.truth, published.size, published.root).await?;
         self.log.show(published).await?;
         Ok(tree)
-    }
-
-    /// Entries beyond `size` that a commit wrote before it was lost together with its head.
-    async fn left_behind(&self, size: u64) -> Result<Vec<Entry>> {
-        let truth = &*self.log.truth;
-        let mut entries = Vec::new();
-        loop {
-            let at = size + entries.len() as u64;
-            let place = usize::try_from(at % WIDTH).unwrap_or(usize::MAX);
-            let found = match full_bundle(truth, at / WIDTH).await? {
-                Some(bundle) => bundle.into_iter().skip(place).collect(),
-                None => segment(truth, at).await?.unwrap_or_default(),
-            };
-            if found.is_empty() {
-                return Ok(entries);
-            }
-            for bytes in found {
-                entries.push(Entry::read(&bytes)?);
-            }
-        }
     }
 
     fn remember(&mut self, first: u64, entries: &[Entry]) {

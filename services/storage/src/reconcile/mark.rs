@@ -7,13 +7,14 @@ use probity_platform::objects::Objects;
 use probity_platform::{Error, Result, quarantine};
 use serde::{Deserialize, Serialize};
 
-use super::{HOUR_MS, Reconciler, SUBMISSIONS};
+use super::{HOUR_MS, PAGE, Reconciler, SUBMISSIONS, candidate};
 use crate::log::LOW_WATER;
 
 const MARK_BYTES_MAX: u64 = 2 * 1024 * 1024;
 const FORMAT: &str = "probity.low-water/1";
 
 /// The oldest hour that is not over, and the submissions before it that are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     pub low_water: Timestamp,
     pub stuck: BTreeSet<SubmissionId>,
@@ -58,7 +59,8 @@ impl Reconciler {
     pub(super) async fn begin(&mut self, now: Timestamp) -> Result<Option<Timestamp>> {
         if self.low_water.is_none() {
             self.known_held = quarantine::submissions(&self.ledger).await?;
-            self.low_water = match Mark::read(&*self.work).await? {
+            self.saved = Mark::read(&*self.work).await?;
+            self.low_water = match self.saved.clone() {
                 Some(mark) => {
                     self.stuck = mark.stuck;
                     Some(mark.low_water)
@@ -70,28 +72,60 @@ impl Reconciler {
                     .map(|first| first.min(hour_of(now))),
             };
         }
+        self.not_ahead(now).await?;
         Ok(self.low_water)
     }
 
-    pub(super) async fn save(&self) -> Result<()> {
-        match self.low_water {
-            Some(low_water) => {
-                let stuck = self.stuck.clone();
-                Mark { low_water, stuck }.write(&*self.work).await
-            }
-            None => Ok(()),
+    /// A mark in the future was made while this role's clock was ahead by more than an hour stays open: hours were closed
+    /// in which nothing had been submitted yet. What came since was looked at by nobody, so all is walked again.
+    async fn not_ahead(&mut self, now: Timestamp) -> Result<()> {
+        let Some(mark) = self.low_water.filter(|mark| *mark > now) else {
+            return Ok(());
+        };
+        // Where everything lies in the future, it is now that the clock is wrong.
+        if let Some(first) = self.first_hour().await?.filter(|first| *first <= now) {
+            let mark = mark.to_rfc3339();
+            tracing::error!(
+                mark,
+                "the reconciler's mark lies in the future: walking from the first submission"
+            );
+            self.low_water = Some(first);
         }
+        Ok(())
+    }
+
+    /// Writes the mark, if it is not what was written last.
+    pub(super) async fn save(&mut self) -> Result<()> {
+        let Some(low_water) = self.low_water else {
+            return Ok(());
+        };
+        let stuck = self.stuck.clone();
+        let mark = Mark { low_water, stuck };
+        if self.saved.as_ref() != Some(&mark) {
+            mark.write(&*self.work).await?;
+            self.saved = Some(mark);
+        }
+        Ok(())
     }
 
     /// The hour of the first submission ever.
     async fn first_hour(&self) -> Result<Option<Timestamp>> {
-        let first = self.truth.list(SUBMISSIONS, None, 1).await?;
-        let Some(first) = first.first() else {
-            return Ok(None);
-        };
-        let name = first.key.rsplit('/').next().unwrap_or_default();
-        let id = SubmissionId::parse(name).map_err(Error::internal)?;
-        Ok(Some(hour_of(id.at())))
+        let mut after: Option<String> = None;
+        loop {
+            // Most often the first key is one.
+            let limit = if after.is_none() { 1 } else { PAGE };
+            let page = self
+                .truth
+                .list(SUBMISSIONS, after.as_deref(), limit)
+                .await?;
+            if let Some((id, _)) = page.iter().find_map(candidate) {
+                return Ok(Some(hour_of(id.at())));
+            }
+            match page.last() {
+                Some(last) => after = Some(last.key.clone()),
+                None => return Ok(None),
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use probity_proto::subjects::SUBMITTED;
 use super::{Reconciler, Redrive};
 use crate::Config;
 use crate::log::Log;
-use crate::serve::pause;
+use crate::serve::{pause, until};
 
 /// Hints that wait for signing beyond which none is added: as many as intake lets in, so that neither of the two has to
 /// wait until the other is done. What is missing is then most likely among those that wait.
@@ -74,15 +74,18 @@ pub(crate) async fn serve(config: Config, ctx: Context, log: Arc<Log>, gauges: G
     let queue = Queue::new(ctx.bus.clone(), SUBMITTED, HINTS_WAITING_MAX);
     loop {
         pause(&ctx.shutdown, period).await;
-        if ctx.shutdown.is_requested() {
-            return;
-        }
-        match reconciler.round().await {
-            Ok(redrives) => {
-                gauges.show(&reconciler);
-                reconciler.send(&redrives, &queue).await;
+        let round = async {
+            match reconciler.round().await {
+                Ok(redrives) => {
+                    gauges.show(&reconciler);
+                    reconciler.send(&redrives, &queue).await;
+                }
+                Err(e) => tracing::warn!(error = %e, "reconciling"),
             }
-            Err(e) => tracing::warn!(error = %e, "reconciling"),
+        };
+        // A round may be ten thousand reads of a slow store, and may be cut off anywhere: whoever comes next finds it all.
+        if until(&ctx.shutdown, round).await.is_none() {
+            return;
         }
     }
 }

@@ -5,17 +5,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use probity_domain::{EvidenceId, Record, SubmissionId, Timestamp};
 use probity_pki::tlog::{EMPTY_ROOT, LogKey, LogVerifier, Tiles, append, leaf_hash};
 use probity_platform::cache::{Cache, RedisConfig};
 use probity_platform::objects::{Buckets, Fault, MemoryObjects, Objects as _, Verb};
 use probity_platform::startup::Shutdown;
-use probity_platform::{ErrorKind, SystemRandom};
+use probity_platform::{Error, ErrorKind, Result, SystemRandom};
 use probity_proto::v1::{LocateRequest, ProveRequest};
-use probity_storage::log::{AppendLimits, Entry, Log, Writer, appender, read_bundle};
+use probity_storage::log::{AppendLimits, Entry, Log, Verify, Writer, appender, read_bundle};
 use probity_storage::{Rebuilt, catch_up, locate, prove, rebuild_index};
 
 const ORIGIN: &str = "log.example/1";
+
+/// Lets in what [`entries`] makes.
+pub struct OfTests;
+
+#[async_trait]
+impl Verify for OfTests {
+    async fn verify(&self, entries: &[Entry]) -> Result<()> {
+        let are_made = entries.iter().all(|e| {
+            let EvidenceId { submission, item } = e.evidence;
+            crate::log::entries(submission.as_bytes()[15], item..item + 1) == [e.clone()]
+        });
+        match are_made {
+            true => Ok(()),
+            false => Err(Error::malformed("forged")),
+        }
+    }
+}
 
 pub struct Store {
     pub truth: Arc<MemoryObjects>,
@@ -46,12 +64,13 @@ impl Store {
 
     /// A writer as a new process has it: it knows nothing.
     pub fn writer(&self) -> Writer {
-        Writer::new(self.log(), key(), Arc::new(SystemRandom))
+        self.writer_and_log().0
     }
 
     pub fn writer_and_log(&self) -> (Writer, Arc<Log>) {
         let log = self.log();
-        (Writer::new(log.clone(), key(), Arc::new(SystemRandom)), log)
+        let writer = Writer::new(log.clone(), key(), Arc::new(SystemRandom));
+        (writer.verifying(Arc::new(OfTests)), log)
     }
 
     /// From now on every write fails from the `n`-th on, the first of them with `fault`.

@@ -11,5 +11,6 @@ mod pipeline;
 mod pki;
 mod reconcile;
 mod scrub;
+mod stubborn;
 mod trail;
 mod world;

@@ -76,6 +76,21 @@ impl Pipeline {
         }
     }
 
+    /// As another process has it, which appends nothing.
+    pub fn deposit_again(&self) -> Deposit {
+        let limits = AppendLimits {
+            entries_max: 1,
+            age: Duration::ZERO,
+        };
+        Deposit::new(
+            self.store.log(),
+            appender(limits).0,
+            Submissions::new(self.world.truth.clone()),
+            self.deposit.roots.clone(),
+            self.world.clock.clone(),
+        )
+    }
+
     async fn key(&self, submission: &Submission) -> (Instruction, EventKey) {
         let instruction = load_instruction(&*self.world.truth, &self.world.ledger, submission.id);
         let (key, request) = UncertifiedKey::generate(submission).unwrap();

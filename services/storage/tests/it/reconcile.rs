@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use probity_domain::{ItemOutcome, Submission, SubmissionDraft, SubmissionId, TenantId};
+use probity_domain::{ItemOutcome, Submission, SubmissionDraft, SubmissionId, TenantId, Timestamp};
 use probity_platform::bus::{Bus, BusConfig, Queue};
 use probity_platform::objects::{MemoryObjects, Objects as _};
-use probity_platform::{Error, quarantine};
+use probity_platform::{Clock as _, Error, quarantine};
 use probity_proto::stored::{submission_key, write_submission};
 use probity_proto::subjects::SUBMITTED;
 use probity_storage::{AuditScope, Reconciler, Redrive, audit, release};
@@ -16,18 +16,18 @@ use crate::pipeline::Pipeline;
 use crate::pki::NOW;
 use crate::world::{World, number};
 
-const HOUR_MS: i64 = 3_600_000;
+pub const HOUR_MS: i64 = 3_600_000;
 const PERIOD_MS: i64 = 30_000;
 
 /// Submissions that were accepted and of which no message is left.
-struct Lost {
-    world: World,
-    store: Store,
+pub struct Lost {
+    pub world: World,
+    pub store: Store,
     template: SubmissionDraft,
 }
 
 impl Lost {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let world = World::new().await;
         let template = (*world.submit(1, 1).await).clone();
         world.truth.forget(&submission_key(template.id));
@@ -43,7 +43,13 @@ impl Lost {
     }
 
     /// One of `items` accepted items, this many milliseconds ago.
-    async fn submission(&self, seed: u16, ago_ms: i64, tenant: &str, items: usize) -> SubmissionId {
+    pub async fn submission(
+        &self,
+        seed: u16,
+        ago_ms: i64,
+        tenant: &str,
+        items: usize,
+    ) -> SubmissionId {
         let mut random = [0; 10];
         random[8..].copy_from_slice(&seed.to_be_bytes());
         let mut draft = self.template.clone();
@@ -57,7 +63,11 @@ impl Lost {
         submission.id
     }
 
-    fn reconciler(&self) -> Reconciler {
+    pub fn now(&self) -> Timestamp {
+        self.world.clock.now()
+    }
+
+    pub fn reconciler(&self) -> Reconciler {
         Reconciler::new(
             self.store.truth.clone(),
             self.store.work.clone(),
@@ -74,7 +84,7 @@ fn items(redrives: &[Redrive]) -> usize {
     redrives.iter().map(count).sum()
 }
 
-fn of(redrives: &[Redrive], id: SubmissionId) -> usize {
+pub fn of(redrives: &[Redrive], id: SubmissionId) -> usize {
     let id = id.to_string();
     let mine = redrives.iter().filter(|r| r.hint.submission_id == id);
     items(&mine.cloned().collect::<Vec<_>>())
