@@ -16,6 +16,9 @@ use super::layout::{WIDTH, key, segment_key};
 use super::tree::{Entry, Tree};
 use super::writer::Writer;
 
+/// Entries of one commit (`append_max`).
+const LEFT_MAX: usize = 10_000;
+
 /// Judges what may stand in the log.
 #[async_trait]
 pub trait Verify: Send + Sync {
@@ -42,24 +45,28 @@ impl Writer {
     /// `Internal` when something else stands there and the store would not keep it as a version; those of [`Verify`] that
     /// are transient.
     pub(super) async fn left_behind(&self, tree: &Tree) -> Result<Vec<Entry>> {
-        let mut left = Vec::new();
+        let (mut left, mut keys) = (Vec::new(), Vec::new());
         while let Some(written) = self.written_behind(tree, left.len() as u64).await? {
             let Some(entries) = written.entries else {
                 return self.not_ours(&written.key, "it holds no entries").await;
             };
             left.extend(entries);
-            if written.is_last {
+            keys.push(written.key);
+            if written.is_last || left.len() > LEFT_MAX {
                 break;
             }
         }
         match self.believed(&left).await {
             Ok(()) => Ok(left),
             Err(e) if e.kind.is_transient() => Err(e),
-            Err(e) => self.not_ours(&segment_key(tree.size), &e.detail).await,
+            Err(e) => self.not_ours(&keys.join(" "), &e.detail).await,
         }
     }
 
     async fn believed(&self, left: &[Entry]) -> Result<()> {
+        if left.len() > LEFT_MAX {
+            return Err(Error::malformed("more entries than a commit has"));
+        }
         self.log.prove_new(left).await?;
         let mut numbers = HashSet::new();
         for Entry { evidence, .. } in left {
