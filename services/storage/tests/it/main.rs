@@ -3,6 +3,7 @@
 mod attest;
 mod audit;
 mod audit_shared;
+mod copies;
 mod crash;
 mod custody;
 mod forged;
