@@ -57,6 +57,14 @@ pub const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// come to its end as well.
 pub const WRITE_WITHIN_MS: i64 = 5 * 60_000;
 
+/// The id of the submission that has this key in bucket `truth`; `None` when none has.
+#[must_use]
+pub fn submission_of(key: &str) -> Option<domain::SubmissionId> {
+    let name = key.rsplit('/').next()?;
+    let id = domain::SubmissionId::parse(name).ok()?;
+    (submission_key(id) == key).then_some(id)
+}
+
 /// Key of a submission in bucket `truth`; follows from the id alone.
 #[must_use]
 pub fn submission_key(id: domain::SubmissionId) -> String {

@@ -112,15 +112,6 @@ impl Delivery {
         )
     }
 
-    /// When its order was given.
-    ///
-    /// # Errors
-    /// `Internal` when its order is none.
-    pub fn ordered_at(&self) -> Result<Timestamp> {
-        let order = DeliveryId::parse(&self.order).map_err(Error::internal)?;
-        Ok(order.at())
-    }
-
     /// What the platform has to do, by itself, for a recipient that is pushed to or not.
     #[must_use]
     pub const fn due(&self, pushed: bool) -> Due {

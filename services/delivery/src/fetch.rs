@@ -144,8 +144,7 @@ impl Courier {
             .map_err(|e| none_is_made(delivery.id, &e.to_string()))?;
         let evidence = delivery.evidence.to_string();
         let custody = self.ledger.read::<CustodyEvent>(&evidence).await?;
-        let deleted = |event: &CustodyEvent| matches!(event, CustodyEvent::Deleted { .. });
-        if custody.facts().any(deleted) {
+        if CustodyEvent::deleted(custody.facts()).is_some() {
             let reason = "its evidence was deleted by order";
             return Err(none_is_made(delivery.id, reason));
         }

@@ -10,7 +10,7 @@ use probity_platform::ledger::{Appended, History};
 use probity_platform::{Error, Result};
 use probity_proto::http::DeliveryRequestDocument;
 use probity_proto::ledger::DeliveryEvent;
-use probity_proto::stored::{read_submission, submission_key};
+use probity_proto::stored::{SUBMISSION_BYTES_MAX, read_submission, submission_key};
 
 use crate::courier::Courier;
 use crate::delivery::{Delivery, delivery_id};
@@ -19,7 +19,6 @@ use crate::recipient;
 
 /// Evidence numbers in one request.
 pub const EVIDENCE_MAX: usize = 1_000;
-const SUBMISSION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const AT_ONCE: usize = 16;
 
 impl Courier {

@@ -74,7 +74,7 @@ impl Quiet {
     /// Nothing is due of it as it was read now.
     fn note(&mut self, delivery: &Delivery, recipient: &Recipient, now: Timestamp) {
         let still = match delivery.state {
-            DeliveryState::Entered | DeliveryState::Acknowledged { .. } => Still::ForGood,
+            _ if delivery.has_arrived() => Still::ForGood,
             DeliveryState::Suspended { .. } => Still::Until(now.plus_ms(SUSPENDED_MS)),
             _ => Still::Profile(recipient.version),
         };
@@ -249,9 +249,9 @@ impl Courier {
 
     /// Puts a delivery that is due, or about to be, on the shelf of late ones, where its order is old; tells whether.
     pub(crate) async fn shelve_if_late(&self, delivery: &Delivery) -> Result<bool> {
-        let late = is_late(delivery.ordered_at()?, self.clock.now());
+        let order = DeliveryId::parse(&delivery.order).map_err(Error::internal)?;
+        let late = is_late(order.at(), self.clock.now());
         if late {
-            let order = DeliveryId::parse(&delivery.order).map_err(Error::internal)?;
             OrderDocument::new(
                 order,
                 &delivery.recipient,

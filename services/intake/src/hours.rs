@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use probity_domain::{SubmissionId, Timestamp};
 use probity_platform::Result;
 use probity_platform::objects::Objects;
-use probity_proto::stored::submission_key;
+use probity_proto::stored::submission_of;
 
 const PREFIX: &str = "submissions/";
 const LIST_PAGE: u16 = 1_000;
@@ -112,11 +112,7 @@ fn first_of(hour: Timestamp) -> SubmissionId {
 
 /// What has another key than a submission's is none, and no reason to list nothing.
 fn id_of(key: &str) -> Option<SubmissionId> {
-    let id = key
-        .rsplit('/')
-        .next()
-        .and_then(|id| SubmissionId::parse(id).ok());
-    let id = id.filter(|id| submission_key(*id) == key);
+    let id = submission_of(key);
     if id.is_none() {
         tracing::error!(key, "no submission has this key");
     }
@@ -129,6 +125,7 @@ mod tests {
 
     use bytes::Bytes;
     use probity_platform::objects::MemoryObjects;
+    use probity_proto::stored::submission_key;
 
     use super::*;
 

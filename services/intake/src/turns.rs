@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long somebody waits for a turn, with the bytes at hand, before being told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The turns of one process.
 pub struct Turns {
     what: &'static str,

@@ -27,11 +27,12 @@ use probity_proto::v1::{AttestRequest, Attestation};
 use crate::Submissions;
 use crate::log::Log;
 use crate::prove::published_at;
-use crate::scrub::{LapReport, ScrubConfig, accounted, copy_of, findings, is_open, newest_report};
+use crate::scrub::{
+    LapReport, ScrubConfig, accounted, copy_of, findings, is_open, newest_report, versions_of,
+};
 
 /// Artifacts asked about side by side.
 const ARTIFACTS_AT_ONCE: usize = 8;
-const VERSIONS_LISTED_MAX: u16 = 1_000;
 /// A replica at another site may be away: nothing waits longer for it.
 const REPLICA_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -149,16 +150,13 @@ impl Attest {
 
     async fn artifact(&self, key: &str, sha3_256: Sha3_256) -> Result<AttestedArtifact> {
         let truth = &*self.log.truth;
-        let (size_bytes, page, protection, history) = tokio::try_join!(
+        let (size_bytes, versions, protection, history) = tokio::try_join!(
             truth.head(key),
-            truth.list_versions(key, None, VERSIONS_LISTED_MAX),
+            versions_of(truth, key),
             truth.protection(key),
             findings(&self.ledger, key),
         )?;
-        let versions = page.map(|page| {
-            let mine = page.versions.iter().filter(|version| version.key == key);
-            mine.count() as u64
-        });
+        let versions = versions.map(|versions| versions.len() as u64);
         Ok(AttestedArtifact {
             key: key.to_owned(),
             sha3_256,
@@ -185,9 +183,10 @@ impl Attest {
             return Ok(None);
         };
         let asked = blobs.iter().map(async |(key, (_, size_bytes))| {
-            let there = replica.objects.head(key).await? == Some(*size_bytes);
-            let found = findings(&self.ledger, &copy_of(key)).await?;
-            Ok::<_, Error>(there && !is_open(&found))
+            let copy = copy_of(key);
+            let asked = tokio::try_join!(replica.objects.head(key), findings(&self.ledger, &copy));
+            let (there, found) = asked?;
+            Ok::<_, Error>(there == Some(*size_bytes) && !is_open(&found))
         });
         let answered = tokio::time::timeout(REPLICA_TIME_MAX, try_join_all(asked)).await;
         let answered = answered.unwrap_or_else(|_| Err(Error::timeout("it did not answer")));

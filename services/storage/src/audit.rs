@@ -72,9 +72,9 @@ pub struct AuditScope {
 /// Audits the store. Memory: some twenty bytes an entry, one commit, and a few hundred records that are being verified.
 ///
 /// # Errors
-/// Those of the store that say nothing about what it holds (`Unavailable`, `Timeout`: an object that cannot be read while others can
-/// is a finding), and `Malformed` for a file of
-/// receipts that does not read. What is wrong with the evidence is no error, but a finding in the report.
+/// Those of the store that say nothing about what it holds (`Unavailable`, `Timeout`), and `Malformed` for a file of
+/// receipts that does not read. What is wrong with the evidence, and an object that cannot be read while others can, is no
+/// error, but a finding in the report.
 pub async fn audit(mut scope: AuditScope) -> Result<AuditReport> {
     scope.buckets = Buckets {
         truth: Insistent::around(scope.buckets.truth),

@@ -9,6 +9,8 @@
 
 mod owners;
 
+pub(crate) use owners::was_deleted;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

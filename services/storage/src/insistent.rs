@@ -79,6 +79,17 @@ impl Insistent {
     }
 }
 
+/// What a read of one object came to, or what is wrong with that object: for whoever goes on with the others.
+///
+/// # Errors
+/// Those of a store that does not answer.
+pub(crate) fn of_object<T>(read: Result<T>) -> Result<core::result::Result<T, Error>> {
+    match read {
+        Err(e) if e.kind.is_transient() => Err(e),
+        settled => Ok(settled),
+    }
+}
+
 /// `Internal` for an error that is the object's; as it was for one that is the store's.
 async fn told(objects: &dyn Objects, key: &str, e: Error) -> Error {
     let folder = key.split_inclusive('/').next().unwrap_or_default();

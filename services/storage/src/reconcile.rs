@@ -20,7 +20,7 @@ use probity_domain::{Submission, SubmissionId, Timestamp};
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::{Listed, Objects};
 use probity_platform::{Clock, Error, Result, quarantine};
-use probity_proto::stored::submission_key;
+use probity_proto::stored::submission_of;
 
 use crate::log::Log;
 use crate::submissions::load_sized;
@@ -378,9 +378,7 @@ impl Reconciler {
 /// What is listed under the key of a submission. Anything else is said and passed over: whoever may write into the bucket
 /// can put it there, a console that makes folders among them.
 fn candidate(listed: &Listed) -> Option<Candidate> {
-    let name = listed.key.rsplit('/').next().unwrap_or_default();
-    let id = SubmissionId::parse(name).ok();
-    let id = id.filter(|id| submission_key(*id) == listed.key);
+    let id = submission_of(&listed.key);
     if id.is_none() {
         tracing::error!(key = listed.key, "no submission has this key");
     }

@@ -48,7 +48,7 @@ pub use pace::ScrubConfig;
 pub(crate) use report::newest_report;
 pub use report::{AreaCount, LapReport};
 pub use run::{Measures, scrub_once, serve};
-pub(crate) use versions::{several, unaccounted};
+pub(crate) use versions::{several, unaccounted, versions_of};
 
 /// What it takes to read `truth` again.
 pub struct Scrubber {

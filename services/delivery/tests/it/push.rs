@@ -7,7 +7,7 @@ use probity_delivery::answer::Answer;
 use probity_delivery::deliver::Next;
 use probity_domain::DeliveryState;
 use probity_platform::ErrorKind;
-use probity_platform::objects::{Buckets, Fault, MemoryObjects, Verb};
+use probity_platform::objects::{Fault, MemoryObjects, Verb};
 use probity_platform::startup::Shutdown;
 use probity_proto::ledger::DeliveryEvent;
 use sha2::Digest as _;
@@ -228,13 +228,7 @@ async fn what_is_not_deposited_waits_and_goes_on_when_it_is() {
 async fn on_a_store_that_takes_no_events(
     answer: Answer,
 ) -> (Platform, Arc<MemoryObjects>, probity_domain::DeliveryId) {
-    let truth = Arc::new(MemoryObjects::new());
-    let buckets = Buckets {
-        truth: truth.clone(),
-        work: Arc::new(MemoryObjects::new()),
-    };
-    let artifacts = vec![("a.txt".to_owned(), b"bytes".to_vec())];
-    let platform = Platform::on(buckets, artifacts).await;
+    let (platform, truth) = Platform::troubled().await;
     let store = truth.clone();
     // From the push on.
     platform.court_answers(move |_, _| {
@@ -295,13 +289,7 @@ async fn an_answer_that_the_store_does_not_take_is_recorded_later() {
 /// The store did it, and nobody heard.
 #[tokio::test]
 async fn an_attempt_is_counted_once_when_the_stores_answer_is_lost() {
-    let truth = Arc::new(MemoryObjects::new());
-    let buckets = Buckets {
-        truth: truth.clone(),
-        work: Arc::new(MemoryObjects::new()),
-    };
-    let artifacts = vec![("a.txt".to_owned(), b"bytes".to_vec())];
-    let platform = Platform::on(buckets, artifacts).await;
+    let (platform, truth) = Platform::troubled().await;
     let store = truth.clone();
     platform.court_answers(move |_, _| {
         store.set_faults(|verb, _| (verb == Verb::Create).then_some(Fault::DropResponse));
@@ -324,13 +312,7 @@ async fn an_attempt_is_counted_once_when_the_stores_answer_is_lost() {
 /// What the court acknowledged is recorded by the process that heard it, though the court has fetched it meanwhile.
 #[tokio::test]
 async fn an_answer_waits_until_it_is_recorded_whatever_else_happens() {
-    let truth = Arc::new(MemoryObjects::new());
-    let buckets = Buckets {
-        truth: truth.clone(),
-        work: Arc::new(MemoryObjects::new()),
-    };
-    let artifacts = vec![("a.txt".to_owned(), b"bytes".to_vec())];
-    let platform = Platform::on(buckets, artifacts).await;
+    let (platform, truth) = Platform::troubled().await;
     let (store, receives) = (truth.clone(), receives(&platform.beijing));
     platform.court_answers(move |parcel, bytes| {
         store.set_faults(|verb, _| (verb == Verb::Create).then_some(Fault::Refuse));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use probity_delivery::orders::Shelf;
 use probity_domain::{CaseId, DeliveryId, Timestamp};
 use probity_platform::clock::ManualClock;
-use probity_platform::objects::{Buckets, Fault, MemoryObjects, Objects as _, Verb};
+use probity_platform::objects::{Fault, MemoryObjects, Objects as _, Verb};
 use probity_platform::{Clock, ErrorKind};
 
 use crate::world::{Platform, court, tenant};
@@ -186,13 +186,7 @@ async fn pages_go_through_every_order() {
 
 /// Deliveries to three courts of one case, in three orders, on a store that can be troubled.
 async fn three_orders() -> (Platform, Arc<MemoryObjects>, Vec<DeliveryId>, Shelf) {
-    let truth = Arc::new(MemoryObjects::new());
-    let buckets = Buckets {
-        truth: truth.clone(),
-        work: Arc::new(MemoryObjects::new()),
-    };
-    let artifacts = vec![("a.txt".to_owned(), b"bytes".to_vec())];
-    let platform = Platform::on(buckets, artifacts).await;
+    let (platform, truth) = Platform::troubled().await;
     let mut ids = Vec::new();
     for name in ["c-1", "c-2", "c-3"] {
         let court = court(name);

@@ -149,11 +149,22 @@ impl Platform {
     }
 
     pub async fn with_artifacts(artifacts: fixture::Members) -> Self {
+        Self::in_memory(artifacts).await.0
+    }
+
+    /// With one short artifact, on a store whose `truth` can be troubled.
+    pub async fn troubled() -> (Self, Arc<MemoryObjects>) {
+        let artifacts = vec![("a.txt".to_owned(), b"bytes".to_vec())];
+        Self::in_memory(artifacts).await
+    }
+
+    async fn in_memory(artifacts: fixture::Members) -> (Self, Arc<MemoryObjects>) {
+        let truth = Arc::new(MemoryObjects::new());
         let buckets = Buckets {
-            truth: Arc::new(MemoryObjects::new()),
+            truth: truth.clone(),
             work: Arc::new(MemoryObjects::new()),
         };
-        Self::on(buckets, artifacts).await
+        (Self::on(buckets, artifacts).await, truth)
     }
 
     pub async fn on(buckets: Buckets, artifacts: fixture::Members) -> Self {

@@ -10,6 +10,7 @@ use probity_proto::stored::submission_key;
 use serde::Deserialize;
 
 use super::{Audit, FindingKind};
+use crate::insistent::of_object;
 
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -51,12 +52,9 @@ impl Audit {
             return Ok(());
         }
         let key = submission_key(evidence.submission);
-        let there = match self.log.truth.head(&key).await {
-            Ok(size_bytes) => size_bytes.is_some(),
-            Err(e) if e.kind.is_transient() => return Err(e),
-            // There, and named when the submissions are walked.
-            Err(_) => true,
-        };
+        // What is there and cannot be read is named when the submissions are walked.
+        let head = of_object(self.log.truth.head(&key).await)?;
+        let there = head.map_or(true, |size_bytes| size_bytes.is_some());
         if there && self.is_open(evidence.submission) {
             self.report.open.receipts += 1;
             return Ok(());

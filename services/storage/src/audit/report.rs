@@ -10,6 +10,7 @@ use probity_platform::Result;
 use serde::Serialize;
 
 use super::Point;
+use crate::insistent::of_object;
 
 const FORMAT: &str = "probity.audit/1";
 /// Findings that are listed; all are counted.
@@ -176,14 +177,8 @@ impl AuditReport {
         key: &str,
         read: Result<T>,
     ) -> Result<Option<T>> {
-        match read {
-            Ok(value) => Ok(Some(value)),
-            Err(e) if e.kind.is_transient() => Err(e),
-            Err(e) => {
-                self.find(kind, key, e.detail);
-                Ok(None)
-            }
-        }
+        let read = of_object(read)?;
+        Ok(read.map_err(|e| self.find(kind, key, e.detail)).ok())
     }
 
     pub(super) fn finish(&mut self, newest: Option<&Point>, at: Timestamp) {

@@ -7,11 +7,11 @@ use futures::{StreamExt as _, stream};
 use probity_domain::{EvidenceId, Item, Submission, SubmissionId, TenantId};
 use probity_platform::objects::Objects;
 use probity_platform::{Error, Result, quarantine};
-use probity_proto::ledger::CustodyEvent;
-use probity_proto::stored::{blob_key, submission_key};
+use probity_proto::stored::{blob_key, submission_key, submission_of};
 use sha2::Digest as _;
 
 use super::{Audit, FindingKind, PAGE};
+use crate::custody::was_deleted;
 use crate::submissions::load;
 
 const SUBMISSIONS: &str = "submissions/";
@@ -60,10 +60,9 @@ impl Audit {
             let page = truth.list(SUBMISSIONS, after.as_deref(), PAGE).await?;
             let mut ids = Vec::new();
             for listed in &page {
-                let name = listed.key.rsplit('/').next().unwrap_or_default();
-                match SubmissionId::parse(name) {
-                    Ok(id) if submission_key(id) == listed.key => ids.push(id),
-                    _ => {
+                match submission_of(&listed.key) {
+                    Some(id) => ids.push(id),
+                    None => {
                         let reason = "no submission has this key";
                         self.report
                             .find(FindingKind::Submission, &listed.key, reason);
@@ -170,7 +169,8 @@ impl Audit {
                         None => continue,
                     }
                 }
-                Some(None) if self.was_deleted(of).await? => {
+                // An order that does not read is named when the ledger is walked.
+                Some(None) if was_deleted(&self.ledger, of).await? => {
                     self.report.checked.deleted_blobs += 1;
                     continue;
                 }
@@ -180,17 +180,6 @@ impl Audit {
             self.report.find(FindingKind::Blob, &named.key, reason);
         }
         Ok(())
-    }
-
-    /// Gone on purpose, by recorded order: nothing that another evidence needs is removed.
-    async fn was_deleted(&self, evidence: EvidenceId) -> Result<bool> {
-        let id = evidence.to_string();
-        match self.ledger.read::<CustodyEvent>(&id).await {
-            Ok(history) => Ok(CustodyEvent::deleted(history.facts()).is_some()),
-            Err(e) if e.kind.is_transient() => Err(e),
-            // Named when the ledger is walked; an order that does not read is none.
-            Err(_) => Ok(false),
-        }
     }
 }
 

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use probity_domain::{EvidenceId, Submission, TenantId};
+use probity_platform::ledger::Ledger;
 use probity_platform::{Error, ErrorKind, Result};
 use probity_proto::ledger::CustodyEvent;
 use probity_proto::stored::{SUBMISSION_BYTES_MAX, blob_key, read_submission};
 
 use super::Custody;
+use crate::insistent::of_object;
 use crate::submissions::load;
 
 const SUBMISSIONS: &str = "submissions/";
@@ -116,6 +118,15 @@ impl Custody {
                 .collect(),
         })
     }
+}
+
+/// Gone on purpose, by recorded order: nothing that another evidence needs is removed. An order that does not read is none.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn was_deleted(ledger: &Ledger, evidence: EvidenceId) -> Result<bool> {
+    let orders = ledger.read::<CustodyEvent>(&evidence.to_string()).await;
+    Ok(of_object(orders)?.is_ok_and(|orders| CustodyEvent::deleted(orders.facts()).is_some()))
 }
 
 /// The evidence of a submission that needs one of these: for its artifacts or, all of it, for the submitter's signature

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::finding::What;
 use super::position::Position;
 use super::{Error, Result, Scrubber};
+use crate::insistent::of_object;
 
 const HEAD: &str = "probity.scrub-baseline/1";
 const PAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -91,10 +92,8 @@ impl Scrubber {
 
     /// `None` as well for what does not read.
     async fn page(&self, key: &str) -> Result<Option<Object>> {
-        match self.truth.get(key, PAGE_BYTES_MAX).await {
-            Err(e) if !e.kind.is_transient() => Ok(None),
-            read => read,
-        }
+        let read = of_object(self.truth.get(key, PAGE_BYTES_MAX).await)?;
+        Ok(read.ok().flatten())
     }
 
     /// Lines of the baseline before that come after `after`, one page of them; and whether there are more pages.

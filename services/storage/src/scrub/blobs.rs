@@ -8,6 +8,7 @@ use super::check::Expect;
 use super::finding::What;
 use super::position::Position;
 use super::{Result, Scrubber};
+use crate::insistent::of_object;
 
 pub(super) const PREFIX: &str = "blobs/";
 const PAGE: u16 = 100;
@@ -51,7 +52,8 @@ impl Scrubber {
             return Ok(Some(((What::Wrong, detail), None)));
         };
         let expect = Expect::Sha3(digest.0);
-        let (what, detail) = match expect.is_read_from(&*self.truth, &listed.key).await {
+        let (what, detail) = match of_object(expect.is_read_from(&*self.truth, &listed.key).await)?
+        {
             Ok(Some(true)) => return Ok(None),
             Ok(Some(false)) => {
                 let size_bytes = listed.size_bytes;
@@ -62,7 +64,6 @@ impl Scrubber {
                 let detail = "listed, and not there when it was read".to_owned();
                 (What::Missing, detail)
             }
-            Err(e) if e.kind.is_transient() => return Err(e),
             Err(e) => (What::Wrong, e.detail),
         };
         Ok(Some(((what, detail), Some(expect))))

@@ -7,13 +7,14 @@ use probity_platform::objects::{Listed, Objects};
 use super::check::Expect;
 use super::finding::What;
 use super::position::Position;
+use super::versions::versions_of;
 use super::{Result, Scrubber, blobs, kept};
+use crate::insistent::of_object;
 
 /// Before the key in what is found of a copy: what `truth` holds is another matter.
 const REPLICA: &str = "replica:";
 const PAGE: u16 = 100;
 const AT_ONCE: usize = 4;
-const VERSIONS_LISTED_MAX: u16 = 1000;
 /// How late a copy may be. What a lap itself writes is younger than that, so that no finding is found.
 const LATE_MS: i64 = 3_600_000;
 
@@ -79,14 +80,13 @@ impl Scrubber {
         let Some(expect) = expect.filter(|_| !position.has_open_finding(key)) else {
             return Ok(None);
         };
-        let (what, detail) = match expect.is_read_from(replica, key).await {
+        let (what, detail) = match of_object(expect.is_read_from(replica, key).await)? {
             Ok(Some(true)) => return Ok(None),
             Ok(Some(false)) => (What::Wrong, "other bytes than in truth".to_owned()),
             Ok(None) if self.is_due(key, position).await? => {
                 (What::Missing, "there is no copy".to_owned())
             }
             Ok(None) => return Ok(None),
-            Err(e) if e.kind.is_transient() => return Err(e),
             Err(e) => (What::Wrong, e.detail),
         };
         Ok(Some((what, detail)))
@@ -94,19 +94,15 @@ impl Scrubber {
 
     /// `None` for what is gone, does not read, or is larger than anything of its kind: found by its own area.
     async fn bytes_of(&self, key: &str) -> Result<Option<bytes::Bytes>> {
-        match self.truth.get(key, kept::OBJECT_BYTES_MAX).await {
-            Ok(object) => Ok(object.map(|object| object.bytes)),
-            Err(e) if e.kind.is_transient() => Err(e),
-            Err(_) => Ok(None),
-        }
+        let read = of_object(self.truth.get(key, kept::OBJECT_BYTES_MAX).await)?;
+        Ok(read.ok().flatten().map(|object| object.bytes))
     }
 
     /// Whether its copy ought to be there, by the time of its first version. Without versions nothing tells.
     async fn is_due(&self, key: &str, position: &Position) -> Result<bool> {
-        let listed = self.truth.list_versions(key, None, VERSIONS_LISTED_MAX);
-        let versions = listed.await?.unwrap_or_default().versions;
-        let mine = versions.iter().filter(|version| version.key == key);
-        let first = mine.filter_map(|version| version.written_at).min();
+        let versions = versions_of(&*self.truth, key).await?.unwrap_or_default();
+        let written = versions.iter().filter_map(|version| version.written_at);
+        let first = written.min();
         Ok(first.is_some_and(|at| at.unix_ms() < position.begun_ms - LATE_MS))
     }
 }

@@ -11,10 +11,11 @@ use sha2::Digest as _;
 
 use super::check::{Expect, verified};
 use super::position::Position;
+use super::versions::versions_of;
 use super::{Result, Scrubber};
+use crate::insistent::of_object;
 
 const ACTOR: &str = "role:storage";
-const VERSIONS_LISTED_MAX: u16 = 1000;
 const STREAMS_AT_ONCE: usize = 1000;
 
 /// Kinds of findings.
@@ -115,7 +116,9 @@ impl Scrubber {
         let event = FindingEvent::Repaired {
             key: key.to_owned(),
             from: from.to_owned(),
-            versions: self.versions_of(key).await?.unwrap_or(1),
+            versions: versions_of(&*self.truth, key)
+                .await?
+                .map_or(1, |versions| versions.len() as u64),
         };
         self.record(position, key, event).await;
         Ok(())
@@ -135,9 +138,8 @@ impl Scrubber {
                 .ids::<FindingEvent>(after.as_deref(), STREAMS_AT_ONCE);
             let ids = ids.await?;
             for id in &ids {
-                let history = match self.ledger.read::<FindingEvent>(id).await {
-                    Err(e) if !e.kind.is_transient() => continue,
-                    read => read?,
+                let Ok(history) = of_object(self.ledger.read::<FindingEvent>(id).await)? else {
+                    continue;
                 };
                 let key = open_bytes(&history).filter(|key| position.has_read_well(key));
                 if let Some(key) = key {
@@ -166,17 +168,6 @@ impl Scrubber {
         if let Err(e) = recorded.await {
             tracing::error!(key, error = %e, "a finding could not be recorded");
         }
-    }
-
-    /// Versions and delete markers of one key; `None` where the store keeps none.
-    async fn versions_of(&self, key: &str) -> Result<Option<u64>> {
-        let listed = self.truth.list_versions(key, None, VERSIONS_LISTED_MAX);
-        let Some(page) = listed.await? else {
-            return Ok(None);
-        };
-        Ok(Some(
-            page.versions.iter().filter(|v| v.key == key).count() as u64
-        ))
     }
 
     /// A repair that fails is tried again by the next lap: it must not keep this one from finding more.

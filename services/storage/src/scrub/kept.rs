@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use probity_domain::{EvidenceId, Sha3_256};
 use probity_platform::objects::Listed;
-use probity_proto::ledger::{CustodyEvent, Envelope};
+use probity_proto::ledger::Envelope;
 use probity_proto::stored::{blob_key, read_submission, submission_key};
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +16,8 @@ use super::check::Expect;
 use super::finding::What;
 use super::position::Position;
 use super::{Error, Result, Scrubber};
+use crate::custody::was_deleted;
+use crate::insistent::of_object;
 
 /// In the order of keys.
 pub(super) const PREFIXES: [&str; 6] = [
@@ -137,13 +139,12 @@ impl Scrubber {
         let expect = pair.was.as_ref().map(|line| Expect::Sha256(line.sha256));
         let mut again = false;
         let bytes = loop {
-            let bytes = match self.truth.get(&key, OBJECT_BYTES_MAX).await {
+            let bytes = match of_object(self.truth.get(&key, OBJECT_BYTES_MAX).await)? {
                 Ok(object) => object.map(|object| object.bytes),
-                Err(e) if !e.kind.is_transient() => {
+                Err(e) => {
                     checked.wrong = Some(((What::Wrong, e.detail), expect));
                     return Ok(checked);
                 }
-                Err(e) => return Err(e),
             };
             let same = bytes.as_ref().is_some_and(|bytes| {
                 let was = pair.was.as_ref();
@@ -205,7 +206,11 @@ impl Scrubber {
         let looked = stream::iter(named.into_iter().map(|(digest, of)| async move {
             let key = blob_key(tenant, &digest);
             let there = self.is_there(&key).await?;
-            let missing = !there && !self.was_deleted(of).await?;
+            let deleted = match of {
+                Some(of) if !there => was_deleted(&self.ledger, of).await?,
+                _ => false,
+            };
+            let missing = !there && !deleted;
             Ok::<_, Error>(missing.then_some((key, digest.0)))
         }));
         let absent: Vec<_> = looked.buffered(HEADS_AT_ONCE).try_collect().await?;
@@ -214,25 +219,8 @@ impl Scrubber {
 
     /// What is there and cannot be read is found by its own area.
     async fn is_there(&self, key: &str) -> Result<bool> {
-        match self.truth.head(key).await {
-            Ok(size_bytes) => Ok(size_bytes.is_some()),
-            Err(e) if e.kind.is_transient() => Err(e),
-            Err(_) => Ok(true),
-        }
-    }
-
-    /// By a recorded order.
-    async fn was_deleted(&self, evidence: Option<EvidenceId>) -> Result<bool> {
-        let Some(evidence) = evidence else {
-            return Ok(false);
-        };
-        let id = evidence.to_string();
-        match self.ledger.read::<CustodyEvent>(&id).await {
-            Ok(history) => Ok(CustodyEvent::deleted(history.facts()).is_some()),
-            Err(e) if e.kind.is_transient() => Err(e),
-            // An order that does not read is none.
-            Err(_) => Ok(false),
-        }
+        let head = of_object(self.truth.head(key).await)?;
+        Ok(head.map_or(true, |size_bytes| size_bytes.is_some()))
     }
 
     /// Events of a stream are numbered without a gap.

@@ -99,10 +99,10 @@ impl Position {
 
     /// Whether the lap, which is over, read the object and found its bytes to be the right ones.
     pub fn has_read_well(&self, key: &str) -> bool {
-        let others = |prefix: &str| key.starts_with(prefix);
-        let copies_left = self.findings.iter().any(|f| f.key == super::copy_of(""));
+        let replica = super::copy_of("");
+        let is_left = self.findings.iter().any(|f| f.key == replica);
         // Reports and baselines of former laps are not read again.
-        let not_read = others("scrub/") || (others(&super::copy_of("")) && copies_left);
+        let not_read = key.starts_with("scrub/") || (is_left && key.starts_with(&replica));
         let versions = [super::What::SecondVersion, super::What::Removed];
         let mut here = self.findings.iter().filter(|finding| finding.key == key);
         !not_read && here.all(|finding| versions.contains(&finding.what))

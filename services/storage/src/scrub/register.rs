@@ -13,6 +13,7 @@ use super::check::{Expect, leaves_of};
 use super::finding::What;
 use super::position::Position;
 use super::{Error, Result, Scrubber};
+use crate::insistent::of_object;
 use crate::log::{BUNDLE_ENTRIES, Published, SIZES_END, checkpoint_key, read_bundle};
 
 /// Bundles of one step: some megabytes.
@@ -219,13 +220,13 @@ impl Scrubber {
         published: &Published,
     ) -> Result<()> {
         let segments = format!("log/segments/{:012}", bundle * BUNDLE_ENTRIES);
-        let entries = match read_bundle(&*self.truth, bundle, published.size).await {
+        let read = read_bundle(&*self.truth, bundle, published.size).await;
+        let entries = match of_object(read)? {
             Ok(entries) => entries,
-            Err(e) if !e.kind.is_transient() => {
+            Err(e) => {
                 let found = (What::Wrong, e.detail);
                 return self.found(position, &segments, found, None).await;
             }
-            Err(e) => return Err(e),
         };
         position.count(1, entries.iter().map(|e| e.len() as u64).sum());
         let last = published.size - 1;
@@ -256,13 +257,12 @@ impl Scrubber {
     }
 
     async fn read(&self, position: &mut Position, key: &str, max: u64) -> Result<Option<Bytes>> {
-        match self.truth.get(key, max).await {
+        match of_object(self.truth.get(key, max).await)? {
             Ok(object) => {
                 let bytes = object.map(|object| object.bytes);
                 position.count(1, bytes.as_ref().map_or(0, |b| b.len() as u64));
                 Ok(bytes)
             }
-            Err(e) if e.kind.is_transient() => Err(e),
             // Longer than any can be, or none that reads: wrong, as an empty one is.
             Err(_) => Ok(Some(Bytes::new())),
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::baseline::Baseline;
 use super::position::Position;
 use super::{BTreeMap, Finding, Keeping, Objects, Result, Timestamp};
+use crate::insistent::of_object;
 
 const FORMAT: &str = "probity.scrub/1";
 const LAPS: &str = "scrub/laps/";
@@ -111,14 +112,13 @@ pub(crate) async fn newest_report(
     }
     let mut unread = Vec::new();
     for key in newest.into_iter().rev() {
-        let reason = match truth.get(&key, LAP_BYTES_MAX).await {
+        let reason = match of_object(truth.get(&key, LAP_BYTES_MAX).await)? {
             Ok(Some(object)) => match serde_json::from_slice::<LapReport>(&object.bytes) {
                 Ok(report) if lap_key(&report.lap) == key => return Ok((Some(report), unread)),
                 Ok(report) => format!("is the report of lap {}", report.lap),
                 Err(e) => format!("does not read: {e}"),
             },
             Ok(None) => "listed, and not there when it was read".to_owned(),
-            Err(e) if e.kind.is_transient() => return Err(e),
             Err(e) => e.detail,
         };
         unread.push((key, reason));

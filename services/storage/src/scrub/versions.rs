@@ -9,6 +9,7 @@ use probity_platform::objects::{KeyVersion, Objects, VersionPage};
 use super::finding::{What, accounted, findings};
 use super::position::Position;
 use super::{Result, Scrubber};
+use crate::insistent::of_object;
 
 const PAGE: u16 = 1000;
 /// Versions that a finding names.
@@ -52,26 +53,31 @@ pub(crate) fn several(page: &VersionPage) -> Vec<&str> {
         .collect()
 }
 
+/// Versions and delete markers of one key, at most a thousand; `None` where the store keeps none.
+pub(crate) async fn versions_of(truth: &dyn Objects, key: &str) -> Result<Option<Vec<KeyVersion>>> {
+    let page = truth.list_versions(key, None, PAGE).await?;
+    Ok(page.map(|page| {
+        let mine = page.versions.into_iter().filter(|v| v.key == key);
+        mine.collect()
+    }))
+}
+
 /// What is wrong with the versions of one key; `None` when its first writing and recorded repairs account for them.
 pub(crate) async fn unaccounted(
     truth: &dyn Objects,
     ledger: &Ledger,
     key: &str,
 ) -> Result<Option<(What, String)>> {
-    let listed = truth.list_versions(key, None, PAGE).await?;
-    let all = listed.unwrap_or_default().versions;
-    let mine: Vec<&KeyVersion> = all.iter().filter(|v| v.key == key).collect();
+    let mine = versions_of(truth, key).await?.unwrap_or_default();
     let latest = mine.iter().find(|v| v.latest);
     if let Some(marker) = latest.filter(|v| v.delete_marker) {
         let (marker, count) = (&marker.id, mine.len());
         let detail = format!("hidden by delete marker {marker}, {count} versions");
         return Ok(Some((What::Removed, detail)));
     }
-    let known = match findings(ledger, key).await {
-        Err(e) if e.kind.is_transient() => return Err(e),
-        // Repairs whose record does not read account for nothing.
-        known => known.map_or(1, |history| accounted(&history)),
-    };
+    // Repairs whose record does not read account for nothing.
+    let known = of_object(findings(ledger, key).await)?;
+    let known = known.map_or(1, |history| accounted(&history));
     if mine.len() as u64 <= known {
         return Ok(None);
     }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use probity_pki::attestation::{AttestedFinding, AttestedLock, StorageAttestation};
 use probity_pki::tlog::LogVerifier;
-use probity_platform::objects::{Fault, LockConfig, LockMode, MemoryObjects, Objects as _};
+use probity_platform::objects::{Fault, MemoryObjects, Objects as _};
 use probity_platform::{ErrorKind, SystemClock, SystemRandom};
 use probity_proto::v1::AttestRequest;
 use probity_storage::{Attest, Authority, Custody, Order, Replica, Submissions};
 
-use crate::scrub::{Scrubbed, log_key, on_minio};
+use crate::scrub::{Scrubbed, governed, log_key, on_minio};
 
 async fn attest(store: &Scrubbed) -> Attest {
     let log = store.log();
@@ -135,11 +135,7 @@ async fn what_does_not_answer_is_left_out() {
 /// Versions, lock and retention as a store with all of them has them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn versions_and_lock_are_those_of_the_store() {
-    let lock = LockConfig {
-        mode: LockMode::Governance,
-        years: [("default".to_owned(), 1)].into(),
-    };
-    let minio = on_minio(lock).await;
+    let minio = on_minio(governed()).await;
     let store = &minio.store;
     store.lap().await;
     let told = attested(store).await;

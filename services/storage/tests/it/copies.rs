@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use probity_platform::objects::{
-    Buckets, Fault, LockConfig, LockMode, MemoryObjects, Objects as _, Verb,
-};
+use probity_platform::objects::{Buckets, Fault, MemoryObjects, Objects as _, Verb};
 use probity_platform::{ErrorKind, SystemClock, SystemRandom};
 use probity_proto::ledger::FindingEvent;
 use probity_storage::{Authority, Custody, Order, Scrubber, What};
 
-use crate::scrub::{Scrubbed, on_minio, seen};
+use crate::scrub::{Scrubbed, governed, on_minio, seen};
 
 /// A replica gives back what is missing, if and only if its bytes are the right ones.
 #[tokio::test]
@@ -127,11 +125,7 @@ async fn what_cannot_be_read_is_found_and_so_is_the_rest() {
 /// What is written again under a legal hold is held again: the store's flag was on the version before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repair_is_held_as_the_orders_say() {
-    let lock = LockConfig {
-        mode: LockMode::Governance,
-        years: [("default".to_owned(), 1)].into(),
-    };
-    let minio = on_minio(lock).await;
+    let minio = on_minio(governed()).await;
     let store = &minio.store;
     store.lap().await;
     let replica = minio.keeper.open(Arc::new(SystemRandom)).unwrap().truth;

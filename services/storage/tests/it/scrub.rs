@@ -10,7 +10,7 @@ use probity_domain::{
 };
 use probity_platform::ledger::Ledger;
 use probity_platform::objects::{
-    Buckets, LockConfig, MemoryObjects, Objects, ReplicaConfig, S3Config,
+    Buckets, LockConfig, LockMode, MemoryObjects, Objects, ReplicaConfig, S3Config,
 };
 use probity_platform::{Clock as _, SystemClock, SystemRandom};
 use probity_proto::ledger::{AgreementEvent, FindingEvent};
@@ -415,6 +415,14 @@ async fn a_changed_entry_is_not_proved() {
     store.put(key, bytes).await;
     let refused = prove(&log, &request).await.unwrap_err();
     assert!(refused.detail.contains("not the log's"), "{refused}");
+}
+
+/// Objects are kept for a year, and by whoever may lift that.
+pub fn governed() -> LockConfig {
+    LockConfig {
+        mode: LockMode::Governance,
+        years: [("default".to_owned(), 1)].into(),
+    }
 }
 
 pub struct Minio {
