@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use probity_delivery::answer::Answer;
 use probity_delivery::deliver::Next;
-use probity_domain::DeliveryState;
+use probity_domain::{DeliveryState, RetrySchedule};
 use probity_platform::ErrorKind;
 use probity_platform::objects::{Fault, MemoryObjects, Verb};
 use probity_platform::startup::Shutdown;
@@ -118,7 +118,11 @@ async fn failures_are_tried_again_by_the_schedule_and_then_suspend() {
         }
     }
     assert!(waits.len() >= 5, "{waits:?}");
-    assert!(waits.windows(2).all(|w| w[0] < w[1]), "{waits:?}");
+    for (failed, wait) in (1..).zip(&waits) {
+        let [shortest, longest] =
+            [0, 255].map(|jitter| RetrySchedule.wait_ms(failed, jitter, false, None).unwrap());
+        assert!((shortest..=longest).contains(wait), "{waits:?}");
+    }
     assert_eq!(platform.pushes(), waits.len());
     let attempts = platform
         .events(id)
