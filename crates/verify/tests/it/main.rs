@@ -29,6 +29,7 @@ mod output;
 mod policy;
 mod region;
 mod responders;
+mod schema;
 mod spelling;
 mod status;
 mod storage;
