@@ -11,7 +11,7 @@ tools: ## bring nats-server, MinIO and redis-server into .probity/tools/bin
 	@infra/tools.sh
 
 demo: tools ## captures become evidence in front of a court (CAPTURES=DIR for your own, KEEP=1 keeps it running)
-	@cargo build --package probityd --package probity --package probity-ceremony
+	@cargo build --workspace
 	@CAPTURES="$(CAPTURES)" KEEP="$(KEEP)" infra/demo.sh
 
 test: tools ## every test, over a real nats-server, Redis and MinIO started for it

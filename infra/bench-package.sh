@@ -11,7 +11,7 @@ cd "$root"
 tools=$root/.probity/tools/bin
 profile=${PROFILE:-release} folder=${PROFILE:-release} mib=${MIB:-2112}
 [ "$profile" != dev ] || folder=debug
-cargo build --profile "$profile" --package probityd --package probity --package probity-ceremony
+cargo build --profile "$profile" --workspace
 programs=${CARGO_TARGET_DIR:-$root/target}/$folder probity=${CARGO_TARGET_DIR:-$root/target}/$folder/probity
 PATH=$tools:$PATH
 . infra/stack.sh

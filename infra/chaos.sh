@@ -17,7 +17,7 @@ tools=$root/.probity/tools/bin
 profile=${PROFILE:-dev} folder=${PROFILE:-debug}
 [ "$profile" != dev ] || folder=debug
 [ -n "${SKIP_BUILD:-}" ] ||
-    cargo build --profile "$profile" --package probityd --package probity --package probity-ceremony --package probity-load-tests
+    cargo build --profile "$profile" --workspace
 programs=${CARGO_TARGET_DIR:-$root/target}/$folder
 PATH=$tools:$PATH
 . infra/stack.sh

@@ -1,5 +1,7 @@
 //! The open-model generator: batches start when planned, whether or not earlier ones are done.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,6 +10,7 @@ use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _};
 use probity_client::{DigestedFile, Endpoints, ProblemKind, Secret, Vendor, digest_file};
 use probity_domain::EvidenceId;
+use probity_platform::{Clock as _, SystemClock};
 use probity_proto::http::{
     ArtifactDocument, INSTRUCTION_FORMAT, InstructionDocument, IntentConfirmDocument,
     IntentRequestDocument, ItemDocument,
@@ -313,6 +316,22 @@ pub(crate) fn code_of(codes: &Path, intent: &str) -> Result<String, Failure> {
     let code = message.get("code").and_then(|code| code.as_str());
     let code = code.ok_or_else(|| Failure::new("no code in the file channel's message"))?;
     Ok(code.to_owned())
+}
+
+/// One line of JSON for each number, with the time it was given.
+pub(crate) fn write_receipts(file: &Mutex<File>, numbers: &[String]) -> Result<(), Failure> {
+    let at = SystemClock.now().to_rfc3339();
+    let lines: String = numbers
+        .iter()
+        .map(|number| {
+            format!(
+                "{}\n",
+                serde_json::json!({"evidence": number, "accepted_at": at})
+            )
+        })
+        .collect();
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    file.write_all(lines.as_bytes()).map_err(Failure::new)
 }
 
 /// Waits until the batch's last item is deposited; answers the latency from planned start. Under overload only the log

@@ -3,10 +3,11 @@
 //! `run` plans batches at a fixed rate and measures every latency from the *planned* start, so that a stall of the
 //! platform shows in the figures instead of slowing the generator down. `floor` does only the unavoidable work for the
 //! same captures against the same store. Both print one JSON object; `infra/bench.sh` runs them side by side. `signers`
-//! measures the places a key may be in, `chaos` is the fault laboratory.
+//! measures the places a key may be in, `chaos` is the fault laboratory, `flood` the vendor of its F17 who brings too much.
 
 mod captures;
 mod chaos;
+mod flood;
 mod floor;
 mod generator;
 mod holder;
@@ -46,6 +47,8 @@ enum Command {
     Run(generator::Plan),
     /// Does only the unavoidable work for the same captures.
     Floor(FloorArgs),
+    /// Submits far more than a vendor's part for a while, coming back when told to.
+    Flood(flood::FloodArgs),
     /// Signatures per second of each kind of key, beside OpenSSL's.
     Signers(signers::SignersArgs),
     /// Injects one kind of fault while a vendor submits, and seeks everything accepted in the store.
@@ -85,6 +88,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(plan) => generator::run(plan).await,
         Command::Floor(args) => run_floor(args).await,
+        Command::Flood(args) => flood::run(args).await,
         Command::Signers(args) => signers::run(&args),
         Command::Chaos(args) => chaos::run(args).await,
     };

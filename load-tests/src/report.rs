@@ -38,3 +38,23 @@ impl Latencies {
         })
     }
 }
+
+/// The time that 99 of 100 took at most; `None` of nothing.
+pub fn p99(mut took: Vec<Duration>) -> Option<Duration> {
+    took.sort_unstable();
+    let place = (took.len() * 99).div_ceil(100).checked_sub(1)?;
+    took.get(place).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_a_hundred_may_take_longer() {
+        let took = |n: u64| (1..=n).map(Duration::from_secs).collect();
+        assert_eq!(p99(took(100)), Some(Duration::from_secs(99)));
+        assert_eq!(p99(took(3)), Some(Duration::from_secs(3)));
+        assert_eq!(p99(Vec::new()), None);
+    }
+}

@@ -1,12 +1,13 @@
 //! Which calls were answered, and which were while a platform had nothing but its store.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// One call, and whether it was answered with success.
+/// One call, how long it took, and whether it was answered with success.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
     pub began: Instant,
+    pub took: Duration,
     pub what: &'static str,
     pub answered: bool,
 }
@@ -67,8 +68,6 @@ impl Availability {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -77,6 +76,7 @@ mod tests {
         let to = from + Duration::from_secs(10);
         let call = |what, after_s, answered| Call {
             began: from + Duration::from_secs(after_s),
+            took: Duration::ZERO,
             what,
             answered,
         };

@@ -95,15 +95,23 @@ fn compared(lab: &Lab, audit: &Audit) -> BTreeMap<String, f64> {
     let Some(compared) = lab.notes().compared else {
         return BTreeMap::new();
     };
-    let batches = lab.submitter.tally.batches();
-    let mut figures = compare(&compared, &batches, "accepted", |batch| {
-        Some(batch.accepted)
-    });
-    figures.extend(compare(&compared, &batches, "deposited", |batch| {
+    let tally = &lab.submitter.tally;
+    let (mut to_accepted, mut to_deposited) = (Vec::new(), Vec::new());
+    for batch in tally.batches() {
+        let took = |until: Instant| (batch.planned, until.duration_since(batch.planned));
+        to_accepted.push(took(batch.accepted));
         let places = batch.numbers.iter().map(|number| audit.places.get(number));
-        let last = places.max()??;
-        lab.progress.reached_at(last + 1)
-    }));
+        let last = places.max().flatten();
+        let deposited = last.and_then(|last| lab.progress.reached_at(last + 1));
+        to_deposited.extend(deposited.map(took));
+    }
+    let mut figures = compare(&compared, "to accepted", &to_accepted);
+    figures.extend(compare(&compared, "to deposited", &to_deposited));
+    for kind in ["intent", "upload", "submit"] {
+        let calls = tally.calls().into_iter().filter(|call| call.what == kind);
+        let took: Vec<_> = calls.map(|call| (call.began, call.took)).collect();
+        figures.extend(compare(&compared, &format!("of the call {kind}"), &took));
+    }
     figures
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +10,11 @@ use std::time::{Duration, Instant};
 use futures::TryFutureExt as _;
 use futures::future::try_join_all;
 use probity_client::{DigestedFile, Vendor};
-use probity_platform::{Clock as _, SystemClock};
 use probity_proto::http::{DeliveriesDocument, DeliveryDocument, DeliveryRequestDocument};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::generator::{Batch, case, confirmed_intent, prepare_instruction};
+use crate::generator::{Batch, case, confirmed_intent, prepare_instruction, write_receipts};
 use crate::{CaptureArgs, Failure};
 
 use super::calls::Call;
@@ -301,6 +299,7 @@ impl Submitter {
             .unwrap_or_else(PoisonError::into_inner);
         calls.push(Call {
             began,
+            took: began.elapsed(),
             what,
             answered,
         });
@@ -321,20 +320,4 @@ impl Submitter {
         self.tally.accepted.fetch_add(captures, Ordering::SeqCst);
         Ok(())
     }
-}
-
-/// One line of JSON for each number, with the time it was given.
-pub fn write_receipts(file: &Mutex<File>, numbers: &[String]) -> Result<(), Failure> {
-    let at = SystemClock.now().to_rfc3339();
-    let lines: String = numbers
-        .iter()
-        .map(|number| {
-            format!(
-                "{}\n",
-                serde_json::json!({"evidence": number, "accepted_at": at})
-            )
-        })
-        .collect();
-    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-    file.write_all(lines.as_bytes()).map_err(Failure::new)
 }

@@ -111,6 +111,7 @@ impl Seen {
         let answer = exchange.answer.as_ref();
         self.calls.push(Call {
             began: exchange.began,
+            took: exchange.began.elapsed(),
             what,
             answered: answer.is_some_and(|answer| answer.status.is_success()),
         });
