@@ -19,6 +19,8 @@ profile=${PROFILE:-dev} folder=${PROFILE:-debug}
 [ -n "${SKIP_BUILD:-}" ] ||
     cargo build --profile "$profile" --workspace
 programs=${CARGO_TARGET_DIR:-$root/target}/$folder
+# As it was built: the tree may have moved on by the time the report is written.
+commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
 PATH=$tools:$PATH
 . infra/stack.sh
 
@@ -74,6 +76,10 @@ trap '[ -z "$lab" ] || { kill -TERM "$lab"; wait "$lab"; } 2>/dev/null; exit 130
 # A small volume for what F9 fills; only root may mount one.
 small_volume() { mount -t tmpfs -o size=64m,mode=700 probity-chaos "$1" && mkdir -p "$1/tmp"; }
 
+has_faketime() {
+    [ -n "${FAKETIME_LIBRARY:-}" ] || [ -n "$(find /usr/lib -path '*/faketime/libfaketimeMT.so.1' -print -quit)" ]
+}
+
 # prepare DIR: a platform that nothing of runs yet, and the list of its ports; false if two of them happen to be the same.
 prepare() {
     local name role port
@@ -107,6 +113,10 @@ for fault in "${faults[@]}"; do
     prepare "$dir" || prepare "$dir"
     # What an operator sets whose vendors are not to feel each other: three times what the one here brings.
     [ "$fault" != F17 ] || echo "uploads_per_second_max = 10" >>"$dir/config/intake.toml"
+    if [ "$fault" = F13 ] && ! has_faketime; then
+        echo "fault F13 not run: it needs libfaketime (infra/tools.sh chaos)" | tee -a "$runs/skipped"
+        continue
+    fi
     if [ "$fault" = F9 ] && ! small_volume "$dir/nats"; then
         echo "fault F9 not run: it needs the right to mount a small volume" | tee -a "$runs/skipped"
         continue
@@ -124,7 +134,7 @@ for fault in "${faults[@]}"; do
 done
 
 {
-    echo "Probity $(git describe --always --dirty 2>/dev/null || echo unknown), $profile build, $(date -u +%F\ %H:%MZ), $(nproc) cores."
+    echo "Probity $commit, $profile build, $(date -u +%F\ %H:%MZ), $(nproc) cores."
     echo
     cat "$runs/rows.md" 2>/dev/null || true
     [ ! -f "$runs/skipped" ] || { echo; cat "$runs/skipped"; }

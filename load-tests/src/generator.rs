@@ -22,6 +22,9 @@ use crate::captures::capture_bytes;
 use crate::report::Latencies;
 use crate::{CaptureArgs, Failure};
 
+/// Name of each capture's only artifact.
+pub(crate) const ARTIFACT: &str = "capture.bin";
+
 /// How often a batch's status is asked for: what a latency to deposit is exact to.
 const STATUS_EVERY: Duration = Duration::from_millis(50);
 
@@ -264,7 +267,7 @@ pub(crate) fn instruction(captures: &CaptureArgs, batch: &Batch) -> Result<Vec<u
             source_url: None,
             captured_at: None,
             artifacts: vec![ArtifactDocument {
-                name: "capture.bin".to_owned(),
+                name: ARTIFACT.to_owned(),
                 media_type: "application/octet-stream".to_owned(),
                 role: "content".to_owned(),
                 size_bytes: file.size_bytes,

@@ -3,19 +3,25 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use probity_client::ProblemKind;
+use probity_domain::EvidenceId;
 use probity_testkit::http_proxy::Action;
 use tokio::time::{sleep, timeout};
 
 use crate::Failure;
 use crate::captures::{capture_bytes, digested};
 use crate::chaos::Lab;
-use crate::chaos::audit::{curl, elements};
+use crate::chaos::audit::{curl, elements, probityd};
+use crate::chaos::stack::{Build, text};
+use crate::generator::ARTIFACT;
 
 const LATE: Duration = Duration::from_secs(3);
 const SLOW_CLOSE: Duration = Duration::from_secs(1);
 /// A vendor asks so often while the store is away.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ASK_MAX: Duration = Duration::from_secs(30);
+/// Within this all that was accepted has been read.
+const READ_MAX: Duration = Duration::from_secs(120);
 const REFUSED: &str = "upload answered 503 with Retry-After";
 const OTHER: &str = "not what was submitted";
 
@@ -96,7 +102,8 @@ async fn upload_answer(lab: &Lab, number: u64) -> Result<String, Failure> {
     })
 }
 
-/// Accepted blobs get other bytes under their old name, as only an administrator can do it; the audit must name each.
+/// Uploaded blobs get other bytes under their old name, as only an administrator can do it. Whoever reads them is to be
+/// refused, a lap of the scrubber to name each, and so is the audit at the end.
 pub async fn replaced_objects(lab: &Lab) -> Result<(), Failure> {
     lab.progress
         .reaches(lab.rate.count / 2, Duration::from_secs(600))
@@ -116,6 +123,54 @@ pub async fn replaced_objects(lab: &Lab) -> Result<(), Failure> {
         curl(&lab.stack, &arguments, &format!("probity-truth/{key}")).await?;
         lab.did("object replaced");
         lab.replaced(key);
+    }
+    let replaced = lab.notes().replaced.clone();
+    readers_are_refused(lab, replaced.len()).await?;
+    scrubber_names(lab, &replaced).await
+}
+
+/// Reads what was accepted, as its vendor does, until as many as were replaced have been refused; everything else must come.
+async fn readers_are_refused(lab: &Lab, replaced: usize) -> Result<(), Failure> {
+    let vendor = lab.stack.vendor(&lab.stack.enrolled.secret)?.asking_once();
+    let to = lab.stack.path("read.bin");
+    let (began, mut read, mut refused) = (Instant::now(), 0, 0);
+    while refused < replaced && began.elapsed() < READ_MAX {
+        let batches = lab.submitter.tally.batches_after(read);
+        read += batches.len();
+        for number in batches.iter().flat_map(|batch| &batch.numbers) {
+            let id = EvidenceId::parse(number).map_err(Failure::new)?;
+            match vendor.fetch_artifact(&id, ARTIFACT, None, &to).await {
+                Ok(_) => lab.count("artifact read"),
+                Err(e) if e.kind() == Some(ProblemKind::Internal) => {
+                    refused += 1;
+                    lab.did("artifact refused");
+                }
+                Err(e) => lab.broken(format!("{number} is not read: {e}")),
+            }
+        }
+        sleep(ASK_EVERY).await;
+    }
+    if refused != replaced {
+        lab.broken(format!(
+            "{replaced} artifacts were replaced, {refused} refused to who read them"
+        ));
+    }
+    Ok(())
+}
+
+async fn scrubber_names(lab: &Lab, replaced: &[String]) -> Result<(), Failure> {
+    let report = lab.stack.path("scrub.json");
+    let (config, to) = (text(&lab.stack.config("storage")), text(&report));
+    let arguments = ["scrub", "--once", "--config", &config, "--report", &to];
+    let ended = probityd(&lab.stack, Build::New, &arguments).await?;
+    lab.did("lap of the scrubber");
+    let said = std::fs::read_to_string(report).unwrap_or_default();
+    let unnamed = replaced.iter().filter(|key| !said.contains(*key)).count();
+    if ended.status.code() != Some(1) || unnamed > 0 {
+        lab.broken(format!(
+            "the scrubber ended with {:?} and does not name {unnamed} replaced objects",
+            ended.status.code()
+        ));
     }
     Ok(())
 }
