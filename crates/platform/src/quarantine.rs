@@ -1,4 +1,4 @@
-//! Quarantine: accepted items that a stage has refused for good, round after round.
+//! Quarantine: accepted items that a stage has refused for good, or that have crashed it, round after round.
 //!
 //! Nothing is lost by it: the submission stands, the reconciler asks once an hour whether an item was released, and
 //! whoever removes the cause lets it go on. One stream of the ledger for each item, its id the evidence number.
@@ -12,7 +12,8 @@ use probity_proto::registry::QuarantineState;
 use crate::ledger::{History, Ledger};
 use crate::{Error, ErrorKind, Result};
 
-/// A refusal counts from this round of the reconciler on: by then some seven minutes have passed and nothing helped.
+/// A refusal counts from this round of the reconciler on, and so does a panic: by then some seven minutes have passed
+/// and nothing helped. From here on hints get narrow as well, until each item is in a message of its own.
 pub const ROUNDS: u32 = 4;
 /// Streams asked for in one listing.
 const IDS_AT_ONCE: usize = 1_000;
@@ -31,14 +32,20 @@ pub async fn refused(ledger: &Ledger, role: &str, evidence: EvidenceId, round: u
     if round < ROUNDS || !is_for_good(error) {
         return;
     }
-    match hold(ledger, role, evidence, error).await {
-        Ok(()) => tracing::error!(%evidence, role, %error, "an accepted item is in quarantine"),
+    hold(ledger, role, evidence, &error.detail).await;
+}
+
+/// Records that `role` can make nothing of an item. When an item that crashes its workers gets here is said by
+/// [`crate::stage::End::poison`]. A record that cannot be written now is written in the next round.
+pub async fn hold(ledger: &Ledger, role: &str, evidence: EvidenceId, reason: &str) {
+    match record(ledger, role, evidence, reason).await {
+        Ok(()) => tracing::error!(%evidence, role, reason, "an accepted item is in quarantine"),
         Err(e) => tracing::warn!(%evidence, error = %e, "a quarantine could not be recorded"),
     }
 }
 
-async fn hold(ledger: &Ledger, role: &str, evidence: EvidenceId, error: &Error) -> Result<()> {
-    let mut reason = error.detail.clone();
+async fn record(ledger: &Ledger, role: &str, evidence: EvidenceId, reason: &str) -> Result<()> {
+    let mut reason = reason.to_owned();
     reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
     let held = QuarantineEvent::Held {
         stage: role.to_owned(),

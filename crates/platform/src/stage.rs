@@ -5,10 +5,13 @@
 //! function said. It makes stream and consumer whenever they are missing, so NATS may be emptied
 //! under it. Delivery is at least once: stages are idempotent.
 
+mod about;
 mod batch;
 mod early;
 mod fair;
+mod outcome;
 mod pull;
+mod rules;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,20 +23,16 @@ use probity_proto::subjects::Hint;
 
 use crate::metrics::StageLabel;
 use crate::startup::Context;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 use batch::{Job, Work};
 use fair::Window;
 use pull::{Pulled, Puller, hand_back, settle};
 
+pub use about::{About, Single};
 pub use early::{AHEAD_MS_MAX, is_early, not_early};
-
-/// Deliveries after which a message that still fails is parked.
-pub const DELIVERIES_MAX: i64 = 10;
-
-/// After this many deliveries a message is handled alone, so that one that crashes the worker takes
-/// no other along.
-const DELIVERIES_TOGETHER_MAX: i64 = 3;
+pub use outcome::Outcome;
+pub use rules::{Call, DELIVERIES_MAX, End, Fate, HOLD, Turn};
 
 /// How long work in flight may take at shutdown before it is handed back.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -63,6 +62,8 @@ pub struct StageConfig {
     pub batch_time_max: Duration,
     /// How long one request waits at the server for a message.
     pub pull_wait: Duration,
+    /// Pause after a message has failed for the first time; it doubles with each failure, up to 60 times this.
+    pub pause: Duration,
 }
 
 impl Default for StageConfig {
@@ -73,6 +74,7 @@ impl Default for StageConfig {
             ack_wait: Duration::from_secs(30),
             batch_time_max: Duration::from_secs(120),
             pull_wait: Duration::from_secs(5),
+            pause: Duration::from_secs(1),
         }
     }
 }
@@ -90,53 +92,23 @@ impl StageConfig {
     }
 }
 
-/// What became of one message.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// The work is done, or was done before.
-    Done,
-    /// Not now, and through no fault of the message: a clock in doubt, a queue that is full. It stays here, is handed to
-    /// the function again twice a second, and none of that counts as a try.
-    Hold(Error),
-    /// Not before its time has come ([`not_early`]). The message leaves the bus and counts as no failure; the reconciler
-    /// hints again when it is due.
-    Early(Error),
-    /// Later may be better; after [`DELIVERIES_MAX`] deliveries it is parked.
-    Retry(Error),
-    /// Trying again cannot help. The message leaves the bus; the reconciler finds the work again.
-    Park(Error),
-}
-
-impl Outcome {
-    /// Of work that was done and could not be told to the stage after it: a full queue holds.
-    #[must_use]
-    pub fn untold(error: Error) -> Self {
-        match error.kind {
-            ErrorKind::TooMany => Self::Hold(error),
-            _ => Self::from(error),
-        }
-    }
-}
-
-impl From<Error> for Outcome {
-    fn from(error: Error) -> Self {
-        Self::from(Err(error))
-    }
-}
-
-impl From<Result<()>> for Outcome {
-    /// Transient kinds retry, as does `internal`; what the message itself brings about parks.
-    fn from(result: Result<()>) -> Self {
-        match result {
-            Ok(()) => Self::Done,
-            Err(e) if e.kind.is_transient() || e.kind == ErrorKind::Internal => Self::Retry(e),
-            Err(e) => Self::Park(e),
-        }
-    }
+/// What a thread for long work comes to. A panic there is a panic here, so that the runner sees it.
+///
+/// # Errors
+/// `Unavailable` when the process ends before the work does.
+pub async fn joined<T>(work: tokio::task::JoinHandle<T>) -> Result<T> {
+    work.await.map_err(|e| match e.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(e) => Error::unavailable(e),
+    })
 }
 
 /// Runs a stage until shutdown: `handler` gets at most `batch_max` messages and answers one outcome
 /// for each, in order.
+///
+/// A message on which the function panics, or never ends, fails alone; what speaks of a single item and does so round
+/// after round ends in quarantine ([`End::poison`]). What has failed before is worked on in another order each time: what
+/// kills the process takes along only what it has not got to yet.
 ///
 /// At shutdown nothing more is fetched, batches in flight have 25 s, and what is not finished then
 /// is handed back.
@@ -150,7 +122,7 @@ pub async fn run<M, F, Fut>(
     handler: F,
 ) -> Result<()>
 where
-    M: Message + Default + Clone + 'static,
+    M: Message + About + Default + Clone + 'static,
     F: Fn(Vec<M>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Vec<Outcome>> + Send + 'static,
 {
@@ -176,7 +148,7 @@ pub async fn run_fair<M, F, Fut>(
     handler: F,
 ) -> Result<()>
 where
-    M: Message + Default + Clone + 'static,
+    M: Message + About + Default + Clone + 'static,
     F: Fn(Vec<M>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Vec<Outcome>> + Send + 'static,
 {
@@ -241,7 +213,7 @@ async fn fill<M, F, Fut>(
     ahead: &Window<Job<M>>,
     lane: impl Fn(&M) -> String,
 ) where
-    M: Message + Default + Clone + 'static,
+    M: Message + About + Default + Clone + 'static,
     F: Fn(Vec<M>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Vec<Outcome>> + Send + 'static,
 {
@@ -257,7 +229,8 @@ async fn fill<M, F, Fut>(
         }
         for delivery in source.next(room).await {
             if let Some(job) = work.admit(delivery).await {
-                ahead.put(lane(&job.message), job);
+                let first = job.has_failed() && ctx.random.bytes::<1>() < [128];
+                ahead.put(lane(&job.message), job, first);
             }
         }
     }
@@ -279,7 +252,7 @@ async fn keep_alive<M>(ctx: &Context, config: StageConfig, ahead: &Window<Job<M>
 /// Fetches a batch, works on it, settles it, again and again.
 async fn worker<M, F, Fut>(ctx: Context, hint: Hint, config: StageConfig, work: Arc<Work<M, F>>)
 where
-    M: Message + Default + Clone + 'static,
+    M: Message + About + Default + Clone + 'static,
     F: Fn(Vec<M>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Vec<Outcome>> + Send + 'static,
 {
@@ -396,26 +369,5 @@ mod tests {
                 "{pause:?}"
             );
         }
-    }
-
-    #[test]
-    fn kinds_become_outcomes() {
-        assert!(matches!(Outcome::from(Ok(())), Outcome::Done));
-        assert!(matches!(
-            Outcome::from(Err(Error::unavailable("x"))),
-            Outcome::Retry(_)
-        ));
-        assert!(matches!(
-            Outcome::untold(Error::too_many("x")),
-            Outcome::Hold(_)
-        ));
-        assert!(matches!(
-            Outcome::from(Err(Error::internal("x"))),
-            Outcome::Retry(_)
-        ));
-        assert!(matches!(
-            Outcome::from(Err(Error::malformed("x"))),
-            Outcome::Park(_)
-        ));
     }
 }

@@ -86,6 +86,7 @@ const HINTS: StageConfig = StageConfig {
     ack_wait: Duration::from_secs(30),
     batch_time_max: Duration::from_secs(60),
     pull_wait: Duration::from_secs(5),
+    pause: Duration::from_secs(1),
 };
 
 async fn take_due(courier: Arc<Courier>, ctx: &Context) -> Result<()> {

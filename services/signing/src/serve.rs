@@ -108,7 +108,7 @@ async fn handle(
         });
         let mut signed = Vec::with_capacity(ITEMS_TOGETHER);
         // Only accepted items are missing, so each place has its result.
-        let results = records.await.map_err(Error::internal)??;
+        let results = stage::joined(records).await??;
         for (item, result) in places.iter().zip(results) {
             match result {
                 Ok(record) => signed.push(record),

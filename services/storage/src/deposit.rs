@@ -7,8 +7,10 @@ use futures::future::join_all;
 use probity_domain::{EvidenceId, Record, Submission};
 use probity_pki::keys::KnownSignatures;
 use probity_pki::x509::Certificate;
+use probity_platform::stage::joined;
 use probity_platform::{Clock, Error, Result};
 use probity_proto::v1::{EvidenceRecord, Stamped};
+use tokio::task::JoinHandle;
 
 use crate::Submissions;
 use crate::log::{Appender, Entry, Log, Verify};
@@ -57,6 +59,8 @@ impl Deposit {
     }
 
     /// Deposits the records of one message; each answers for itself, in order. Again is the same as once.
+    ///
+    /// A panic while verifying goes on to the stage: it is about the message, and of no other.
     pub async fn deposit(&self, message: &Stamped) -> Vec<Deposited> {
         let checked = self.check_all(&message.records).await;
         let appended = checked.into_iter().map(|checked| async {
@@ -92,7 +96,8 @@ impl Deposit {
                 Err(e) => checked.push(Some(Err(e))),
             }
         }
-        let mut verified = self.verified(work).await.into_iter();
+        let verified = joined(self.verifying(work)).await.unwrap_or_default();
+        let mut verified = verified.into_iter();
         let mut next = || {
             let next = verified.next().map(|entry| entry.map(Checked::New));
             next.unwrap_or_else(|| Err(Error::internal("verifying failed")))
@@ -104,19 +109,17 @@ impl Deposit {
     }
 
     /// Entries of the records that hold, in their order.
-    async fn verified(&self, work: Vec<(Record, Arc<Submission>)>) -> Vec<Result<Entry>> {
+    fn verifying(&self, work: Vec<(Record, Arc<Submission>)>) -> JoinHandle<Vec<Result<Entry>>> {
         let (roots, known, now) = (self.roots.clone(), self.known.clone(), self.clock.now());
-        let verified = tokio::task::spawn_blocking(move || {
+        tokio::task::spawn_blocking(move || {
             let to_check = work.iter().map(|(record, of)| (record, &**of));
             let verified = verify_all(to_check, &roots, now, &known)
                 .into_iter()
                 .zip(&work);
             verified
                 .map(|(verified, (record, _))| verified.and_then(|()| Entry::of(record)))
-                .collect::<Vec<_>>()
-        });
-        // A panic while verifying is about the message, not about this process.
-        verified.await.unwrap_or_default()
+                .collect()
+        })
     }
 
     async fn prepare(&self, record: &EvidenceRecord) -> Result<Prepared> {
@@ -147,7 +150,8 @@ impl Verify for Deposit {
             let submission = self.submissions.read(entry.evidence.submission).await?;
             work.push((Record::decode(&entry.bytes)?, submission));
         }
-        let verified = self.verified(work).await;
+        // A panic here would end the writer, who serves everybody.
+        let verified = self.verifying(work).await.map_err(Error::internal)?;
         if verified.len() != entries.len() {
             return Err(Error::internal("verifying failed"));
         }

@@ -124,7 +124,7 @@ async fn handle(
     let (submission_id, round) = (message.submission_id.clone(), message.round);
     let name = name(&message);
     let work = tokio::task::spawn_blocking(move || stamp_all(&stamper, &message));
-    let (records, failed) = match work.await.map_err(Error::internal) {
+    let (records, failed) = match stage::joined(work).await {
         Ok(Ok(stamped)) => stamped,
         Ok(Err(e)) => return Outcome::Hold(e),
         Err(e) => return Outcome::Retry(e),

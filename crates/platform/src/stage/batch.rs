@@ -14,19 +14,14 @@ use tracing::Instrument as _;
 use probity_proto::subjects::Hint;
 
 use super::pull::{hand_back, settle};
-use super::{DELIVERIES_MAX, DELIVERIES_TOGETHER_MAX, DRAIN, Outcome, StageConfig};
-use crate::Error;
+use super::{About, Call, DRAIN, End, Fate, HOLD, Outcome, StageConfig, Turn};
 use crate::metrics::{StageLabel, StageMetrics};
+use crate::quarantine;
 use crate::startup::Context;
 use crate::telemetry::{TRACEPARENT, link_trace};
 
-/// Pause before held work is tried again.
-const HOLD: Duration = Duration::from_millis(500);
-
 /// Pause between two words on work whose time has not come.
 const EARLY_SAID: Duration = Duration::from_secs(60);
-
-const NO_OUTCOME: &str = "the stage gave no outcome";
 
 /// A stage's function and what the runner needs around it.
 pub(super) struct Work<M, F> {
@@ -46,30 +41,15 @@ pub(super) struct Job<M> {
     delivered: i64,
 }
 
-/// How a call ended.
-enum Ended {
-    Outcomes(Vec<Outcome>),
-    Panicked,
-    Failed(Error),
-}
-
-impl Ended {
-    /// The outcome of a call with one message.
-    fn of_one(self) -> Outcome {
-        match self {
-            Self::Outcomes(outcomes) => {
-                let first = outcomes.into_iter().next();
-                first.unwrap_or_else(|| Outcome::Retry(Error::internal(NO_OUTCOME)))
-            }
-            Self::Panicked => Outcome::Retry(Error::internal("the stage panicked")),
-            Self::Failed(e) => Outcome::Retry(e),
-        }
+impl<M> Job<M> {
+    pub(super) fn has_failed(&self) -> bool {
+        Turn::of(self.delivered) != Turn::Together
     }
 }
 
 impl<M, F, Fut> Work<M, F>
 where
-    M: Message + Default + Clone + 'static,
+    M: Message + About + Default + Clone + 'static,
     F: Fn(Vec<M>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Vec<Outcome>> + Send + 'static,
 {
@@ -95,9 +75,8 @@ where
 
     /// Works on these: together, but for messages that have failed before, which go one by one.
     pub(super) async fn jobs(&self, jobs: Vec<Job<M>>) {
-        let (together, alone): (Vec<_>, Vec<_>) = jobs
-            .into_iter()
-            .partition(|job| job.delivered <= DELIVERIES_TOGETHER_MAX);
+        let (mut alone, together): (Vec<_>, Vec<_>) = jobs.into_iter().partition(Job::has_failed);
+        alone.sort_by_cached_key(|_| self.ctx.random.bytes::<8>());
         let batches = std::iter::once(together)
             .filter(|b| !b.is_empty())
             .chain(alone.into_iter().map(|job| vec![job]));
@@ -118,23 +97,19 @@ where
     pub(super) async fn admit(&self, delivery: Delivery) -> Option<Job<M>> {
         self.count(|m| &m.received);
         let delivered = delivery.info().map_or(1, |i| i.delivered);
-        if delivered > DELIVERIES_MAX {
-            // Its last deliveries never ended in an outcome: it kills or outlasts its workers.
-            tracing::error!(
-                subject = self.hint.subject,
-                delivered,
-                "parked: no delivery came to an end"
-            );
-            self.count(|m| &m.parked);
-            settle(&delivery, AckKind::Term).await;
-            return None;
-        }
         match M::decode(delivery.payload.clone()) {
-            Ok(message) => Some(Job {
-                delivery,
-                delivered,
-                message,
-            }),
+            Ok(message) => {
+                let job = Job {
+                    delivery,
+                    delivered,
+                    message,
+                };
+                if Turn::of(delivered) == Turn::Never {
+                    self.settle(&job, End::Never).await;
+                    return None;
+                }
+                Some(job)
+            }
             Err(e) => {
                 tracing::error!(subject = self.hint.subject, error = %e, "a hint does not decode");
                 self.count(|m| &m.undecodable);
@@ -171,7 +146,7 @@ where
         let mut was_held = false;
         while !jobs.is_empty() {
             let since = Instant::now();
-            let outcomes = self.outcomes(&jobs, waiting).await;
+            let ends = self.ends(&jobs, waiting).await;
             let label = StageLabel {
                 subject: self.hint.subject,
             };
@@ -182,9 +157,9 @@ where
                 .get_or_create(&label)
                 .observe(since.elapsed().as_secs_f64());
             let mut held = Vec::new();
-            for (job, outcome) in jobs.into_iter().zip(outcomes) {
-                match outcome {
-                    Outcome::Hold(error) => {
+            for (job, end) in jobs.into_iter().zip(ends) {
+                match end {
+                    End::Said(Outcome::Hold(error)) => {
                         self.count(|m| &m.held);
                         if !was_held {
                             tracing::warn!(subject = self.hint.subject, %error, "held back");
@@ -192,7 +167,10 @@ where
                         }
                         held.push(job);
                     }
-                    outcome => self.settle(&job, outcome).await,
+                    end => {
+                        let all = std::iter::once(&job).chain(waiting.iter().flatten());
+                        self.alive(all, self.settle(&job, end)).await;
+                    }
                 }
             }
             jobs = held;
@@ -216,27 +194,19 @@ where
         }
     }
 
-    /// One outcome for each job. Of several that panicked together, each is tried alone: what one of them brings about
-    /// is no failed try of the others.
-    async fn outcomes(&self, jobs: &[Job<M>], waiting: &[Vec<Job<M>>]) -> Vec<Outcome> {
+    /// How the work on each job ended.
+    async fn ends(&self, jobs: &[Job<M>], waiting: &[Vec<Job<M>>]) -> Vec<End> {
         let all = jobs.iter().chain(waiting.iter().flatten());
         let messages = jobs.iter().map(|job| job.message.clone()).collect();
-        let outcomes = match self.call(messages, all.clone()).await {
-            Ended::Outcomes(outcomes) => outcomes,
-            Ended::Failed(e) => vec![Outcome::Retry(e); jobs.len()],
-            Ended::Panicked if jobs.len() > 1 => {
-                let mut outcomes = Vec::with_capacity(jobs.len());
-                for job in jobs {
-                    let alone = self.call(vec![job.message.clone()], all.clone()).await;
-                    outcomes.push(alone.of_one());
-                }
-                outcomes
-            }
-            Ended::Panicked => vec![Ended::Panicked.of_one()],
-        };
-        let missing = || Some(Outcome::Retry(Error::internal(NO_OUTCOME)));
-        let padded = outcomes.into_iter().chain(std::iter::from_fn(missing));
-        padded.take(jobs.len()).collect()
+        if let Some(ends) = self.call(messages, all.clone()).await.ends(jobs.len()) {
+            return ends;
+        }
+        let mut ends = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let alone = self.call(vec![job.message.clone()], all.clone()).await;
+            ends.extend(alone.ends(1).into_iter().flatten());
+        }
+        ends
     }
 
     /// Calls the function in a task of its own, so that a panic ends there, and reports progress
@@ -245,11 +215,11 @@ where
         &self,
         messages: Vec<M>,
         jobs: impl Iterator<Item = &'a Job<M>> + Clone,
-    ) -> Ended {
+    ) -> Call {
         // A function may panic before it gives its future as well.
         let Ok(called) = catch_unwind(AssertUnwindSafe(|| (self.handler)(messages))) else {
             self.count(|m| &m.panicked);
-            return Ended::Panicked;
+            return Call::Panicked;
         };
         let mut task = tokio::spawn(called.in_current_span());
         let drained = async {
@@ -259,20 +229,19 @@ where
         let ended = async {
             tokio::select! {
                 ended = &mut task => match ended {
-                    Ok(outcomes) => Ended::Outcomes(outcomes),
+                    Ok(outcomes) => Call::Answered(outcomes),
                     Err(_) => {
                         self.count(|m| &m.panicked);
-                        Ended::Panicked
+                        Call::Panicked
                     }
                 },
                 () = tokio::time::sleep(self.config.batch_time_max) => {
                     task.abort();
-                    let limit = self.config.batch_time_max;
-                    Ended::Failed(Error::timeout(format!("batch took over {limit:?}")))
+                    Call::CutOff(self.config.batch_time_max)
                 }
                 () = drained => {
                     task.abort();
-                    Ended::Failed(Error::unavailable("handed back at shutdown"))
+                    Call::Stopped
                 }
             }
         };
@@ -300,33 +269,38 @@ where
         }
     }
 
-    async fn settle(&self, job: &Job<M>, outcome: Outcome) {
-        let subject = self.hint.subject;
-        match outcome {
-            Outcome::Done => {
+    async fn settle(&self, job: &Job<M>, end: End) {
+        let (subject, delivered) = (self.hint.subject, job.delivered);
+        let poison = end.poison(delivered, job.message.single());
+        let kind = match end.fate(delivered, self.config.pause) {
+            Fate::Done => {
                 self.count(|m| &m.done);
-                settle(&job.delivery, AckKind::Ack).await;
+                AckKind::Ack
             }
             // Never comes here: held jobs are not settled.
-            Outcome::Hold(_) => {}
-            Outcome::Early(error) => {
+            Fate::Hold(_) => return,
+            Fate::Early(error) => {
                 self.count(|m| &m.early);
                 if self.early_is_news() {
                     tracing::warn!(subject, %error, "left until its time has come, and others with it");
                 }
-                settle(&job.delivery, AckKind::Ack).await;
+                AckKind::Ack
             }
-            Outcome::Retry(error) if job.delivered < DELIVERIES_MAX => {
+            Fate::Again(error, pause) => {
                 self.count(|m| &m.retried);
-                tracing::warn!(subject, delivered = job.delivered, %error, "will be tried again");
-                settle(&job.delivery, AckKind::Nak(Some(backoff(job.delivered)))).await;
+                tracing::warn!(subject, delivered, %error, "will be tried again");
+                AckKind::Nak(Some(pause))
             }
-            Outcome::Retry(error) | Outcome::Park(error) => {
+            Fate::Park(error) => {
                 self.count(|m| &m.parked);
-                tracing::error!(subject, delivered = job.delivered, %error, "parked");
-                settle(&job.delivery, AckKind::Term).await;
+                tracing::error!(subject, delivered, %error, "parked");
+                AckKind::Term
             }
+        };
+        if let Some((evidence, reason)) = poison {
+            quarantine::hold(&self.ctx.ledger, self.hint.consumer, evidence, reason).await;
         }
+        settle(&job.delivery, kind).await;
     }
 
     /// Said once in a while, not for each of thousands.
@@ -348,25 +322,5 @@ where
                 subject: self.hint.subject,
             })
             .inc();
-    }
-}
-
-/// Pause before the next delivery: 1, 2, 4 … 60 s. `BackOff` of the consumer does not apply to a
-/// nak.
-fn backoff(delivered: i64) -> Duration {
-    let doublings = u32::try_from(delivered.saturating_sub(1))
-        .unwrap_or(0)
-        .min(6);
-    Duration::from_secs((1_u64 << doublings).min(60))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backoff_doubles_to_a_minute() {
-        let waits: Vec<_> = (1..=9).map(|n| backoff(n).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     }
 }

@@ -47,12 +47,16 @@ impl<T> Window<T> {
         self.size.saturating_sub(self.lanes().waiting)
     }
 
-    pub(super) fn put(&self, lane: String, thing: T) {
+    /// At the end of its lane, or at its beginning.
+    pub(super) fn put(&self, lane: String, thing: T, first: bool) {
         let mut lanes = self.lanes();
         lanes.waiting += 1;
         let queue = lanes.lanes.entry(lane.clone()).or_default();
         let was_empty = queue.is_empty();
-        queue.push_back(thing);
+        match first {
+            true => queue.push_front(thing),
+            false => queue.push_back(thing),
+        }
         if was_empty {
             lanes.turns.push_back(lane);
         }
@@ -108,16 +112,17 @@ mod tests {
     fn each_lane_has_its_turn() {
         let window = Window::new(10);
         for n in 0..6 {
-            window.put("much".to_owned(), n);
+            window.put("much".to_owned(), n, false);
         }
         for n in 10..12 {
-            window.put("little".to_owned(), n);
+            window.put("little".to_owned(), n, false);
         }
         assert_eq!(window.room(), 2);
         assert_eq!(window.take(3), [0, 10, 1]);
         assert_eq!(window.each(|n| *n).len(), 5);
-        window.put("late".to_owned(), 20);
-        assert_eq!(window.take(9), [11, 2, 20, 3, 4, 5]);
+        window.put("late".to_owned(), 20, false);
+        window.put("much".to_owned(), 30, true);
+        assert_eq!(window.take(9), [11, 30, 20, 2, 3, 4, 5]);
         assert!(window.take(1).is_empty());
         assert_eq!(window.room(), 10);
     }

@@ -20,6 +20,7 @@ mod listing;
 mod objects;
 mod permissions;
 mod pkcs11;
+mod poison;
 mod port;
 mod probe;
 mod queue;

@@ -21,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 pub struct Seen(Arc<Mutex<BTreeMap<String, usize>>>);
 
 impl Seen {
-    fn note(&self, id: &str) -> usize {
+    pub fn note(&self, id: &str) -> usize {
         let mut seen = self.0.lock().unwrap();
         let count = seen.entry(id.to_owned()).or_default();
         *count += 1;

@@ -1,13 +1,14 @@
 //! The bus, as bad as it may be: hints get lost after they were acknowledged, come twice, late, out of order, again after
-//! the work was done; a stream may vanish. What [`probity_platform::stage`] does on the real one is done here: decode,
-//! call, settle each as the function said, park what cannot be helped.
+//! the work was done; a stream may vanish, and a stage's function may panic. What becomes of a message is decided by the
+//! rules of [`probity_platform::stage`] itself; only what moves messages about is imitated.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use probity_platform::stage::{DELIVERIES_MAX, Outcome};
+use probity_platform::stage::{About, Call, End, Fate, HOLD, Outcome, Single, StageConfig, Turn};
 use probity_platform::{Error, Result};
 use probity_proto::subjects::Hint;
 use prost::Message;
@@ -16,17 +17,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::sim::{Sim, locked, short_digest, step};
 
-/// Silence after which a message is handed to somebody else.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-/// A batch that takes longer is cut off and tried again.
-const BATCH_TIME_MAX: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_secs(2);
 /// In which a message id that was seen before is swallowed.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 const HOUR_S: u64 = 3_600;
 
 pub struct Bus {
     sim: Arc<Sim>,
+    config: StageConfig,
     streams: Mutex<BTreeMap<&'static str, Stream>>,
     news: Notify,
 }
@@ -54,10 +51,17 @@ struct Delivery {
     deliveries: i64,
 }
 
+/// Who works, and on what.
+struct Stage<'w> {
+    who: &'w str,
+    hint: &'w Hint,
+}
+
 impl Bus {
     pub fn new(sim: &Arc<Sim>) -> Arc<Self> {
         Arc::new(Self {
             sim: sim.clone(),
+            config: StageConfig::default(),
             streams: Mutex::default(),
             news: Notify::new(),
         })
@@ -127,39 +131,97 @@ impl Bus {
     /// Works as a stage for ever: `handler` answers one outcome for each message, in order.
     pub async fn work<M, F, Fut>(&self, who: &str, hint: &Hint, batch_max: usize, handler: F)
     where
-        M: Message + Default + Clone,
+        M: Message + About + Default + Clone,
         F: Fn(Vec<M>) -> Fut,
         Fut: Future<Output = Vec<Outcome>>,
     {
+        let stage = Stage { who, hint };
         loop {
-            let mut deliveries = self.take(hint, batch_max).await;
-            let mut messages = Vec::new();
-            deliveries.retain(|delivery| match M::decode(&*delivery.bytes) {
-                Ok(message) => {
-                    messages.push(message);
-                    true
+            let mut together = Vec::new();
+            let mut alone = Vec::new();
+            for delivery in self.take(hint, batch_max).await {
+                let Ok(message) = M::decode(&*delivery.bytes) else {
+                    let garbage = Outcome::Park(Error::malformed("bytes"));
+                    self.settle(&stage, &delivery, None, End::Said(garbage));
+                    continue;
+                };
+                match Turn::of(delivery.deliveries) {
+                    Turn::Together => together.push((delivery, message)),
+                    Turn::Alone => alone.push((delivery, message)),
+                    Turn::Never => {
+                        self.settle(&stage, &delivery, message.single(), End::Never);
+                    }
                 }
-                Err(_) => {
-                    self.settle(
-                        who,
-                        hint,
-                        delivery,
-                        &Outcome::Park(Error::malformed("bytes")),
-                    );
-                    false
-                }
-            });
-            let worked = timeout(BATCH_TIME_MAX, handler(messages)).await;
-            let late = || Outcome::Retry(Error::timeout("the batch was cut off"));
-            let outcomes = worked.unwrap_or_else(|_| deliveries.iter().map(|_| late()).collect());
-            assert_eq!(
-                outcomes.len(),
-                deliveries.len(),
-                "one outcome for each message"
-            );
-            for (delivery, outcome) in deliveries.iter().zip(&outcomes) {
-                self.settle(who, hint, delivery, outcome);
             }
+            let batches = std::iter::once(together).chain(alone.into_iter().map(|job| vec![job]));
+            for batch in batches.filter(|batch| !batch.is_empty()) {
+                let ends = self.ends(&stage, &handler, &batch).await;
+                for ((delivery, message), end) in batch.iter().zip(ends) {
+                    self.settle(&stage, delivery, message.single(), end);
+                }
+            }
+        }
+    }
+
+    /// How the work on each of these ended.
+    async fn ends<M, F, Fut>(
+        &self,
+        stage: &Stage<'_>,
+        handler: &F,
+        batch: &[(Delivery, M)],
+    ) -> Vec<End>
+    where
+        M: Clone,
+        F: Fn(Vec<M>) -> Fut,
+        Fut: Future<Output = Vec<Outcome>>,
+    {
+        let messages: Vec<M> = batch.iter().map(|(_, message)| message.clone()).collect();
+        let together = self.call(stage, handler, messages.clone()).await;
+        if let Some(ends) = together.ends(batch.len()) {
+            return ends;
+        }
+        let mut ends = Vec::new();
+        for message in messages {
+            let alone = self.call(stage, handler, vec![message]).await;
+            ends.extend(alone.ends(1).unwrap());
+        }
+        ends
+    }
+
+    /// One call, which may panic anywhere: what is under way is dropped, as unwinding drops it.
+    async fn call<M, F, Fut>(&self, stage: &Stage<'_>, handler: &F, messages: Vec<M>) -> Call
+    where
+        F: Fn(Vec<M>) -> Fut,
+        Fut: Future<Output = Vec<Outcome>>,
+    {
+        let (doses, chance) = (self.sim.doses(), &self.sim.chance);
+        let steps = chance.per_mille(doses.panics).then(|| chance.below(30));
+        let panic = async {
+            match steps {
+                Some(steps) => {
+                    for _ in 0..steps {
+                        step().await;
+                    }
+                }
+                None => pending().await,
+            }
+        };
+        let (count, limit) = (messages.len(), self.config.batch_time_max);
+        let call = timeout(limit, handler(messages));
+        tokio::select! {
+            biased;
+            () = panic => {
+                let what = format!("{} panics over {count}", stage.hint.subject);
+                self.sim.note(stage.who, &what);
+                Call::Panicked
+            }
+            answered = call => match answered {
+                Ok(outcomes) => {
+                    assert_eq!(outcomes.len(), count, "one outcome for each message");
+                    Call::Answered(outcomes)
+                }
+                Err(_) => Call::CutOff(limit),
+            },
         }
     }
 
@@ -200,7 +262,7 @@ impl Bus {
             let place = ready.swap_remove(chance.below(ready.len() as u64) as usize);
             let waiting = &mut stream.waiting[place];
             waiting.deliveries += 1;
-            waiting.ready_at = now + ACK_WAIT;
+            waiting.ready_at = now + self.config.ack_wait;
             taken.push(Delivery {
                 number: waiting.number,
                 bytes: waiting.bytes.clone(),
@@ -220,23 +282,34 @@ impl Bus {
         waiting.map(|waiting| waiting.ready_at).min()
     }
 
-    fn settle(&self, who: &str, hint: &Hint, delivery: &Delivery, outcome: &Outcome) {
-        let (word, again) = match outcome {
-            Outcome::Done => ("done".to_owned(), false),
-            Outcome::Hold(e) => (format!("hold: {e}"), true),
-            Outcome::Early(e) => (format!("early: {e}"), false),
-            Outcome::Retry(e) => (format!("retry: {e}"), delivery.deliveries < DELIVERIES_MAX),
-            Outcome::Park(e) => (format!("park: {e}"), false),
+    fn settle(&self, stage: &Stage<'_>, delivery: &Delivery, single: Option<Single>, end: End) {
+        // No stage of a run crashes by the same item for ever.
+        if let Some((evidence, reason)) = end.poison(delivery.deliveries, single) {
+            let what = format!("{evidence} would be held, and it is sound: {reason}");
+            self.sim.violate(what);
+        }
+        let fate = end.fate(delivery.deliveries, self.config.pause);
+        let held = matches!(fate, Fate::Hold(_));
+        let (word, again) = match fate {
+            Fate::Done => ("done".to_owned(), None),
+            Fate::Hold(e) => (format!("hold: {e}"), Some(HOLD)),
+            Fate::Early(e) => (format!("early: {e}"), None),
+            Fate::Again(e, pause) => (format!("again: {e}"), Some(pause)),
+            Fate::Park(e) => (format!("park: {e}"), None),
         };
-        let what = format!("{} #{} {word}", hint.subject, delivery.number);
-        self.sim.note(who, &what);
+        let what = format!("{} #{} {word}", stage.hint.subject, delivery.number);
+        self.sim.note(stage.who, &what);
         let mut streams = locked(&self.streams);
-        let Some(stream) = streams.get_mut(hint.stream) else {
+        let Some(stream) = streams.get_mut(stage.hint.stream) else {
             return;
         };
         let is_it = |waiting: &&mut Waiting| waiting.number == delivery.number;
-        match stream.waiting.iter_mut().find(is_it) {
-            Some(waiting) if again => waiting.ready_at = Instant::now() + PAUSE,
+        match (stream.waiting.iter_mut().find(is_it), again) {
+            (Some(waiting), Some(pause)) => {
+                waiting.ready_at = Instant::now() + pause;
+                // Held work stays with whoever has it.
+                waiting.deliveries -= i64::from(held);
+            }
             _ => {
                 stream
                     .waiting

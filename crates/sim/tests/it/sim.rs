@@ -51,6 +51,8 @@ pub struct Doses {
     pub again: u64,
     /// Death at a step.
     pub crash: u64,
+    /// A stage's function panics.
+    pub panics: u64,
 }
 
 impl Doses {
@@ -68,6 +70,7 @@ impl Doses {
             delayed: upto(200),
             again: upto(100),
             crash: upto(4),
+            panics: upto(50),
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Hints for work that does not exist or cannot be done, told by whoever has intake's place on the bus.
+//! Hints for which there is no work to do, told by whoever has intake's place on the bus: they name no submission. They are
+//! well-formed messages, each is parked by the first look at it, and none crashes a stage. What does is tested on the stage
+//! runner and a real NATS (`crates/platform/tests/it/poison.rs`), and panics here and there in the simulation.
 
 use probity_proto::subjects::SUBMITTED;
 use probity_proto::v1::Submitted;
@@ -21,7 +23,7 @@ pub async fn hints(lab: &Lab) -> Result<(), Failure> {
     Ok(())
 }
 
-/// In turn: no identifier at all, a submission that nobody made, places that no submission has.
+/// In turn: text that is no identifier, none at all, the identifier of a submission that nobody made.
 fn poisoned(number: u32) -> Submitted {
     let submission_id = match number % 3 {
         0 => "not an identifier".to_owned(),
