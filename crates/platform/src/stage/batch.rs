@@ -73,7 +73,8 @@ where
         self.jobs(jobs).await;
     }
 
-    /// Works on these: together, but for messages that have failed before, which go one by one.
+    /// Works on these: together, but for messages that have failed before, which go one by one, in another order each
+    /// time: what kills this process takes along what waits behind it.
     pub(super) async fn jobs(&self, jobs: Vec<Job<M>>) {
         let (mut alone, together): (Vec<_>, Vec<_>) = jobs.into_iter().partition(Job::has_failed);
         alone.sort_by_cached_key(|_| self.ctx.random.bytes::<8>());

@@ -31,9 +31,9 @@ async fn tell(ctx: &Context, seed: u8, tenant: &str, items: u32, round: u32) {
         round,
         tenant: tenant.to_owned(),
     };
+    let id = seed.to_string();
     wait_until("NATS to take a hint", PATIENCE, async || {
-        let told = ctx.bus.tell(&SUBMITTED, &seed.to_string(), &hint);
-        told.await.is_ok()
+        ctx.bus.tell(&SUBMITTED, &id, &hint).await.is_ok()
     })
     .await;
 }
