@@ -13,5 +13,6 @@ mod pki;
 mod reconcile;
 mod scrub;
 mod stubborn;
+mod tiles;
 mod trail;
 mod world;
