@@ -5,6 +5,7 @@ mod audit;
 mod audit_shared;
 mod copies;
 mod crash;
+mod crowded;
 mod custody;
 mod forged;
 mod log;
