@@ -152,7 +152,7 @@ pub async fn locate(log: &Log, request: &LocateRequest) -> Result<Located> {
 }
 
 /// What is known stays true when the store cannot be asked for more.
-async fn refresh(log: &Log) {
+pub(crate) async fn refresh(log: &Log) {
     match tokio::time::timeout(REFRESH_TIME_MAX, log.refresh()).await {
         Ok(Err(e)) => tracing::warn!(error = %e, "the log could not be looked at"),
         Ok(Ok(())) => {}

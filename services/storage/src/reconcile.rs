@@ -2,12 +2,13 @@
 //! everything, no message is believed to be the last word).
 //!
 //! A round is bounded in submissions, bytes and items. An hour takes at most a quarter of what is left, so that a
-//! flooded one does not keep the next from being looked at; what the others leave over is the oldest one's. Hints go
+//! flooded one does not keep the next from being looked at; what the others leave over is the first one's. Hints go
 //! out tenant by tenant in turn.
 
 mod ahead;
 mod budget;
 mod hints;
+mod hours;
 mod mark;
 mod serve;
 mod stuck;
@@ -36,13 +37,9 @@ pub(crate) use serve::{Gauges, serve};
 const SUBMISSIONS: &str = "submissions/";
 const HOUR_MS: i64 = 3_600_000;
 const PAGE: u16 = 1_000;
-/// Hours walked in one round.
-const HOURS_MAX: usize = 24 * 14;
 /// After this many hints a submission no longer holds up the low-water mark; it is hinted on, hourly.
 const ROUNDS_HOLDING: u32 = 12;
 const BACKOFF_MS_MAX: i64 = HOUR_MS;
-/// An hour is walked for so long after its end: ids are made a little before, and by clocks that may be behind.
-const OPEN_MS: i64 = HOUR_MS;
 /// So many submissions one after the other that cannot be had now: it is the store that is away, and the round ends. One
 /// alone says nothing of the store, which answers 503 for what has rotted as well.
 const UNHAD_MAX: usize = 16;
@@ -57,16 +54,19 @@ pub struct Reconciler {
     after_ms: i64,
     /// Start of the oldest hour that may have unfinished submissions; `None` before the first round.
     low_water: Option<Timestamp>,
-    /// Looked at whatever the mark says, hourly.
+    /// Looked at whatever the mark says, hourly. Remembered with the mark.
     stuck: BTreeSet<SubmissionId>,
     /// What `work` holds of these two.
     saved: Option<Mark>,
+    /// When it was last said that no more stuck ones can be remembered.
+    crowded_said: Option<Timestamp>,
     finished: HashSet<SubmissionId>,
     attempts: HashMap<SubmissionId, Attempt>,
     /// How many items of a submission are in quarantine.
     held: HashMap<SubmissionId, usize>,
-    /// Submissions of which an item is or was held: with what others have found before.
-    known_held: HashSet<SubmissionId>,
+    /// Unfinished submissions of which an item is or was held: looked at as the stuck ones, but it is the ledger that
+    /// remembers them.
+    known_held: BTreeSet<SubmissionId>,
     /// Whose time has not come.
     ahead: BTreeSet<SubmissionId>,
 }
@@ -83,6 +83,8 @@ struct Round {
     hints: Hints,
     /// Submissions since the last that was read which could not be had.
     unhad: usize,
+    /// A submission that has waited long enough found no place among the stuck.
+    crowded: bool,
 }
 
 /// A submission to look at, and its size in bytes, as far as it is known.
@@ -116,10 +118,11 @@ impl Reconciler {
             low_water: None,
             stuck: BTreeSet::new(),
             saved: None,
+            crowded_said: None,
             finished: HashSet::new(),
             attempts: HashMap::new(),
             held: HashMap::new(),
-            known_held: HashSet::new(),
+            known_held: BTreeSet::new(),
             ahead: BTreeSet::new(),
         }
     }
@@ -133,6 +136,7 @@ impl Reconciler {
             now: self.clock.now(),
             hints: Hints::default(),
             unhad: 0,
+            crowded: false,
         };
         let walked = self.walk(&mut round).await;
         let redrives = round.hints.in_turn();
@@ -151,6 +155,7 @@ impl Reconciler {
         };
         let released = self.released().await?;
         let looked = self.look_around(begin, &released, round).await;
+        self.say_crowded(round);
         self.save().await?;
         // Only now: a process that dies before is told again.
         for key in released.keys {
@@ -166,77 +171,18 @@ impl Reconciler {
         round: &mut Round,
     ) -> Result<()> {
         let mut budget = Budget::of_a_round();
-        self.stuck(released, round, &mut budget).await?;
+        let stuck = self.stuck(released, round, &mut budget).await;
+        // Many that cannot be had may all be stuck ones: what was submitted since is looked at all the same.
+        round.unhad = 0;
         self.hours(begin, round, &mut budget).await?;
-        self.later_hours(round.now).await
+        self.later_hours(round.now).await?;
+        stuck
     }
 
     /// Items known to be in quarantine.
     #[must_use]
     pub fn quarantined(&self) -> usize {
         self.held.values().sum()
-    }
-
-    async fn hours(
-        &mut self,
-        begin: Timestamp,
-        round: &mut Round,
-        budget: &mut Budget,
-    ) -> Result<()> {
-        let (mut hour, mut advancing, mut unfinished) = (begin, true, Vec::new());
-        for _ in 0..HOURS_MAX {
-            if hour > round.now || budget.is_spent() {
-                break;
-            }
-            let mut share = budget.share();
-            let complete = self.hour(hour, round, &mut share).await?;
-            if share.is_spent() {
-                unfinished.push(hour);
-            }
-            budget.give_back(share);
-            let next = hour.plus_ms(HOUR_MS);
-            // An hour is over when nothing can still be written into it.
-            advancing &= complete && next.plus_ms(self.after_ms.max(OPEN_MS)) < round.now;
-            if advancing {
-                self.low_water = Some(next);
-                self.forget_before(next);
-            }
-            hour = next;
-        }
-        for hour in unfinished {
-            if budget.is_spent() {
-                break;
-            }
-            self.hour(hour, round, budget).await?;
-        }
-        Ok(())
-    }
-
-    /// Looks at every submission of an hour; answers whether none is left to wait for.
-    async fn hour(
-        &mut self,
-        hour: Timestamp,
-        round: &mut Round,
-        budget: &mut Budget,
-    ) -> Result<bool> {
-        let prefix = format!("{SUBMISSIONS}{}/", hour.hour_key());
-        let (mut after, mut complete): (Option<String>, bool) = (None, true);
-        loop {
-            let page = self.truth.list(&prefix, after.as_deref(), PAGE).await?;
-            let listed: Vec<Candidate> = page.iter().filter_map(candidate).collect();
-            self.note_ahead(&listed, round.now);
-            let mut due = listed.clone();
-            due.retain(|(id, _)| self.is_due(*id, round.now));
-            self.look(&due, round, budget).await?;
-            for (id, _) in listed {
-                complete &= self.finished.contains(&id) || self.give_way(id);
-            }
-            match page.last() {
-                Some(_) if budget.is_spent() => return Ok(false),
-                Some(last) if page.len() == usize::from(PAGE) => after = Some(last.key.clone()),
-                _ => return Ok(complete),
-            }
-        }
     }
 
     fn is_due(&self, id: SubmissionId, now: Timestamp) -> bool {
@@ -330,6 +276,7 @@ impl Reconciler {
         if missing.is_empty() {
             if held.is_empty() {
                 self.attempts.remove(&id);
+                self.known_held.remove(&id);
                 self.finished.insert(id);
             } else {
                 let next_at = round.now.plus_ms(BACKOFF_MS_MAX);
@@ -365,13 +312,6 @@ impl Reconciler {
             attempt.round -= 1;
             attempt.next_at = id.at();
         }
-    }
-
-    fn forget_before(&mut self, low_water: Timestamp) {
-        self.finished.retain(|id| id.at() >= low_water);
-        let stuck = &self.stuck;
-        self.attempts
-            .retain(|id, _| id.at() >= low_water || stuck.contains(id));
     }
 }
 

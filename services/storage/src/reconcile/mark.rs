@@ -13,7 +13,7 @@ use crate::log::LOW_WATER;
 const MARK_BYTES_MAX: u64 = 2 * 1024 * 1024;
 const FORMAT: &str = "probity.low-water/1";
 
-/// The oldest hour that is not over, and the submissions before it that are not.
+/// The oldest hour that is not over, and the submissions before it that are not; but for those that the ledger names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     pub low_water: Timestamp,
@@ -58,7 +58,8 @@ impl Reconciler {
     /// Where the walk begins; `None` while there is no submission.
     pub(super) async fn begin(&mut self, now: Timestamp) -> Result<Option<Timestamp>> {
         if self.low_water.is_none() {
-            self.known_held = quarantine::submissions(&self.ledger).await?;
+            let held = quarantine::submissions(&self.ledger).await?;
+            self.known_held = held.into_iter().collect();
             self.saved = Mark::read(&*self.work).await?;
             self.low_water = match self.saved.clone() {
                 Some(mark) => {
@@ -130,7 +131,7 @@ impl Reconciler {
 }
 
 /// The beginning of its hour.
-fn hour_of(at: Timestamp) -> Timestamp {
+pub(super) fn hour_of(at: Timestamp) -> Timestamp {
     let ms = at.unix_ms();
     Timestamp::from_unix_ms(ms - ms.rem_euclid(HOUR_MS))
 }

@@ -27,6 +27,8 @@ pub(crate) struct Gauges {
     held: Gauge,
     /// Submissions whose time has not come.
     ahead: Gauge,
+    /// Submissions that are remembered with the mark.
+    stuck: Gauge,
 }
 
 impl Gauges {
@@ -41,12 +43,17 @@ impl Gauges {
                 "storage_ahead",
                 "Submissions that wait for their time: the clock that accepted them was ahead",
             ),
+            stuck: gauge(
+                "storage_stuck",
+                "Submissions hinted in vain or not read for hours, without those in quarantine; 10,000 are remembered at most",
+            ),
         }
     }
 
     fn show(&self, reconciler: &Reconciler) {
         let size = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.held.set(size(reconciler.quarantined()));
+        self.stuck.set(size(reconciler.stuck.len()));
         let (waiting, before) = (size(reconciler.ahead().len()), self.ahead.get());
         self.ahead.set(waiting);
         match reconciler.ahead().last() {
@@ -75,11 +82,10 @@ pub(crate) async fn serve(config: Config, ctx: Context, log: Arc<Log>, gauges: G
     loop {
         pause(&ctx.shutdown, period).await;
         let round = async {
-            match reconciler.round().await {
-                Ok(redrives) => {
-                    gauges.show(&reconciler);
-                    reconciler.send(&redrives, &queue).await;
-                }
+            let redrives = reconciler.round().await;
+            gauges.show(&reconciler);
+            match redrives {
+                Ok(redrives) => reconciler.send(&redrives, &queue).await,
                 Err(e) => tracing::warn!(error = %e, "reconciling"),
             }
         };

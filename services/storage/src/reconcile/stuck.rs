@@ -1,4 +1,5 @@
 //! Submissions that no longer hold up their hour: remembered by name, looked at hourly, and at once when somebody says so.
+//! Those with an item in quarantine are named by the ledger, however many they are; the others by the mark.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +7,13 @@ use probity_domain::SubmissionId;
 use probity_platform::Result;
 
 use super::budget::Budget;
-use super::{Candidate, PAGE, ROUNDS_HOLDING, Reconciler, Round};
+use super::{Candidate, HOUR_MS, PAGE, ROUNDS_HOLDING, Reconciler, Round};
 use crate::log::RETRIES;
 
-/// Remembered at most.
+/// Remembered with the mark at most. Whoever finds no place holds up the mark.
 const STUCK_MAX: usize = 10_000;
+/// How often that is said.
+const CROWDED_SAID_MS: i64 = HOUR_MS;
 /// The size of a submission that nobody has listed, for how many are read at once. What it costs is known afterwards.
 const UNLISTED_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -29,7 +32,7 @@ impl Reconciler {
             if let Ok(id) = SubmissionId::parse(name) {
                 self.finished.remove(&id);
                 self.attempts.remove(&id);
-                self.stuck.insert(id);
+                self.known_held.insert(id);
                 ids.insert(id);
             }
             keys.push(listed.key);
@@ -44,26 +47,44 @@ impl Reconciler {
         round: &mut Round,
         budget: &mut Budget,
     ) -> Result<()> {
-        let stuck = self.stuck.iter().copied();
-        let mut due: Vec<_> = stuck.filter(|id| self.is_due(*id, round.now)).collect();
+        let named = self.stuck.union(&self.known_held).copied();
+        let mut due: Vec<_> = named.filter(|id| self.is_due(*id, round.now)).collect();
         due.sort_by_key(|id| (!released.ids.contains(id), self.due_at(*id)));
         let due: Vec<Candidate> = due.into_iter().map(|id| (id, UNLISTED_BYTES)).collect();
         let mut share = budget.share();
         let looked = self.look(&due, round, &mut share).await;
         budget.give_back(share);
-        self.stuck.retain(|id| !self.finished.contains(id));
+        let (finished, held) = (&self.finished, &self.known_held);
+        self.stuck
+            .retain(|id| !finished.contains(id) && !held.contains(id));
         looked
     }
 
     /// A submission that was hinted often enough is remembered by name and no longer holds up its hour.
-    pub(super) fn give_way(&mut self, id: SubmissionId) -> bool {
+    pub(super) fn give_way(&mut self, id: SubmissionId, round: &mut Round) -> bool {
+        if self.known_held.contains(&id) || self.stuck.contains(&id) {
+            return true;
+        }
         let often = self
             .attempts
             .get(&id)
             .is_some_and(|a| a.round >= ROUNDS_HOLDING);
-        if often && self.stuck.len() < STUCK_MAX {
-            self.stuck.insert(id);
+        let has_room = self.stuck.len() < STUCK_MAX;
+        round.crowded |= often && !has_room;
+        often && has_room && self.stuck.insert(id)
+    }
+
+    pub(super) fn say_crowded(&mut self, round: &Round) {
+        let said = self.crowded_said;
+        let is_due = said.is_none_or(|at| at.plus_ms(CROWDED_SAID_MS) <= round.now);
+        if !round.crowded || !is_due {
+            return;
         }
-        self.stuck.contains(&id)
+        self.crowded_said = Some(round.now);
+        tracing::error!(
+            stuck = self.stuck.len(),
+            mark = self.low_water.map(|mark| mark.to_rfc3339()),
+            "too many submissions are stuck to remember more: the reconciler's mark stands still"
+        );
     }
 }

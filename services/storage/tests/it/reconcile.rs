@@ -9,6 +9,7 @@ use probity_platform::objects::{MemoryObjects, Objects as _};
 use probity_platform::{Clock as _, Error, quarantine};
 use probity_proto::stored::{submission_key, write_submission};
 use probity_proto::subjects::SUBMITTED;
+use probity_storage::log::Log;
 use probity_storage::{AuditScope, Reconciler, Redrive, audit, release};
 
 use crate::log::Store;
@@ -68,14 +69,13 @@ impl Lost {
     }
 
     pub fn reconciler(&self) -> Reconciler {
-        Reconciler::new(
-            self.store.truth.clone(),
-            self.store.work.clone(),
-            self.world.ledger.clone(),
-            self.store.log(),
-            self.world.clock.clone(),
-            30,
-        )
+        self.reconciler_of(self.store.log())
+    }
+
+    pub fn reconciler_of(&self, log: Arc<Log>) -> Reconciler {
+        let (truth, work) = (self.store.truth.clone(), self.store.work.clone());
+        let (ledger, clock) = (self.world.ledger.clone(), self.world.clock.clone());
+        Reconciler::new(truth, work, ledger, log, clock, 30)
     }
 }
 

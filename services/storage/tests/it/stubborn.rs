@@ -12,14 +12,14 @@ use crate::reconcile::{HOUR_MS, Lost, of};
 
 impl Lost {
     /// From now on the store has these and does not give them back.
-    fn withhold(&self, ids: &[SubmissionId]) {
+    pub fn withhold(&self, ids: &[SubmissionId]) {
         let keys: Vec<_> = ids.iter().map(|id| submission_key(*id)).collect();
         self.world.truth.set_faults(move |verb, key| {
             (verb == Verb::Get && keys.iter().any(|k| k == key)).then_some(Fault::Refuse)
         });
     }
 
-    async fn mark(&self) -> serde_json::Value {
+    pub async fn mark(&self) -> serde_json::Value {
         let mark = self.store.work.get("log/low-water", 1 << 20).await.unwrap();
         serde_json::from_slice(&mark.unwrap().bytes).unwrap()
     }
@@ -136,15 +136,16 @@ async fn keys_that_are_no_submissions_are_passed_over() {
     );
 }
 
-fn hour_of(at: Timestamp) -> Timestamp {
+pub fn hour_of(at: Timestamp) -> Timestamp {
     at.plus_ms(-at.unix_ms().rem_euclid(HOUR_MS))
 }
 
-async fn remember_stuck(lost: &Lost, ids: &[SubmissionId]) {
+/// The mark as an earlier process left it.
+pub async fn remember(lost: &Lost, low_water: Timestamp, stuck: &[SubmissionId]) {
     let mark = serde_json::json!({
         "format": "probity.low-water/1",
-        "low_water": hour_of(lost.now()).to_rfc3339(),
-        "stuck": ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "low_water": low_water.to_rfc3339(),
+        "stuck": stuck.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     let bytes = serde_json::to_vec(&mark).unwrap();
     lost.store
@@ -152,6 +153,10 @@ async fn remember_stuck(lost: &Lost, ids: &[SubmissionId]) {
         .put("log/low-water", bytes.into())
         .await
         .unwrap();
+}
+
+async fn remember_stuck(lost: &Lost, ids: &[SubmissionId]) {
+    remember(lost, hour_of(lost.now()), ids).await;
 }
 
 /// A thousand small ones cost what they are, and have their turn in one round.
