@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::port::free_port;
 
-const READY_MAX: Duration = Duration::from_secs(60);
+const READY_MAX: Duration = Duration::from_secs(180);
 const EXIT_MAX: Duration = Duration::from_secs(15);
 const PROBE_MAX: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(10);

@@ -86,24 +86,17 @@ where
     W: AsyncWrite + Unpin,
 {
     let mut piece = vec![0; PIECE_BYTES];
-    let gone = |_| io::Error::from(io::ErrorKind::ConnectionReset);
     loop {
-        let now = *line.borrow_and_update();
-        match now {
-            Line::Cut => return Err(io::ErrorKind::ConnectionReset.into()),
-            Line::Frozen => {
-                line.changed().await.map_err(gone)?;
-                continue;
-            }
-            Line::Good | Line::Late(_) => {}
-        }
         let length = tokio::select! {
+            _ = line.wait_for(|now| *now == Line::Cut) => return Err(broken()),
             length = from.read(&mut piece) => length?,
-            changed = line.changed() => {
-                changed.map_err(gone)?;
-                continue;
-            }
         };
+        // How the line is now that there is something to pass on, not how it was when that was waited for.
+        let now = line.wait_for(|now| *now != Line::Frozen).await;
+        let now = *now.map_err(|_| broken())?;
+        if now == Line::Cut {
+            return Err(broken());
+        }
         if length == 0 {
             return to.shutdown().await;
         }
@@ -113,6 +106,10 @@ where
         to.write_all(piece.get(..length).unwrap_or_default())
             .await?;
     }
+}
+
+fn broken() -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
 }
 
 #[cfg(test)]
@@ -150,7 +147,7 @@ mod tests {
         stream.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"late");
         proxy.set(Line::Cut);
-        let end = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut got));
+        let end = tokio::time::timeout(Duration::from_secs(60), stream.read(&mut got));
         assert!(matches!(end.await, Ok(Ok(0) | Err(_))), "the line is cut");
     }
 }

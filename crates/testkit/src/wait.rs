@@ -53,7 +53,7 @@ mod tests {
     #[tokio::test]
     async fn yields_the_first_value() {
         let mut round = 0;
-        let value = eventually("the third round", Duration::from_secs(5), || {
+        let value = eventually("the third round", Duration::from_secs(60), || {
             round += 1;
             std::future::ready((round == 3).then_some(round))
         })

@@ -9,6 +9,7 @@ use async_nats::jetstream::{AckKind, Message as Delivery};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prost::Message;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::Instrument as _;
 
 use probity_proto::subjects::Hint;
@@ -83,6 +84,7 @@ where
             .chain(alone.into_iter().map(|job| vec![job]));
         let mut waiting: Vec<_> = batches.collect();
         waiting.reverse();
+        let mut progress = self.progress().await;
         while let Some(batch) = waiting.pop() {
             if self.ctx.shutdown.is_requested() {
                 for job in &batch {
@@ -90,8 +92,17 @@ where
                 }
                 continue;
             }
-            self.work(batch, &waiting).await;
+            self.work(batch, &waiting, &mut progress).await;
         }
+    }
+
+    /// When to report progress. One for all that is pulled together: what is done in many short steps, or waits while others
+    /// are, takes as long as what is done in one.
+    async fn progress(&self) -> Interval {
+        let mut progress = interval(self.config.ack_wait / 3);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        progress.tick().await;
+        progress
     }
 
     /// Decodes one delivery; settles at once what cannot be worked on.
@@ -120,7 +131,7 @@ where
         }
     }
 
-    async fn work(&self, jobs: Vec<Job<M>>, waiting: &[Vec<Job<M>>]) {
+    async fn work(&self, jobs: Vec<Job<M>>, waiting: &[Vec<Job<M>>], progress: &mut Interval) {
         let span = tracing::info_span!(
             "stage",
             otel.name = %format!("process {}", self.hint.subject),
@@ -138,16 +149,23 @@ where
                 .and_then(|h| h.get(TRACEPARENT));
             link_trace(&span, header.map(|v| v.as_str()));
         }
-        self.until_settled(jobs, waiting).instrument(span).await;
+        self.until_settled(jobs, waiting, progress)
+            .instrument(span)
+            .await;
     }
 
     /// Works on the jobs, and again on those that are held, until each is settled. A held one is not handed back: NATS
     /// would count that as a delivery, and ten of them park it.
-    async fn until_settled(&self, mut jobs: Vec<Job<M>>, waiting: &[Vec<Job<M>>]) {
+    async fn until_settled(
+        &self,
+        mut jobs: Vec<Job<M>>,
+        waiting: &[Vec<Job<M>>],
+        progress: &mut Interval,
+    ) {
         let mut was_held = false;
         while !jobs.is_empty() {
             let since = Instant::now();
-            let ends = self.ends(&jobs, waiting).await;
+            let ends = self.ends(&jobs, waiting, progress).await;
             let label = StageLabel {
                 subject: self.hint.subject,
             };
@@ -170,14 +188,14 @@ where
                     }
                     end => {
                         let all = std::iter::once(&job).chain(waiting.iter().flatten());
-                        self.alive(all, self.settle(&job, end)).await;
+                        self.alive(all, progress, self.settle(&job, end)).await;
                     }
                 }
             }
             jobs = held;
             if !jobs.is_empty() {
                 let all = jobs.iter().chain(waiting.iter().flatten());
-                self.alive(all, self.pause()).await;
+                self.alive(all, progress, self.pause()).await;
                 if self.ctx.shutdown.is_requested() {
                     for job in &jobs {
                         hand_back(&job.delivery).await;
@@ -196,15 +214,22 @@ where
     }
 
     /// How the work on each job ended.
-    async fn ends(&self, jobs: &[Job<M>], waiting: &[Vec<Job<M>>]) -> Vec<End> {
+    async fn ends(
+        &self,
+        jobs: &[Job<M>],
+        waiting: &[Vec<Job<M>>],
+        progress: &mut Interval,
+    ) -> Vec<End> {
         let all = jobs.iter().chain(waiting.iter().flatten());
         let messages = jobs.iter().map(|job| job.message.clone()).collect();
-        if let Some(ends) = self.call(messages, all.clone()).await.ends(jobs.len()) {
+        let together = self.call(messages, all.clone(), progress).await;
+        if let Some(ends) = together.ends(jobs.len()) {
             return ends;
         }
         let mut ends = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let alone = self.call(vec![job.message.clone()], all.clone()).await;
+            let alone = vec![job.message.clone()];
+            let alone = self.call(alone, all.clone(), progress).await;
             ends.extend(alone.ends(1).into_iter().flatten());
         }
         ends
@@ -216,6 +241,7 @@ where
         &self,
         messages: Vec<M>,
         jobs: impl Iterator<Item = &'a Job<M>> + Clone,
+        progress: &mut Interval,
     ) -> Call {
         // A function may panic before it gives its future as well.
         let Ok(called) = catch_unwind(AssertUnwindSafe(|| (self.handler)(messages))) else {
@@ -246,17 +272,16 @@ where
                 }
             }
         };
-        self.alive(jobs, ended).await
+        self.alive(jobs, progress, ended).await
     }
 
     /// Reports progress on the jobs while something else goes on, so that NATS gives them to nobody else.
     async fn alive<'a, T>(
         &self,
         jobs: impl Iterator<Item = &'a Job<M>> + Clone,
+        progress: &mut Interval,
         work: impl Future<Output = T>,
     ) -> T {
-        let mut progress = tokio::time::interval(self.config.ack_wait / 3);
-        progress.tick().await;
         tokio::pin!(work);
         loop {
             tokio::select! {

@@ -1,7 +1,11 @@
 //! The bus against a real nats-server that is stopped, killed and emptied.
 
+use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use probity_platform::bus::{Bus, BusConfig, MESSAGE_BYTES_MAX};
 use probity_platform::startup::Shutdown;
 use probity_platform::{Error, ErrorKind, Result};
@@ -11,10 +15,12 @@ use probity_proto::v1::{
     locate_reply,
 };
 use probity_testkit::{World, free_port, wait_until};
+use tokio::sync::Semaphore;
 
-use crate::fixture::{bus, nats};
+use crate::fixture::{PATIENCE, bus, jetstream, nats};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Of who asks and must be answered: as much as a question may have.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
 fn hint(id: &str) -> Submitted {
     Submitted {
@@ -26,9 +32,15 @@ fn hint(id: &str) -> Submitted {
     }
 }
 
+async fn tell(bus: &Bus, id: &str) {
+    wait_until("NATS to take a hint", PATIENCE, async || {
+        bus.tell(&SUBMITTED, id, &hint(id)).await.is_ok()
+    })
+    .await;
+}
+
 async fn stored(world: &World, stream: &str) -> u64 {
-    let client = async_nats::connect(world.nats_url()).await.unwrap();
-    let stream = async_nats::jetstream::new(client).get_stream(stream).await;
+    let stream = jetstream(world).await.get_stream(stream).await;
     stream.map_or(0, |stream| stream.cached_info().state.messages)
 }
 
@@ -37,17 +49,14 @@ async fn tells_making_the_stream_and_drops_duplicates() {
     let world = nats().await;
     let bus = bus(&world, "intake").await;
     for _ in 0..3 {
-        bus.tell(&SUBMITTED, "one", &hint("one")).await.unwrap();
+        tell(&bus, "one").await;
     }
-    bus.tell(&SUBMITTED, "two", &hint("two")).await.unwrap();
+    tell(&bus, "two").await;
     assert_eq!(stored(&world, SUBMITTED.stream).await, 2);
 
     world.wipe_nats().await;
     world.start_nats().await;
-    wait_until("NATS again", PATIENCE, async || {
-        bus.tell(&SUBMITTED, "one", &hint("one")).await.is_ok()
-    })
-    .await;
+    tell(&bus, "one").await;
     assert_eq!(stored(&world, SUBMITTED.stream).await, 1);
 }
 
@@ -80,7 +89,10 @@ async fn refuses_what_is_too_long_and_what_cannot_stand_in_a_header() {
         round: 0,
         records: vec![longest],
     };
-    bus.tell(&SIGNED, "longest", &message).await.unwrap();
+    wait_until("NATS to take the longest", PATIENCE, async || {
+        bus.tell(&SIGNED, "longest", &message).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -118,19 +130,24 @@ async fn locate(question: LocateRequest) -> Result<LocateReply> {
     }
 }
 
-async fn ask(bus: &Bus, number: Option<&str>) -> Result<LocateReply> {
+async fn ask_within(deadline: Duration, bus: &Bus, number: Option<&str>) -> Result<LocateReply> {
     let question = LocateRequest {
         evidence_numbers: number.map(ToOwned::to_owned).into_iter().collect(),
     };
-    bus.ask(&LOCATE, &question, Duration::from_secs(1)).await
+    bus.ask(&LOCATE, &question, deadline).await
+}
+
+/// A question that nobody may answer.
+async fn ask(bus: &Bus, number: Option<&str>) -> Result<LocateReply> {
+    ask_within(Duration::from_secs(1), bus, number).await
 }
 
 #[tokio::test]
 async fn asks_and_is_answered_across_a_restart() {
     let world = nats().await;
     let (asking, answering) = (bus(&world, "intake").await, bus(&world, "storage").await);
-    let nobody = ask(&asking, Some("n")).await.unwrap_err();
-    assert_eq!(nobody.kind, ErrorKind::Unavailable);
+    let nobody = ask_within(ANSWERED_WITHIN, &asking, Some("n"));
+    assert_eq!(nobody.await.unwrap_err().kind, ErrorKind::Unavailable);
 
     let shutdown = Shutdown::new();
     let answers = tokio::spawn({
@@ -141,19 +158,20 @@ async fn asks_and_is_answered_across_a_restart() {
         ask(&asking, Some("n")).await.is_ok()
     })
     .await;
-    let located = ask(&asking, Some("n")).await.unwrap();
+    let answered = async |number| ask_within(ANSWERED_WITHIN, &asking, number).await;
+    let located = answered(Some("n")).await.unwrap();
     let Some(locate_reply::Outcome::Located(located)) = located.outcome else {
         panic!("refused")
     };
     assert_eq!(located.deposited[0].leaf_index, 7);
 
-    let refused = ask(&asking, None).await.unwrap_err();
+    let refused = answered(None).await.unwrap_err();
     assert_eq!(
         (refused.kind, refused.detail.as_str()),
         (ErrorKind::Malformed, "no number")
     );
     assert_eq!(
-        ask(&asking, Some("panic")).await.unwrap_err().kind,
+        answered(Some("panic")).await.unwrap_err().kind,
         ErrorKind::Internal
     );
     assert_eq!(
@@ -185,26 +203,33 @@ async fn more_questions_than_it_answers_at_once_are_refused_not_queued() {
     let world = nats().await;
     let (asking, answering) = (bus(&world, "intake").await, bus(&world, "storage").await);
     let shutdown = Shutdown::new();
+    let held = Arc::new(Semaphore::new(0));
     let answers = tokio::spawn({
-        let shutdown = shutdown.clone();
-        async move { answering.answer(&LOCATE, shutdown, locate).await }
+        let (shutdown, held) = (shutdown.clone(), held.clone());
+        let handler = move |question: LocateRequest| {
+            let held = held.clone();
+            async move {
+                if question.evidence_numbers == ["held"] {
+                    held.acquire().await.unwrap().forget();
+                }
+                locate(question).await
+            }
+        };
+        async move { answering.answer(&LOCATE, shutdown, handler).await }
     });
     wait_until("an answer", PATIENCE, async || {
         ask(&asking, Some("n")).await.is_ok()
     })
     .await;
-    let asked = (0..80).map(|_| ask(&asking, Some("sleep")));
-    let kinds: Vec<_> = futures::future::join_all(asked)
-        .await
-        .into_iter()
-        .map(|a| a.unwrap_err().kind)
-        .collect();
-    let count = |kind| kinds.iter().filter(|k| **k == kind).count();
-    assert_eq!(
-        (count(ErrorKind::TooMany), count(ErrorKind::Timeout)),
-        (16, 64),
-        "{kinds:?}"
-    );
+    let asked = (0..80).map(|_| ask_within(ANSWERED_WITHIN, &asking, Some("held")));
+    let mut asked: FuturesUnordered<_> = asked.collect();
+    // Who is refused is told at once, while all the others wait.
+    for _ in 0..16 {
+        let refused = asked.next().await.unwrap().unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::TooMany, "{refused}");
+    }
+    held.add_permits(64);
+    assert_eq!(asked.filter(|a| ready(a.is_ok())).count().await, 64);
     shutdown.request();
     answers.await.unwrap().unwrap();
 }

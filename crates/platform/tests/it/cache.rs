@@ -1,21 +1,26 @@
 //! The cache on a real Redis, and without it.
 
-use std::time::{Duration, Instant};
-
 use probity_domain::{EvidenceId, SubmissionId, Timestamp};
 use probity_platform::ErrorKind;
 use probity_platform::cache::{Cache, RedisConfig};
 use probity_platform::metrics::Metrics;
 use probity_testkit::{World, unique_prefix, wait_until};
 
-fn cache_on(world: &World) -> Cache {
-    let config = RedisConfig {
+use crate::fixture::PATIENCE;
+
+fn config(world: &World) -> RedisConfig {
+    RedisConfig {
         url: world.redis_url(),
         username: None,
         password_file: None,
         key_prefix: format!("{}:", unique_prefix()),
-    };
-    Cache::new(&config).unwrap()
+    }
+}
+
+/// Not as impatient as a role's: a machine may be busy.
+fn cache_on(world: &World) -> Cache {
+    let config = config(world);
+    Cache::for_tests(&config).unwrap()
 }
 
 #[tokio::test]
@@ -31,7 +36,7 @@ async fn remembers_and_forgets() {
     cache.del("a").await.unwrap();
     assert_eq!(cache.get("a").await.unwrap(), None);
     cache.set("short", b"1", Some(50)).await.unwrap();
-    wait_until("a value to expire", Duration::from_secs(5), async || {
+    wait_until("a value to expire", PATIENCE, async || {
         cache.get("short").await.unwrap().is_none()
     })
     .await;
@@ -78,8 +83,11 @@ async fn indexes_evidence() {
 #[tokio::test]
 async fn comes_back_by_itself_and_never_blocks() {
     let world = World::builder().redis().start().await;
-    let cache = cache_on(&world);
-    cache.set("a", b"1", None).await.unwrap();
+    let cache = Cache::new(&config(&world)).unwrap();
+    let back = async || {
+        wait_until("redis", PATIENCE, async || cache.ping().await.is_ok()).await;
+    };
+    back().await;
     for stopped in [true, false] {
         if stopped {
             world.stop_redis().await;
@@ -87,22 +95,16 @@ async fn comes_back_by_itself_and_never_blocks() {
             world.freeze_redis().await;
         }
         for _ in 0..3 {
-            let began = Instant::now();
-            assert_eq!(
-                cache.get("a").await.unwrap_err().kind,
-                ErrorKind::Unavailable
-            );
-            assert!(began.elapsed() < Duration::from_secs(10));
+            let asked = tokio::time::timeout(PATIENCE, cache.get("a")).await;
+            let error = asked.expect("it never blocks").unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Unavailable);
         }
         if stopped {
             world.start_redis().await;
         } else {
             world.thaw_redis().await;
         }
-        wait_until("redis to be back", Duration::from_secs(20), async || {
-            cache.ping().await.is_ok()
-        })
-        .await;
+        back().await;
     }
 }
 

@@ -4,14 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures::StreamExt as _;
 use probity_platform::stage::StageConfig;
 use probity_proto::subjects::SUBMITTED;
 use probity_testkit::World;
 
-use crate::fixture::{context, nats};
+use crate::fixture::{context, jetstream, nats};
 use crate::stage::{PATIENCE, Seen, seen_times, settled, start, stopped, tell};
 
 /// Every file below a folder.
@@ -41,10 +40,6 @@ async fn flip(world: &World, names: &[&str], part: usize) -> usize {
         }
     }
     flipped
-}
-
-async fn jetstream(world: &World) -> jetstream::Context {
-    jetstream::new(async_nats::connect(world.nats_url()).await.unwrap())
 }
 
 /// A consumer of that name with other settings.

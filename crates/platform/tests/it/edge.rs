@@ -1,5 +1,6 @@
 //! The edges over real sockets: problems, bounds, health, the way down.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,11 +13,12 @@ use probity_platform::startup::Context;
 use probity_testkit::{World, wait_until};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
-use crate::fixture::context;
+use crate::fixture::{PATIENCE, context};
 
 async fn world() -> &'static World {
     World::shared().await
@@ -25,10 +27,6 @@ async fn world() -> &'static World {
 fn router() -> Router {
     async fn wanted() -> Result<&'static str, Problem> {
         Err(Error::unavailable("the store is away").into())
-    }
-    async fn nap() -> &'static str {
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        "slept"
     }
     async fn panics() -> &'static str {
         panic!("as asked")
@@ -46,7 +44,6 @@ fn router() -> Router {
     }
     Router::new()
         .route("/unavailable", get(wanted))
-        .route("/nap", get(nap))
         .route("/panics", get(panics))
         .route("/hold", get(async || std::future::pending::<&str>().await))
         .route("/counts", post(counts))
@@ -55,15 +52,27 @@ fn router() -> Router {
 }
 
 async fn serve(ctx: &Context, limits: Limits) -> (String, JoinHandle<()>) {
+    serve_router(ctx, router(), limits).await
+}
+
+async fn serve_router(ctx: &Context, router: Router, limits: Limits) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let ctx = ctx.clone();
     let served = tokio::spawn(async move {
-        edge::serve_http_on(listener, router(), &ctx, "test", limits)
+        edge::serve_http_on(listener, router, &ctx, "test", limits)
             .await
             .unwrap();
     });
     (base, served)
+}
+
+async fn in_flight(ctx: &Context, requests: usize) {
+    let line = format!("probity_http_in_flight {requests}\n");
+    wait_until("the requests are let in", PATIENCE, async || {
+        ctx.metrics.encode().unwrap().contains(&line)
+    })
+    .await;
 }
 
 async fn problem(response: reqwest::Response) -> (u16, String) {
@@ -81,7 +90,7 @@ async fn problem(response: reqwest::Response) -> (u16, String) {
 async fn failures_are_problem_documents() {
     let ctx = context(world().await, "edge").await;
     let limits = Limits {
-        answer_time_max: Duration::from_millis(400),
+        answer_time_max: Duration::from_secs(2),
         ..Default::default()
     };
     let (base, served) = serve(&ctx, limits).await;
@@ -96,7 +105,7 @@ async fn failures_are_problem_documents() {
     );
     assert_eq!(problem(get("/nothing").await.unwrap()).await.0, 404);
     assert_eq!(problem(get("/panics").await.unwrap()).await.0, 500);
-    assert_eq!(problem(get("/nap").await.unwrap()).await.0, 504);
+    assert_eq!(problem(get("/hold").await.unwrap()).await.0, 504);
     let broken = http
         .post(format!("{base}/json"))
         .header("content-type", "application/json");
@@ -120,7 +129,7 @@ async fn failures_are_problem_documents() {
 async fn uploads_may_take_longer_than_an_answer_while_they_flow() {
     let ctx = context(world().await, "edge").await;
     let limits = Limits {
-        answer_time_max: Duration::from_millis(600),
+        answer_time_max: Duration::from_secs(3),
         body_bytes_per_second_min: 100,
         ..Default::default()
     };
@@ -139,14 +148,14 @@ async fn uploads_may_take_longer_than_an_answer_while_they_flow() {
     let http = reqwest::Client::new();
     let flowing = http
         .post(format!("{base}/counts"))
-        .body(pieces(150))
+        .body(pieces(500))
         .send()
         .await
         .unwrap();
     assert_eq!(flowing.text().await.unwrap(), "1000");
     let halting = http
         .post(format!("{base}/counts"))
-        .body(pieces(3_000))
+        .body(pieces(60_000))
         .send()
         .await
         .unwrap();
@@ -166,27 +175,18 @@ async fn beyond_the_bound_requests_are_refused_at_once() {
     let holding: Vec<_> = (0..2)
         .map(|_| tokio::spawn(http.get(format!("{base}/hold")).send()))
         .collect();
-    probity_testkit::wait_until("a refusal", Duration::from_secs(10), async || {
-        let response = http
-            .get(format!("{base}/unavailable"))
-            .send()
-            .await
-            .unwrap();
-        let document: Value = response.json().await.unwrap();
-        document["detail"] == "too many requests are being answered"
-    })
-    .await;
+    in_flight(&ctx, 2).await;
+    let detail = async || {
+        let response = http.get(format!("{base}/unavailable")).send().await;
+        let document: Value = response.unwrap().json().await.unwrap();
+        document["detail"].clone()
+    };
+    assert_eq!(detail().await, "too many requests are being answered");
     for held in holding {
         held.abort();
     }
-    probity_testkit::wait_until("room again", Duration::from_secs(10), async || {
-        let response = http
-            .get(format!("{base}/unavailable"))
-            .send()
-            .await
-            .unwrap();
-        let document: Value = response.json().await.unwrap();
-        document["detail"] == "the store is away"
+    wait_until("room again", PATIENCE, async || {
+        detail().await == "the store is away"
     })
     .await;
     ctx.shutdown.request();
@@ -195,21 +195,27 @@ async fn beyond_the_bound_requests_are_refused_at_once() {
 #[tokio::test]
 async fn shutdown_lets_open_requests_end() {
     let ctx = context(world().await, "edge").await;
-    let (base, served) = serve(&ctx, Limits::default()).await;
-    let open = tokio::spawn(reqwest::get(format!("{base}/nap")));
-    wait_until(
-        "the request is let in",
-        Duration::from_secs(30),
-        async || {
-            let metrics = ctx.metrics.encode().unwrap();
-            metrics.contains("probity_http_in_flight 1\n")
-        },
-    )
-    .await;
+    let held = Arc::new(Semaphore::new(0));
+    let until_then = held.clone();
+    let opens = async move || {
+        until_then.acquire().await.unwrap().forget();
+        "to its end"
+    };
+    let router = Router::new().route("/held", get(opens));
+    let (base, served) = serve_router(&ctx, router, Limits::default()).await;
+    let open = tokio::spawn(reqwest::get(format!("{base}/held")));
+    in_flight(&ctx, 1).await;
     ctx.shutdown.request();
-    assert_eq!(open.await.unwrap().unwrap().text().await.unwrap(), "slept");
+    // Nobody new is let in, though somebody still is.
+    wait_until("the listener to close", PATIENCE, async || {
+        reqwest::get(format!("{base}/nothing")).await.is_err()
+    })
+    .await;
+    assert!(!served.is_finished());
+    held.add_permits(1);
+    let answer = open.await.unwrap().unwrap();
+    assert_eq!(answer.text().await.unwrap(), "to its end");
     served.await.unwrap();
-    assert!(reqwest::get(format!("{base}/nap")).await.is_err());
     assert!(!ctx.readiness.is_ready());
 }
 
@@ -227,7 +233,7 @@ async fn watchers_leave_room(mut health: HealthClient<tonic::transport::Channel>
         (tonic::Code::Unavailable, 64)
     );
     drop(watching);
-    wait_until("room again", Duration::from_secs(30), async || {
+    wait_until("room again", PATIENCE, async || {
         let asked = health.clone().check(HealthCheckRequest::default()).await;
         asked.is_ok()
     })

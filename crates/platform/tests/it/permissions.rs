@@ -24,7 +24,8 @@ use probity_testkit::{World, wait_until};
 use prost::Message;
 use tokio::sync::mpsc;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::fixture::PATIENCE;
+
 const ROLES: [&str; 7] = [
     "intake",
     "identity",
@@ -70,7 +71,8 @@ impl Guarded {
             ..BusConfig::plain(self.world.nats_url())
         };
         let bus = Bus::connect(&config, role).await.unwrap();
-        assert!(bus.is_connected(), "{role} is not let in");
+        let let_in = format!("{role} is let in");
+        wait_until(&let_in, PATIENCE, async || bus.is_connected()).await;
         bus
     }
 
@@ -97,17 +99,20 @@ impl Guarded {
 async fn a_hint_goes_its_way(guarded: &Guarded, hint: Hint) {
     for publisher in hint.publishers {
         let bus = guarded.bus(publisher).await;
-        // Any message will do: the bus does not read it.
-        bus.tell(&hint, publisher, &Submitted::default())
-            .await
-            .unwrap_or_else(|e| panic!("{publisher} cannot tell {}: {e}", hint.subject));
+        let what = format!("{publisher} tells {}", hint.subject);
+        wait_until(&what, PATIENCE, async || {
+            // Any message will do: the bus does not read it.
+            let told = bus.tell(&hint, publisher, &Submitted::default()).await;
+            told.is_ok()
+        })
+        .await;
         let queue = Queue::new(bus, hint, 1);
-        queue.measure().await;
-        assert!(
-            queue.measured().is_some(),
-            "{publisher} does not see {}",
-            hint.stream
-        );
+        let what = format!("{publisher} sees {}", hint.stream);
+        wait_until(&what, PATIENCE, async || {
+            queue.measure().await;
+            queue.measured().is_some()
+        })
+        .await;
     }
     let ctx = guarded.context(hint.consumer).await;
     let stage = tokio::spawn({
@@ -363,10 +368,11 @@ async fn no_role_may_do_anothers_work_nor_hear_it() {
 async fn a_refused_delete_deletes_nothing_and_strangers_are_not_let_in() {
     let guarded = Guarded::start("").await;
     let intake = guarded.bus("intake").await;
-    intake
-        .tell(&SUBMITTED, "one", &Submitted::default())
-        .await
-        .unwrap();
+    wait_until("intake tells", PATIENCE, async || {
+        let told = intake.tell(&SUBMITTED, "one", &Submitted::default()).await;
+        told.is_ok()
+    })
+    .await;
     for role in ROLES {
         let mut intruder = Intruder::new(&guarded, role).await;
         for call in ["STREAM.DELETE", "STREAM.PURGE"] {

@@ -12,9 +12,13 @@ use probity_proto::v1::Submitted;
 use probity_testkit::{World, wait_until};
 use tokio::task::JoinHandle;
 
-use crate::fixture::{context, nats};
+use crate::fixture::{context, jetstream, nats};
 
-pub const PATIENCE: Duration = Duration::from_secs(40);
+/// A stage looks every quarter of a minute, twice, before it makes a consumer anew.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// For work that lasts longer: a machine that stands still for a second is no reason to hand it out again.
+const SHORT_ACK_WAIT: Duration = Duration::from_secs(4);
 
 /// How often each submission was worked on.
 #[derive(Clone, Default)]
@@ -68,11 +72,11 @@ async fn work(seen: &Seen, id: &str) -> Outcome {
         "held" if times < 12 => Outcome::Hold(Error::unavailable("as asked")),
         "second" if times < 2 => Outcome::Retry(Error::unavailable("as asked")),
         "slow" => {
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            tokio::time::sleep(2 * SHORT_ACK_WAIT).await;
             Outcome::Done
         }
         "short" => {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(SHORT_ACK_WAIT / 6).await;
             Outcome::Done
         }
         _ => Outcome::Done,
@@ -92,12 +96,8 @@ pub async fn seen_times(seen: &Seen, id: &str, times: usize) {
 
 /// Messages the stream still holds: waiting, in work, or acknowledged too late.
 pub async fn left(world: &World) -> u64 {
-    let client = async_nats::connect(world.nats_url()).await.unwrap();
-    let stream = async_nats::jetstream::new(client)
-        .get_stream(SUBMITTED.stream)
-        .await
-        .unwrap();
-    stream.cached_info().state.messages
+    let stream = jetstream(world).await.get_stream(SUBMITTED.stream).await;
+    stream.unwrap().cached_info().state.messages
 }
 
 pub async fn settled(world: &World) {
@@ -139,8 +139,7 @@ async fn goes_on_by_itself_after_nats_was_killed_and_emptied() {
     tell(&ctx, "emptied").await;
     seen_times(&seen, "emptied", 1).await;
 
-    let client = async_nats::connect(world.nats_url()).await.unwrap();
-    let jetstream = async_nats::jetstream::new(client);
+    let jetstream = jetstream(&world).await;
     jetstream
         .delete_consumer_from_stream(SUBMITTED.consumer, SUBMITTED.stream)
         .await
@@ -204,8 +203,7 @@ async fn a_waiting_request_is_made_anew_with_the_connection() {
 
 /// A request of the stage waits at the server.
 async fn waits(world: &World) -> bool {
-    let client = async_nats::connect(world.nats_url()).await.unwrap();
-    let jetstream = async_nats::jetstream::new(client);
+    let jetstream = jetstream(world).await;
     let consumer = jetstream
         .get_consumer_from_stream::<async_nats::jetstream::consumer::pull::Config, _, _>(
             SUBMITTED.consumer,
@@ -240,8 +238,7 @@ async fn poison_harms_nobody_else() {
     tell(&ctx, "panic-1").await;
     tell(&ctx, "park-1").await;
     tell(&ctx, "early-1").await;
-    let client = async_nats::connect(world.nats_url()).await.unwrap();
-    let jetstream = async_nats::jetstream::new(client);
+    let jetstream = jetstream(&world).await;
     jetstream
         .publish(SUBMITTED.subject, "\u{1}\u{2}garbage".into())
         .await
@@ -300,8 +297,8 @@ async fn held_work_is_neither_retried_nor_parked() {
     let world = nats().await;
     let (ctx, seen) = (context(&world, "signing").await, Seen::default());
     let config = StageConfig {
-        // Held for longer than this.
-        ack_wait: Duration::from_secs(1),
+        // Held for longer than this: half a second, eleven times.
+        ack_wait: SHORT_ACK_WAIT,
         ..Default::default()
     };
     tell(&ctx, "held-1").await;
@@ -369,7 +366,7 @@ async fn what_is_taken_ahead_is_kept_and_handed_back() {
         batch_max: 1,
         concurrency: 1,
         // Shorter than what waits has to wait.
-        ack_wait: Duration::from_secs(1),
+        ack_wait: SHORT_ACK_WAIT,
         ..Default::default()
     };
     let start = |ctx: &Context| {
@@ -400,7 +397,7 @@ async fn long_work_is_kept_from_others_by_progress() {
     let world = nats().await;
     let (ctx, seen) = (context(&world, "signing").await, Seen::default());
     let config = StageConfig {
-        ack_wait: Duration::from_secs(1),
+        ack_wait: SHORT_ACK_WAIT,
         ..Default::default()
     };
     let stages = [start(&ctx, config, &seen), start(&ctx, config, &seen)];
@@ -424,6 +421,8 @@ async fn shutdown_ends_what_runs_and_hands_back_the_rest() {
     let config = StageConfig {
         batch_max: 2,
         concurrency: 2,
+        // Longer than anybody here waits.
+        ack_wait: 10 * PATIENCE,
         ..Default::default()
     };
     let stage = start(&ctx, config, &seen);
@@ -437,11 +436,8 @@ async fn shutdown_ends_what_runs_and_hands_back_the_rest() {
 
     // Another process takes the rest at once: nothing waits for an acknowledgement that never comes.
     let next = context(&world, "signing").await;
-    let stage = start(&next, StageConfig::default(), &seen);
-    wait_until("the rest", Duration::from_secs(20), async || {
-        left(&world).await == 0
-    })
-    .await;
+    let stage = start(&next, config, &seen);
+    settled(&world).await;
     assert!(
         (0..20).all(|n| seen.times(&format!("short-{n}")) == 1),
         "{:?}",

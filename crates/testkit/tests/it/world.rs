@@ -12,7 +12,7 @@ fn port(url: &str) -> u16 {
 fn redis(port: u16, command: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream
-        .set_read_timeout(Some(Duration::from_secs(2)))
+        .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     stream
         .write_all(format!("{command}\r\n").as_bytes())
@@ -68,7 +68,7 @@ async fn a_dropped_world_leaves_no_server_behind() {
     let world = World::builder().redis().start().await;
     let port = port(&world.redis_url());
     drop(world);
-    wait_until("the port to be free", Duration::from_secs(5), || {
+    wait_until("the port to be free", Duration::from_secs(60), || {
         std::future::ready(TcpStream::connect(("127.0.0.1", port)).is_err())
     })
     .await;

@@ -18,6 +18,7 @@ use probity_platform::objects::MemoryObjects;
 use probity_platform::{Clock as _, ErrorKind, Result};
 
 use crate::fixture::{Holder, NOW, World};
+use crate::schedule::until;
 
 enum Answers {
     Rightly,
@@ -140,13 +141,7 @@ async fn a_key_that_stands_still_holds_up_nobody_else() {
     key.stall(true);
     let at = NOW.plus_ms(600_000);
     let sealing = tokio::spawn(async move { seal.sign(&manifest, at).await });
-    for _ in 0..400 {
-        if key.waiting() == 1 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    assert_eq!(key.waiting(), 1);
+    until("the key is asked", async || key.waiting() == 1).await;
     key.stall(false);
     sealing.await.unwrap().unwrap();
 }

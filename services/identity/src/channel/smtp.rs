@@ -161,7 +161,9 @@ mod tests {
             mail.contains(code.expose()) && mail.contains("submit 2 captures"),
             "{mail}"
         );
-        // Nobody listens any more.
+        // Nobody listens there.
+        let channel =
+            SmtpChannel::open("127.0.0.1", 1, "P <p@example.org>", SmtpTls::None, None).unwrap();
         assert_eq!(
             channel.send(&message).await.unwrap_err().kind,
             ErrorKind::Unavailable

@@ -84,13 +84,31 @@ async fn without_the_store_nothing_is_taken_and_afterwards_all_is() {
     assert_eq!((status, submissions().await), (200, 1), "{submitted}");
 }
 
+/// For what a server does in an instant.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn connected(nats: &probity_testkit::World) -> Bus {
+    let config = BusConfig::plain(nats.nats_url());
+    let bus = Bus::connect(&config, "intake").await.unwrap();
+    wait_until("the bus", PATIENCE, async || bus.is_connected()).await;
+    bus
+}
+
+/// So many hints are known to wait.
+async fn seen(backlog: &Backlog, hints: u64) {
+    wait_until("the hints to be seen", PATIENCE, async || {
+        backlog.queue().measure().await;
+        let measured = backlog.queue().measured();
+        measured.is_some_and(|measured| measured.messages == hints)
+    })
+    .await;
+}
+
 /// A real stream that nobody empties.
 #[tokio::test]
 async fn a_full_queue_reaches_the_edge_and_a_lost_bus_does_not() {
     let nats = probity_testkit::World::builder().nats().start().await;
-    let bus = Bus::connect(&BusConfig::plain(nats.nats_url()), "intake")
-        .await
-        .unwrap();
+    let bus = connected(&nats).await;
     let backlog = Arc::new(Backlog::new(bus.clone(), 1, 1));
     let neighbours = Arc::new(OverBus {
         bus,
@@ -101,12 +119,12 @@ async fn a_full_queue_reaches_the_edge_and_a_lost_bus_does_not() {
     let (second, second_intent) = prepared(&world, "two").await;
     let (status, submitted, _) = submit(&world, &first, "k1", &first_intent).await;
     assert_eq!(status, 200, "{submitted}");
-    backlog.queue().measure().await;
+    seen(&backlog, 1).await;
     let (status, problem, retry_after) = submit(&world, &second, "k2", &second_intent).await;
     assert_eq!((status, retry_after), (503, true), "{problem}");
     assert!(problem.contains("signing is behind"), "{problem}");
     nats.kill_nats().await;
-    wait_until("the bus to be away", Duration::from_secs(30), async || {
+    wait_until("the bus to be away", PATIENCE, async || {
         backlog.queue().measure().await;
         backlog.queue().check().is_ok()
     })
@@ -118,9 +136,7 @@ async fn a_full_queue_reaches_the_edge_and_a_lost_bus_does_not() {
 #[tokio::test]
 async fn one_tenant_s_hints_do_not_use_up_the_queue() {
     let nats = probity_testkit::World::builder().nats().start().await;
-    let bus = Bus::connect(&BusConfig::plain(nats.nats_url()), "intake")
-        .await
-        .unwrap();
+    let bus = connected(&nats).await;
     // In captures; each hint means ten.
     let backlog = Backlog::new(bus, 50, 30);
     let [floods, other] = ["floods", "other"].map(|name| TenantId::parse(name).unwrap());
@@ -132,18 +148,23 @@ async fn one_tenant_s_hints_do_not_use_up_the_queue() {
             ..Default::default()
         };
         let (backlog, id) = (&backlog, format!("{tenant}-{n}"));
-        async move { backlog.tell(&id, &hint).await.unwrap() }
+        async move {
+            wait_until("NATS to take a hint", PATIENCE, async || {
+                backlog.tell(&id, &hint).await.is_ok()
+            })
+            .await;
+        }
     };
     for n in 0..3 {
         tell(&floods, n).await;
     }
-    backlog.queue().measure().await;
+    seen(&backlog, 3).await;
     assert_eq!(backlog.check(&floods).unwrap_err().kind, ErrorKind::TooMany);
     backlog.check(&other).unwrap();
     for n in 0..2 {
         tell(&other, n).await;
     }
-    backlog.queue().measure().await;
+    seen(&backlog, 5).await;
     assert_eq!(
         backlog.check(&other).unwrap_err().kind,
         ErrorKind::Unavailable

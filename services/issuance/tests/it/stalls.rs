@@ -12,7 +12,7 @@ use probity_testkit::wait_until;
 
 use crate::{HOUR_MS, NOW, World, made, request};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// On one thread: were it blocked, nobody would ever let the key go.
 #[tokio::test]

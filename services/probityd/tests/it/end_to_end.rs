@@ -164,7 +164,7 @@ async fn pushed_and_pulled(platform: &mut Platform, all: &[String]) {
     ]
     .map(str::to_owned);
     platform.start_program("court", "probity", &serve);
-    wait_until("the court listens", Duration::from_secs(20), || async {
+    wait_until("the court listens", Duration::from_secs(120), || async {
         tokio::net::TcpStream::connect(&listen).await.is_ok()
     })
     .await;
@@ -177,7 +177,7 @@ async fn pushed_and_pulled(platform: &mut Platform, all: &[String]) {
         "--wait",
         "acknowledged",
         "--patience",
-        "120",
+        "600",
     ]);
 
     platform.probity_ok(&[
@@ -189,7 +189,7 @@ async fn pushed_and_pulled(platform: &mut Platform, all: &[String]) {
         "--wait",
         "prepared",
         "--patience",
-        "120",
+        "600",
     ]);
     let credential = platform.path("pulled/credential");
     platform.probity_ok(&[

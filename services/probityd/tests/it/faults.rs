@@ -42,7 +42,7 @@ fn submit(platform: &Platform, folder: &str, batch_size: usize) -> std::process:
             "--batch-size",
             &batch_size,
             "--patience",
-            "180",
+            "900",
         ])
         .stdout(Stdio::from(log.try_clone().unwrap()))
         .stderr(Stdio::from(log))
@@ -104,7 +104,7 @@ fn from_the_store_alone(platform: &Platform, count: usize) {
 async fn log_reaches(platform: &Platform, size: u64) {
     wait_until(
         &format!("the log reaches {size}"),
-        Duration::from_secs(180),
+        Duration::from_secs(600),
         || async { platform.log_size().await >= size },
     )
     .await;

@@ -73,7 +73,7 @@ async fn what_cannot_become_evidence_is_held_and_the_others_go_on() {
         rows.lines().map(row).collect::<Vec<_>>()
     };
     // The vendor is told of it once the submission is a minute old.
-    wait_until("held", Duration::from_secs(180), || async {
+    wait_until("held", Duration::from_secs(600), || async {
         listed("quarantined").len() == 1 && listed("deposited").len() == 1
     })
     .await;
@@ -108,7 +108,7 @@ async fn what_cannot_become_evidence_is_held_and_the_others_go_on() {
     decide(&platform, true).await;
     assert!(quarantine(&platform, &["retry", &number]).contains("1 released"));
     assert!(quarantine(&platform, &["retry", &number]).contains("not in quarantine"));
-    wait_until("deposited", Duration::from_secs(180), || async {
+    wait_until("deposited", Duration::from_secs(600), || async {
         listed("deposited").len() == 2
     })
     .await;

@@ -47,7 +47,7 @@ async fn one_evidence_is_followed_through_every_role() {
     platform.terminate("timestamping").await;
     let number = submit(&platform);
     deliver(&platform, &number, &[]);
-    wait_until("the delivery waits", Duration::from_secs(60), || async {
+    wait_until("the delivery waits", Duration::from_secs(180), || async {
         let waits = |s: &Span| s.name == "deliver" && s.attribute("probity.evidence") == number;
         collector.spans().iter().any(waits)
     })
@@ -57,7 +57,7 @@ async fn one_evidence_is_followed_through_every_role() {
     deliver(
         &platform,
         &number,
-        &["--wait", "prepared", "--patience", "120"],
+        &["--wait", "prepared", "--patience", "600"],
     );
     for role in ROLES {
         // The last spans leave with the process.

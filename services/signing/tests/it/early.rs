@@ -66,7 +66,10 @@ async fn what_lies_in_the_future_is_neither_signed_nor_refused() {
     // When its time has come it is worked on: here it turns out that nothing was ever submitted.
     clock.advance_ms(600_000);
     hint.round += 1;
-    ctx.bus.tell(&SUBMITTED, "due", &hint).await.unwrap();
+    wait_until("NATS to take another", PATIENCE, async || {
+        ctx.bus.tell(&SUBMITTED, "due", &hint).await.is_ok()
+    })
+    .await;
     wait_until("it to be worked on", PATIENCE, async || {
         counted(&ctx, "parked") == 1
     })
