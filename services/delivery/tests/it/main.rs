@@ -1,12 +1,7 @@
 //! Delivery as its callers meet it: on stores in memory (over gRPC, and in parts, on a real one), with a whole infrastructure of keys, and a court that does
 //! what it likes.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 /// Evidence, its signatures and its log, as the verifier's own tests make them.
 #[expect(

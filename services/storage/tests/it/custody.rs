@@ -8,7 +8,7 @@ use probity_domain::{EvidenceId, TenantId};
 use probity_platform::objects::{LockConfig, LockMode, MemoryObjects, Objects as _};
 use probity_platform::{Clock as _, ErrorKind, Result, SystemClock, SystemRandom};
 use probity_proto::ledger::RemovalEvent;
-use probity_proto::removal::{REMOVAL_WAIT_MS, stream_id, under_way};
+use probity_proto::removal::{REMOVAL_WAIT_MS, stream_ids, under_way};
 use probity_storage::{Authority, CarriedOut, Custody, Order, What};
 use tokio::sync::mpsc;
 
@@ -200,10 +200,14 @@ impl Waiting {
 
     /// What intake is told to keep away from.
     async fn told(&self) -> Vec<(String, String)> {
-        let id = stream_id(&TenantId::parse("acme").unwrap(), SystemClock.now());
-        let history = self.store.ledger.read::<RemovalEvent>(&id).await.unwrap();
-        let told = under_way(history.facts());
-        told.iter()
+        let mut facts = Vec::new();
+        // There is one for each day, and the one before may have ended just now.
+        for id in stream_ids(&TenantId::parse("acme").unwrap(), SystemClock.now()) {
+            let history = self.store.ledger.read::<RemovalEvent>(&id).await.unwrap();
+            facts.extend(history.facts().cloned());
+        }
+        under_way(facts.iter())
+            .iter()
             .flat_map(|removal| removal.keys.iter().map(|key| (key, removal.order)))
             .map(|(key, order)| (key.clone(), order.to_owned()))
             .collect()

@@ -15,6 +15,7 @@ use probity_platform::{Error, ErrorKind, Result, SystemRandom};
 use probity_proto::v1::{LocateRequest, ProveRequest};
 use probity_storage::log::{AppendLimits, Entry, Log, Verify, Writer, appender, read_bundle};
 use probity_storage::{Rebuilt, catch_up, locate, prove, rebuild_index};
+use tokio::sync::Barrier;
 
 const ORIGIN: &str = "log.example/1";
 
@@ -282,8 +283,9 @@ async fn a_head_rolled_back_behind_a_commit_without_checkpoint() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_that_race_never_fork() {
     let store = Store::new();
+    let all_have_begun = Arc::new(Barrier::new(4));
     let racer = |who: u8| {
-        let mut writer = store.writer();
+        let (mut writer, all_have_begun) = (store.writer(), all_have_begun.clone());
         tokio::spawn(async move {
             let mut lost = 0;
             for step in 0..20u32 {
@@ -297,6 +299,10 @@ async fn writers_that_race_never_fork() {
                     assert!(matches!(e.kind, ErrorKind::Conflict), "{e}");
                     lost += 1;
                     tokio::task::yield_now().await;
+                }
+                // The head that all but one of them remember is now an old one.
+                if step == 0 {
+                    all_have_begun.wait().await;
                 }
             }
             lost
@@ -479,7 +485,7 @@ async fn the_redis_index_is_rebuilt_from_the_log_alone() {
 
 async fn redis() -> Cache {
     let world = probity_testkit::World::shared().await;
-    Cache::new(&RedisConfig {
+    Cache::for_tests(&RedisConfig {
         url: world.redis_url(),
         username: None,
         password_file: None,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use probity_domain::{ItemOutcome, Submission, SubmissionDraft, SubmissionId, TenantId, Timestamp};
 use probity_platform::bus::{Bus, BusConfig, Queue};
@@ -11,6 +12,7 @@ use probity_proto::stored::{submission_key, write_submission};
 use probity_proto::subjects::SUBMITTED;
 use probity_storage::log::Log;
 use probity_storage::{AuditScope, Reconciler, Redrive, audit, release};
+use probity_testkit::{eventually, wait_until};
 
 use crate::log::Store;
 use crate::pipeline::Pipeline;
@@ -19,6 +21,8 @@ use crate::world::{World, number};
 
 pub const HOUR_MS: i64 = 3_600_000;
 const PERIOD_MS: i64 = 30_000;
+/// For what a server does in an instant.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Submissions that were accepted and of which no message is left.
 pub struct Lost {
@@ -149,10 +153,14 @@ async fn nothing_is_hinted_into_a_full_queue() {
     let config = BusConfig::plain(nats.nats_url());
     let bus = Bus::connect(&config, "storage").await.unwrap();
     let queue = |max| Queue::new(bus.clone(), SUBMITTED, max);
+    wait_until("the bus", PATIENCE, async || bus.is_connected()).await;
     let waiting = async || {
         let look = queue(1);
-        look.measure().await;
-        look.measured().map_or(0, |measured| measured.messages)
+        let seen = eventually("a look at the queue", PATIENCE, async || {
+            look.measure().await;
+            look.measured()
+        });
+        seen.await.messages
     };
     let mut reconciler = lost.reconciler();
     let sent = reconciler.round().await.unwrap();
