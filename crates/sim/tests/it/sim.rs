@@ -70,7 +70,7 @@ impl Doses {
             delayed: upto(200),
             again: upto(100),
             crash: upto(4),
-            panics: upto(50),
+            panics: upto(300),
         }
     }
 }
