@@ -121,7 +121,7 @@ async fn store_holds(s3: &S3Config, random: &Arc<dyn Random>, ctx: &Context) -> 
             let keeping = door.truth.keeping().await?;
             keeping.suits(&s3.truth_bucket, s3.versions_demanded, &s3.lock)?;
         }
-        proved(&work, &**random, &SystemClock).await
+        proved(&s3.digest(), &work, &**random, &SystemClock).await
     };
     until_proved(holds, &ctx.readiness, &ctx.shutdown).await
 }

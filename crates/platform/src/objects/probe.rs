@@ -100,23 +100,26 @@ const TURN_S: i64 = 6;
 const PROOF: &str = "probe/proof";
 
 /// Proves the store, or finds that another process has within the hour; `None` while it is another's turn to probe.
+/// `store` names it with all its endpoints ([`super::S3Config::digest`]).
 ///
 /// # Errors
 /// As [`probe`].
 pub async fn proved(
+    store: &str,
     doors: &Doors,
     random: &dyn Random,
     clock: &dyn Clock,
 ) -> Result<Option<String>> {
     let now = clock.now();
     let work = first(doors)?;
+    let named = format!("store={store}");
     if let Some(proof) = work.get(PROOF, 4096).await? {
         let text = String::from_utf8_lossy(&proof.bytes).into_owned();
         let mut words = text.split(' ');
         let at = words.next().unwrap_or_default();
         let age = probity_domain::Timestamp::parse_rfc3339(at).map(|at| now.ms_since(at));
         // A proof through other doors than this process's says nothing of them.
-        let ours = words.next() == Some(&doors_word(doors));
+        let ours = words.next() == Some(&named);
         if ours && age.is_ok_and(|ms| (0..PROOF_GOOD_FOR_MS).contains(&ms)) {
             return Ok(Some(text));
         }
@@ -128,13 +131,9 @@ pub async fn proved(
         return Ok(None);
     }
     let report = probe(doors, random, ProbeSize::START).await?;
-    let text = format!("{now} {} {report:?}", doors_word(doors));
+    let text = format!("{now} {named} {report:?}");
     work.put(PROOF, Bytes::from(text.clone())).await?;
     Ok(Some(text))
-}
-
-fn doors_word(doors: &Doors) -> String {
-    format!("doors={}", doors.len())
 }
 
 fn first(doors: &Doors) -> Result<&dyn Objects> {
@@ -284,28 +283,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_proof_serves_all_for_an_hour() {
+    async fn one_proof_serves_all_who_come_through_the_same_doors_for_an_hour() {
         let memory = Arc::new(MemoryObjects::new());
-        let store: [Arc<dyn Objects>; 1] = [memory.clone()];
+        let doors: [Arc<dyn Objects>; 1] = [memory.clone()];
         let clock = crate::clock::ManualClock::at(probity_domain::Timestamp::from_unix_ms(
             1_795_000_000_000,
         ));
-        let first = proved(&store, &SystemRandom, &clock).await.unwrap();
+        let proved_as = async |store: &str| {
+            let proof = proved(store, &doors, &SystemRandom, &clock).await;
+            proof.unwrap()
+        };
+        let first = proved_as("a").await;
         assert!(first.is_some());
         clock.advance_ms(PROOF_GOOD_FOR_MS - 1);
-        assert_eq!(proved(&store, &SystemRandom, &clock).await.unwrap(), first);
-        clock.advance_ms(1);
-        assert_ne!(proved(&store, &SystemRandom, &clock).await.unwrap(), first);
-        let two_doors = [memory.clone() as Arc<dyn Objects>, memory.clone()];
+        assert_eq!(proved_as("a").await, first);
+        let theirs = proved_as("b").await.unwrap();
+        assert!(theirs.contains(" store=b "), "as many doors: {theirs}");
         clock.advance_ms(TURN_S * 1_000);
-        let theirs = proved(&two_doors, &SystemRandom, &clock).await.unwrap();
-        assert!(theirs.unwrap().contains("doors: 2"), "not the proof of one");
+        let again = proved_as("a").await;
+        assert!(again.is_some() && again != first, "after an hour");
         memory.forget(PROOF);
-        assert_eq!(
-            proved(&store, &SystemRandom, &clock).await.unwrap(),
-            None,
-            "another's turn"
-        );
+        assert_eq!(proved_as("a").await, None, "another's turn");
     }
 
     #[tokio::test]
