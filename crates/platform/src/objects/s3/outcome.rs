@@ -16,7 +16,7 @@ pub(super) enum Failure {
     Absent,
     /// 409: two conditional writes met; nothing was written, try again (trap 6).
     Conflict,
-    /// Nothing was done: not connected, or told to slow down.
+    /// Nothing was done: not connected, not allowed, told to slow down, or no space is left.
     Refused(Said),
     /// It may have been done: no answer, a torn one, or a server error.
     Lost(Said),
@@ -27,6 +27,9 @@ pub(super) enum Failure {
     /// Trying again changes nothing: the store or its configuration is wrong.
     Fatal(String),
 }
+
+/// What stores that are full answer with, beside 507 (RFC 4918 11.5) or another status.
+const FULL: [&str; 2] = ["XMinioStorageFull", "InsufficientStorage"];
 
 /// What the store said, or was said of it.
 #[derive(Debug, Clone)]
@@ -132,6 +135,11 @@ fn by_status(status: u16, code: &str, after_s: Option<u64>) -> Failure {
         (403 | 429, _) | (503, "SlowDown" | "SlowDownWrite" | "SlowDownRead") => {
             Failure::Refused(said(named))
         }
+        // Space is freed by somebody, and nothing was written: there is no outcome to find out.
+        (507, _) => Failure::Refused(said(format!("{named}: the store is full"))),
+        (500..=599, code) if FULL.contains(&code) => {
+            Failure::Refused(said(format!("{named}: the store is full")))
+        }
         (400, "RequestTimeout") => Failure::Lost(said(named)),
         // It never will: repeating is pointless.
         (501, _) | (405, "MethodNotAllowed") => Failure::Unknown(named),
@@ -179,6 +187,30 @@ mod tests {
             error.detail.contains("get a: larger than 5 bytes"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_full_store_has_done_nothing() {
+        for (status, code, full) in [
+            (507, "XMinioStorageFull", true),
+            (507, "InsufficientStorage", true),
+            (507, "", true),
+            (500, "XMinioStorageFull", true),
+            (503, "InsufficientStorage", true),
+            (500, "InternalError", false),
+            (503, "", false),
+        ] {
+            let failure = by_status(status, code);
+            assert_eq!(
+                matches!(failure, Failure::Refused(_)),
+                full,
+                "{status} {code}"
+            );
+            assert!(failure.is_transient() && !failure.is_silence());
+            let error = failure.into_error("truth", "put a");
+            assert_eq!(error.kind, crate::ErrorKind::Unavailable);
+            assert_eq!(error.detail.contains("the store is full"), full, "{error}");
+        }
     }
 
     #[test]
