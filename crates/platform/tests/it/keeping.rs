@@ -11,9 +11,9 @@ use aws_sdk_s3::types::{
 use bytes::Bytes;
 use probity_domain::Timestamp;
 use probity_platform::objects::{
-    Created, KeyVersion, LockConfig, LockMode, Objects, S3Config, VersionMark,
+    Created, KeyVersion, LockConfig, LockMode, Objects, ProbeSize, S3Config, VersionMark, proved,
 };
-use probity_platform::{Clock as _, SystemClock, SystemRandom};
+use probity_platform::{Clock as _, Random, SystemClock, SystemRandom};
 
 use crate::port::{pattern, pieces};
 use crate::store::{self, keeper};
@@ -165,6 +165,23 @@ async fn the_bucket_s_own_retention_is_enough() {
         assert_eq!(mode, ObjectLockMode::Governance);
         remove_for_good(&keeper, bucket, key).await.unwrap_err();
     }
+
+    // Every object is locked there, so what a start races for stays: a handful of tiny ones.
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let doors = config.open_each(&random).unwrap();
+    let size = ProbeSize {
+        time_max: std::time::Duration::from_secs(60),
+        ..ProbeSize::START
+    };
+    let proof = proved(&config.digest(), &doors, &*random, &SystemClock, size).await;
+    assert!(proof.unwrap().is_some());
+    let left = all_versions(&*truth, "probe/", 1000).await;
+    assert_eq!(left.len(), 3, "{left:?}");
+    assert!(
+        left.iter()
+            .all(|v| v.latest && !v.delete_marker && v.size_bytes <= 1024),
+        "{left:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
