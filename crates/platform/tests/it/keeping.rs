@@ -1,6 +1,7 @@
 //! Versions and object lock on the real store: what the keeper of a bucket could do to evidence, and what shows it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -13,8 +14,10 @@ use probity_domain::Timestamp;
 use probity_platform::objects::{
     Created, KeyVersion, LockConfig, LockMode, Objects, ProbeSize, S3Config, VersionMark, proved,
 };
-use probity_platform::{Clock as _, Random, SystemClock, SystemRandom};
+use probity_platform::{Clock as _, ErrorKind, Random, SystemClock, SystemRandom};
+use probity_testkit::http_proxy::Action;
 
+use crate::objects::faulty;
 use crate::port::{pattern, pieces};
 use crate::store::{self, keeper};
 
@@ -191,6 +194,37 @@ async fn a_lock_without_checksums_is_refused() {
     config.send_checksums = false;
     let error = config.open(Arc::new(SystemRandom)).err().unwrap();
     assert!(error.detail.contains("send_checksums"), "{error}");
+}
+
+/// As AWS answers for a version under retention, where MinIO says 400; keys and clocks that are off are put right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_denied_removal_is_forbidden_and_names_its_key() {
+    for (code, denied) in [("AccessDenied", true), ("RequestTimeTooSkewed", false)] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let truth = faulty(move |_, method, _| match method {
+            "DELETE" if count.fetch_add(1, Ordering::SeqCst) == 0 => Action::Answer(403, code),
+            _ => Action::Pass,
+        })
+        .await
+        .truth;
+        truth.create("v/locked", Bytes::new()).await.unwrap();
+        let removed = truth.remove_for_good("v/locked").await;
+        let there = truth.head("v/locked").await.unwrap().is_some();
+        let asked = asked.load(Ordering::SeqCst);
+        if !denied {
+            removed.unwrap();
+            assert_eq!((there, asked), (false, 2));
+            continue;
+        }
+        let error = removed.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Forbidden, "{error}");
+        assert!(
+            error.detail.contains("of v/locked: 403 AccessDenied"),
+            "{error}"
+        );
+        assert_eq!((there, asked), (true, 1), "asked once");
+    }
 }
 
 /// An upload that is broken off leaves no parts for anybody to pay for.

@@ -38,6 +38,8 @@ pub(super) struct Said {
     /// `Retry-After` (RFC 9110 10.2.3), where it was a number of seconds.
     after: Option<Duration>,
     answered: bool,
+    /// 403 `AccessDenied`: not the word for wrong keys or a wrong clock, but for a policy, or a lock, that forbids this.
+    denied: bool,
 }
 
 impl Said {
@@ -47,11 +49,20 @@ impl Said {
             reason: reason.into(),
             after: None,
             answered: false,
+            denied: false,
         }
     }
 }
 
 impl Failure {
+    /// The same of a version's removal, where a denial is the store's last word: a lock does not end by being asked again.
+    pub(super) fn of_removal(self) -> Self {
+        match self {
+            Self::Refused(said) if said.denied => Self::Fatal(said.reason),
+            other => other,
+        }
+    }
+
     /// How long the store asks to be left alone.
     pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -125,6 +136,7 @@ fn by_status(status: u16, code: &str, after_s: Option<u64>) -> Failure {
         reason,
         after: after_s.map(Duration::from_secs),
         answered: true,
+        denied: (status, code) == (403, "AccessDenied"),
     };
     match (status, code) {
         (412, _) => Failure::Precondition,
@@ -211,6 +223,26 @@ mod tests {
             assert_eq!(error.kind, crate::ErrorKind::Unavailable);
             assert_eq!(error.detail.contains("the store is full"), full, "{error}");
         }
+    }
+
+    #[test]
+    fn only_a_denied_removal_is_final() {
+        for (code, last) in [
+            ("AccessDenied", true),
+            ("RequestTimeTooSkewed", false),
+            ("ExpiredToken", false),
+            ("InvalidAccessKeyId", false),
+            ("SignatureDoesNotMatch", false),
+            ("", false),
+        ] {
+            let failure = by_status(403, code);
+            assert!(
+                failure.is_transient(),
+                "{code}: whoever writes or reads tries again"
+            );
+            assert_eq!(failure.of_removal().is_transient(), !last, "{code}");
+        }
+        assert!(by_status(503, "SlowDown").of_removal().is_transient());
     }
 
     #[test]
