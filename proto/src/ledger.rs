@@ -39,14 +39,6 @@ pub trait LedgerEvent:
     const KIND: &'static str;
 }
 
-macro_rules! ledger_kind {
-    ($event:ty, $kind:literal) => {
-        impl LedgerEvent for $event {
-            const KIND: &'static str = $kind;
-        }
-    };
-}
-
 /// People and organisations; id = party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -69,7 +61,6 @@ pub enum PartyEvent {
         from_address: String,
     },
 }
-ledger_kind!(PartyEvent, "party");
 
 /// Published agreement texts; id = `<agreement>.<version>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +69,6 @@ pub enum AgreementEvent {
     Published { text: String, sha3_256: String },
     Withdrawn { reason: String },
 }
-ledger_kind!(AgreementEvent, "agreement");
 
 /// Credentials; id = credential id. Only the digest of the secret is kept: it is 256 random bits, so a plain SHA-256
 /// cannot be searched.
@@ -96,7 +86,6 @@ pub enum CredentialEvent {
         reason: String,
     },
 }
-ledger_kind!(CredentialEvent, "credential");
 
 /// Intents; id = intent id. Attempts are events, so their number is limited whatever races.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +118,6 @@ pub enum IntentEvent {
         submission: String,
     },
 }
-ledger_kind!(IntentEvent, "intent");
 
 /// Idempotency: id = SHA-256 of tenant and key, in hexadecimal. A second reservation follows when the first lapsed
 /// before its submission was written; the latest counts.
@@ -143,7 +131,6 @@ pub enum InstructionEvent {
         received_at: String,
     },
 }
-ledger_kind!(InstructionEvent, "instruction");
 
 /// Certificates; id = serial number in lower-case hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,7 +152,6 @@ pub enum CertificateEvent {
         revoked_at: String,
     },
 }
-ledger_kind!(CertificateEvent, "certificate");
 
 /// Recipient profiles; id = recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,7 +160,6 @@ pub enum RecipientEvent {
     Profiled(crate::http::RecipientDocument),
     Suspended { reason: String },
 }
-ledger_kind!(RecipientEvent, "recipient");
 
 /// Deliveries; id = delivery id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,7 +204,6 @@ pub enum DeliveryEvent {
         legal_basis: String,
     },
 }
-ledger_kind!(DeliveryEvent, "delivery");
 
 /// A read of a delivery's package by its recipient (R7); id = delivery, `_`, and a number of the read's own, so that
 /// each is a stream of one event: nothing has to be read to write one, and who reads often fills nothing up.
@@ -237,7 +221,6 @@ pub enum ReadEvent {
         range: Option<ByteRange>,
     },
 }
-ledger_kind!(ReadEvent, "read");
 
 /// From the first byte to the last, both included and counted from zero, as RFC 9110 section 14.1.2 counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -266,7 +249,6 @@ pub enum FindingEvent {
         versions: u64,
     },
 }
-ledger_kind!(FindingEvent, "finding");
 
 /// Accepted items that a stage refuses for good; id = evidence number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,7 +259,6 @@ pub enum QuarantineEvent {
     /// Tried again from here on.
     Released {},
 }
-ledger_kind!(QuarantineEvent, "quarantine");
 
 /// Legal holds and deletions by authority; id = evidence number. The log's entry of the evidence stays whatever happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -290,7 +271,6 @@ pub enum CustodyEvent {
     /// Its bytes are removed: what was named here is gone on purpose.
     Deleted { order: String, keys: Vec<String> },
 }
-ledger_kind!(CustodyEvent, "custody");
 
 /// Bytes that an order removes, told before and after; id = tenant and UTC day ([`crate::removal`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -306,27 +286,43 @@ pub enum RemovalEvent {
     /// What the store says of them is to be relied on again: they are gone, or, as another evidence needs them, stay.
     Ended { removal: String, removed: bool },
 }
-ledger_kind!(RemovalEvent, "removal");
 
-macro_rules! read_by_kind {
-    ($kind:expr, $json:expr; $($event:ty),*) => {{
-        $(if $kind == <$event>::KIND {
-            return read_one::<$event>($json);
+macro_rules! registries {
+    ($($event:ident $kind:literal),* $(,)?) => {
+        $(impl LedgerEvent for $event {
+            const KIND: &'static str = $kind;
         })*
-        Err(Malformed::new("kind", format!("no registry is of kind {:?}", $kind)))
-    }};
+
+        /// The kinds of all registries.
+        pub const KINDS: &[&str] = &[$($kind),*];
+
+        /// Reads an event of any kind, for whoever checks that it reads and asks only who, when and why.
+        ///
+        /// # Errors
+        /// [`Malformed`] for a kind that is none, and an event that is none of its kind.
+        pub fn read_event(kind: &str, json: &[u8]) -> Result<Envelope<()>, Malformed> {
+            match kind {
+                $($kind => read_one::<$event>(json),)*
+                _ => Err(Malformed::new("kind", format!("no registry is of kind {kind:?}"))),
+            }
+        }
+    };
 }
 
-/// Reads an event of any kind, for whoever checks that it reads and asks only who, when and why.
-///
-/// # Errors
-/// [`Malformed`] for a kind that is none, and an event that is none of its kind.
-pub fn read_event(kind: &str, json: &[u8]) -> Result<Envelope<()>, Malformed> {
-    read_by_kind!(kind, json;
-        PartyEvent, AgreementEvent, CredentialEvent, IntentEvent, InstructionEvent, CertificateEvent,
-        RecipientEvent, DeliveryEvent, ReadEvent, FindingEvent, QuarantineEvent, CustodyEvent,
-        RemovalEvent
-    )
+registries! {
+    PartyEvent "party",
+    AgreementEvent "agreement",
+    CredentialEvent "credential",
+    IntentEvent "intent",
+    InstructionEvent "instruction",
+    CertificateEvent "certificate",
+    RecipientEvent "recipient",
+    DeliveryEvent "delivery",
+    ReadEvent "read",
+    FindingEvent "finding",
+    QuarantineEvent "quarantine",
+    CustodyEvent "custody",
+    RemovalEvent "removal",
 }
 
 fn read_one<E: LedgerEvent>(json: &[u8]) -> Result<Envelope<()>, Malformed> {

@@ -16,7 +16,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::edge::{Readiness, listen, ops};
 use crate::ledger::Ledger;
-use crate::objects::{Buckets, S3Config, proved};
+use crate::objects::{Buckets, ProbeSize, S3Config, proved};
 use crate::telemetry::{self, Telemetry};
 use crate::{Clock, Error, Random, Result, SystemClock, SystemRandom};
 
@@ -110,18 +110,18 @@ pub async fn start(
     })
 }
 
-/// Proves that a create-only PUT has one winner, through whatever door, and that `truth` keeps what
+/// Proves that a conditional write has one winner, in both buckets and through whatever door, and that `truth` keeps what
 /// it is told to. A store that is away or slow is not unfit: it is waited for, and the process is not
 /// ready. One that fails the proof ends the process.
 async fn store_holds(s3: &S3Config, random: &Arc<dyn Random>, ctx: &Context) -> Result<()> {
     let doors = s3.open_each(random)?;
-    let work: Vec<_> = doors.iter().map(|door| door.work.clone()).collect();
+    let store = s3.digest();
     let holds = async || {
         for door in &doors {
             let keeping = door.truth.keeping().await?;
             keeping.suits(&s3.truth_bucket, s3.versions_demanded, &s3.lock)?;
         }
-        proved(&work, &**random, &SystemClock).await
+        proved(&store, &doors, &**random, &SystemClock, ProbeSize::START).await
     };
     until_proved(holds, &ctx.readiness, &ctx.shutdown).await
 }

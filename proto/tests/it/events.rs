@@ -1,13 +1,16 @@
-//! Events of the ledger, of every kind. A match over each enumeration sees to it that a new event gets a file too.
+//! Events of the ledger, of every kind and type.
 
 use core::fmt::Debug;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use probity_proto::format::read_json;
 use probity_proto::http::{PartyApplicationDocument, RecipientDocument};
 use probity_proto::ledger::{
-    AgreementEvent, ByteRange, CertificateEvent, CredentialEvent, DeliveryEvent, EVENT_FORMAT,
-    Envelope, FindingEvent, InstructionEvent, IntentEvent, LedgerEvent, PartyEvent,
-    QuarantineEvent, ReadEvent, RecipientEvent, RemovalEvent, read_event,
+    AgreementEvent, ByteRange, CertificateEvent, CredentialEvent, CustodyEvent, DeliveryEvent,
+    EVENT_FORMAT, Envelope, FindingEvent, InstructionEvent, IntentEvent, KINDS, LedgerEvent,
+    PartyEvent, QuarantineEvent, ReadEvent, RecipientEvent, RemovalEvent, read_event,
 };
 
 use crate::golden;
@@ -344,4 +347,55 @@ fn removals() {
         };
         holds(name, event);
     }
+}
+
+#[test]
+fn custody() {
+    let order = || "(2041)D3".to_owned();
+    let held = CustodyEvent::Held { order: order() };
+    let lifted = CustodyEvent::Lifted { order: order() };
+    let deleted = CustodyEvent::Deleted {
+        order: order(),
+        keys: vec![format!("blobs/acme/{}", "07".repeat(32))],
+    };
+    for event in [held, lifted, deleted] {
+        let name = match &event {
+            CustodyEvent::Held { .. } => "held",
+            CustodyEvent::Lifted { .. } => "lifted",
+            CustodyEvent::Deleted { .. } => "deleted",
+        };
+        holds(name, event);
+    }
+}
+
+/// The types of events that a registry reads, as the refusal of one that is none names them.
+fn types_of(kind: &str) -> Vec<String> {
+    let stranger = serde_json::json!({
+        "format": EVENT_FORMAT, "kind": kind, "id": "id-1", "seq": 0, "at": AT, "actor": "a", "cause": "c",
+        "write_id": "w", "event": {"type": ""},
+    });
+    let refused = read_event(kind, stranger.to_string().as_bytes()).unwrap_err();
+    let (_, known) = refused.reason.split_once("expected ").unwrap();
+    let quoted = known.split('`').skip(1).step_by(2);
+    quoted.map(str::to_owned).collect()
+}
+
+/// A new registry, and a new type of event in an old one, needs a golden file.
+#[test]
+fn every_type_of_every_kind_has_a_file() {
+    let types = |kind: &'static str| {
+        types_of(kind)
+            .into_iter()
+            .map(move |t| (kind.to_owned(), t))
+    };
+    let all: BTreeSet<_> = KINDS.iter().copied().flat_map(types).collect();
+    assert!(all.len() > 30, "{all:?}");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ledger");
+    let files = fs::read_dir(folder).unwrap().map(|file| {
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        let event: Envelope<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
+        read_event(&event.kind, &bytes).unwrap();
+        (event.kind, event.event["type"].as_str().unwrap().to_owned())
+    });
+    assert_eq!(files.collect::<BTreeSet<_>>(), all);
 }

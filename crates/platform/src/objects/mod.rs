@@ -86,6 +86,11 @@ pub trait Objects: Send + Sync + 'static {
     /// those of their content.
     async fn create_streamed(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<bool>;
 
+    /// As [`Objects::create_streamed`], and in parts, or one, however small it is: what the probe races for.
+    async fn create_in_parts(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<bool> {
+        self.create_streamed(key, size_bytes, body).await
+    }
+
     /// Replaces the object if it is still at `expected` (`None`: if there is none). When these very bytes stand there
     /// already it counts as swapped, for it may have been this call whose answer was lost: bytes that decide who won
     /// name their writer.

@@ -10,10 +10,6 @@ use super::probe::probe_kept;
 use super::{Keeping, LockMode, ProbeReport, ProbeSize, S3Config, probe};
 use crate::{Clock, Error, ErrorKind, Random, Result};
 
-/// Races in `truth`, where what is written stays.
-const KEPT_WRITERS: usize = 8;
-const KEPT_ROUNDS: usize = 5;
-
 /// Whether evidence may be put there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,6 +37,8 @@ pub struct StoreReport {
     pub work_races: Option<ProbeReport>,
     /// Create-only races with one winner in `truth`; an object of each stays there under `probe/`.
     pub truth_create_rounds: usize,
+    /// The same for completing uploads.
+    pub truth_upload_rounds: usize,
     pub seconds: f64,
 }
 
@@ -67,6 +65,7 @@ pub async fn examine_store(
         lock_asked_for: config.lock.mode,
         work_races: None,
         truth_create_rounds: 0,
+        truth_upload_rounds: 0,
         seconds: 0.0,
     };
     let truths: Vec<_> = doors.iter().map(|b| b.truth.clone()).collect();
@@ -79,8 +78,9 @@ pub async fn examine_store(
             keeping.suits(bucket, config.versions_demanded, &config.lock)?;
         }
         report.work_races = Some(probe(&works, &*random, size).await?);
-        let rounds = KEPT_ROUNDS;
-        report.truth_create_rounds = probe_kept(&truths, &*random, KEPT_WRITERS, rounds).await?;
+        let kept = probe_kept(&truths, &*random, size).await?;
+        report.truth_create_rounds = kept.create_rounds;
+        report.truth_upload_rounds = kept.upload_rounds;
         Ok::<_, Error>(())
     };
     if let Err(e) = examined.await {
@@ -128,7 +128,10 @@ impl fmt::Display for StoreReport {
                 races.upload_rounds
             )?;
         }
-        let rounds = self.truth_create_rounds;
-        write!(f, "races in truth {rounds} creates with one winner each")
+        let (creates, uploads) = (self.truth_create_rounds, self.truth_upload_rounds);
+        write!(
+            f,
+            "races in truth {creates} creates, {uploads} uploads, one winner each"
+        )
     }
 }

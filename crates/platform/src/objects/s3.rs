@@ -202,6 +202,12 @@ impl Objects for S3Objects {
             .await
     }
 
+    async fn create_in_parts(&self, key: &str, size_bytes: u64, body: ByteStream) -> Result<bool> {
+        check_key(key)?;
+        self.upload_in_parts(key, size_bytes, body, multipart::Condition::Absent)
+            .await
+    }
+
     async fn swap(&self, key: &str, expected: Option<&Version>, bytes: Bytes) -> Result<Swapped> {
         check_key(key)?;
         self.swap_bytes(key, expected, bytes).await

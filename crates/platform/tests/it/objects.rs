@@ -282,6 +282,47 @@ async fn p5_nor_does_it_for_large_objects() {
     assert_eq!(removals.load(Ordering::SeqCst), 0, "the upload was aborted");
 }
 
+/// Whether a part finds the store full, or the completion: nobody has to find out what became of it, and no part stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_store_has_taken_nothing() {
+    for full_at in ["PUT", "POST"] {
+        let (seen, full) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(AtomicBool::new(true)),
+        );
+        let (log, is_full) = (seen.clone(), full.clone());
+        let truth = faulty(move |_, method, target| {
+            log.lock().unwrap().push(method.to_owned());
+            let within = method == "PUT" || target.contains("uploadId=");
+            match method == full_at && within && is_full.load(Ordering::SeqCst) {
+                true => Action::Answer(507, "XMinioStorageFull"),
+                false => Action::Pass,
+            }
+        })
+        .await
+        .truth;
+        let count = |method: &str| seen.lock().unwrap().iter().filter(|m| *m == method).count();
+        let large = pattern(9 << 20, 1);
+        let created = truth.create_streamed("full/large", 9 << 20, pieces(&large));
+        let error = created.await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+        assert!(error.detail.contains("the store is full"), "{error}");
+        assert_eq!(
+            (count("DELETE"), count("HEAD")),
+            (1, 0),
+            "{full_at}: aborted"
+        );
+        if full_at == "PUT" {
+            let created = truth.create("full/small", Bytes::from_static(b"1")).await;
+            assert_eq!(created.unwrap_err().kind, ErrorKind::Unavailable);
+            assert_eq!(count("GET"), 0, "nothing is read back");
+        }
+        full.store(false, Ordering::SeqCst);
+        let created = truth.create_streamed("full/large", 9 << 20, pieces(&large));
+        assert!(created.await.unwrap(), "{full_at}: there is space again");
+    }
+}
+
 /// A store that cannot be reached or slows everybody down has done nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusal_is_unavailable() {

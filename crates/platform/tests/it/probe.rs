@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use probity_platform::clock::ManualClock;
 use probity_platform::objects::{
     Buckets, ByteStream, Created, Listed, LockMode, MemoryObjects, Object, Objects, ProbeSize,
-    S3Config, StoreReport, Swapped, Verdict, Version, examine_store, probe,
+    S3Config, StoreReport, Swapped, Verdict, Version, examine_store, probe, proved,
 };
-use probity_platform::{ErrorKind, SystemClock, SystemRandom};
+use probity_platform::{Clock as _, ErrorKind, Random, SystemClock, SystemRandom};
 use probity_testkit::http_proxy::{self, Action};
 
 use crate::store;
@@ -127,6 +128,8 @@ const SMALL: ProbeSize = ProbeSize {
     writers: 8,
     rounds: 3,
     upload_rounds: 1,
+    upload_bytes: 9 << 20,
+    truth_rounds: 2,
     time_max: std::time::Duration::from_secs(60),
 };
 
@@ -153,6 +156,58 @@ async fn a_door_that_lets_two_win_is_caught() {
     assert_eq!(report.work_races.unwrap().doors, 2);
 }
 
+/// What a start says of the store that it is told of.
+async fn proved_at(
+    config: &S3Config,
+    clock: &ManualClock,
+) -> probity_platform::Result<Option<String>> {
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let doors = config.open_each(&random).unwrap();
+    proved(&config.digest(), &doors, &*random, clock, SMALL).await
+}
+
+/// As many doors, and others: the proof of another process is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_through_another_door_is_not_relied_on() {
+    let (mut config, _keys) = store::fresh().await;
+    let clock = ManualClock::at(SystemClock.now());
+    let proof = proved_at(&config, &clock).await.unwrap();
+    assert!(proof.is_some());
+    config.endpoint = lying_door(&config.endpoint).await;
+    clock.advance_ms(60_000);
+    let error = proved_at(&config, &clock).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert!(error.detail.contains("2 winners of 8"), "{error}");
+}
+
+/// Both buckets are asked to complete uploads, however small, and what was raced for in `truth` is gone without a trace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_races_in_both_buckets_and_cleans_up() {
+    let (mut config, _keys) = store::fresh().await;
+    let completed = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
+    let seen = completed.clone();
+    let count = move |method: &str, target: &str| {
+        if method == "POST" && target.contains("uploadId=") {
+            let bucket = target.split('/').nth(1).unwrap().to_owned();
+            *seen.lock().unwrap().entry(bucket).or_default() += 1;
+        }
+        Action::Pass
+    };
+    config.endpoint = http_proxy::start(&config.endpoint, Arc::new(count)).await;
+    let clock = ManualClock::at(SystemClock.now());
+    assert!(proved_at(&config, &clock).await.unwrap().is_some());
+    let completed = completed.lock().unwrap().clone();
+    for bucket in [&config.truth_bucket, &config.work_bucket] {
+        assert!(
+            completed.get(bucket).is_some_and(|n| *n >= 3),
+            "{bucket}: {completed:?}"
+        );
+    }
+    let truth = config.open(Arc::new(SystemRandom)).unwrap().truth;
+    let left = truth.list_versions("probe/", None, 10).await.unwrap();
+    assert_eq!(left.unwrap().versions, []);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_report_says_what_the_buckets_keep() {
     let (mut config, _keys) = store::fresh().await;
@@ -160,7 +215,12 @@ async fn the_report_says_what_the_buckets_keep() {
     assert_eq!(report.verdict, Verdict::Fit, "{report}");
     let keeps = report.truth_keeps.unwrap();
     assert!(keeps.versions && !keeps.object_lock, "{keeps:?}");
-    assert!(report.to_string().contains("3 creates, 3 swaps, 1 uploads"));
+    let text = report.to_string();
+    assert!(text.contains("3 creates, 3 swaps, 1 uploads"), "{text}");
+    assert!(
+        text.contains("races in truth 2 creates, 1 uploads"),
+        "{text}"
+    );
 
     config.lock.mode = LockMode::Governance;
     config.lock.years = [("default".to_owned(), 1)].into();

@@ -32,7 +32,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-use crate::fixture::NOW;
+use crate::fixture::{self, NOW};
 use crate::world::{Court, Platform, court};
 
 /// Buckets of this test's own in the real store.
@@ -45,10 +45,10 @@ pub async fn buckets() -> Buckets {
 }
 
 /// The edge with one prepared delivery to a court that pulls.
-struct Served {
-    platform: Platform,
-    delivery: Delivery,
-    url: String,
+pub struct Served {
+    pub platform: Platform,
+    pub delivery: Delivery,
+    pub url: String,
     channel: Channel,
     ctx: Context,
 }
@@ -61,6 +61,10 @@ impl Served {
             ("page.html".to_owned(), long),
             ("log.jsonl".to_owned(), b"{}".to_vec()),
         ];
+        Self::with_artifacts(artifacts).await
+    }
+
+    pub async fn with_artifacts(artifacts: fixture::Members) -> Self {
         let buckets = buckets().await;
         let platform = Platform::on(buckets.clone(), artifacts).await;
         let delivery = platform.prepared().await;
@@ -101,7 +105,7 @@ impl Served {
         secret.expose().to_owned()
     }
 
-    async fn credential_of(&self, court: &Court) -> String {
+    pub async fn credential_of(&self, court: &Court) -> String {
         let recipient = court.id.clone();
         self.credential(CallerRole::Court { recipient }).await
     }
@@ -127,7 +131,7 @@ impl Served {
     }
 }
 
-fn with<T>(secret: &str, message: T) -> Request<T> {
+pub fn with<T>(secret: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     let metadata = request.metadata_mut();
     metadata.insert("authorization", format!("Bearer {secret}").parse().unwrap());

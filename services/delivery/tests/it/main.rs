@@ -15,6 +15,7 @@ mod court;
 mod gone;
 mod grpc;
 mod package;
+mod parallel;
 mod parts;
 mod profiles;
 mod pull;

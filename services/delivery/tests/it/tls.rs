@@ -1,7 +1,9 @@
 //! Pushing over real TLS: what is trusted, where it goes, how long it may take (fault F14).
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,10 +17,14 @@ use probity_delivery::HttpsPush;
 use probity_delivery::answer::Answer;
 use probity_delivery::endpoint::Endpoint;
 use probity_delivery::ports::{Parcel, Push as _};
+use probity_domain::DeliveryState;
+use probity_platform::startup::Shutdown;
+use probity_proto::http::RecipientDocument;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::world::{Platform, collect};
+use crate::schedule::until;
+use crate::world::{Platform, collect, court};
 
 /// A court's server; answers its address and the certificate to trust.
 async fn serve(router: Router) -> (SocketAddr, String) {
@@ -151,6 +157,69 @@ async fn redirects_end_here_and_silence_ends_in_time() {
     let soon = Duration::from_secs(2);
     let answer = push_within(soon, address, Some(&ca), "localhost", true).await;
     assert_eq!(answer, Answer::TimedOut);
+}
+
+/// Answers 200 at once and then a byte now and then, for ever; counts the bytes.
+async fn serve_drip() -> (SocketAddr, String, Arc<AtomicUsize>) {
+    let dripped = Arc::new(AtomicUsize::new(0));
+    let count = dripped.clone();
+    let drip = move |_whole: Bytes| {
+        let drops = futures::stream::unfold(count.clone(), async |count| {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            count.fetch_add(1, Ordering::SeqCst);
+            Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), count))
+        });
+        async { Body::from_stream(drops) }
+    };
+    let (address, ca) = serve(Router::new().fallback(drip)).await;
+    (address, ca, dripped)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_court_that_drips_its_answer_is_given_up_in_time() {
+    let (address, ca, dripped) = serve_drip().await;
+    let answer = push(address, Some(&ca), "localhost", true).await;
+    assert_eq!(answer, Answer::TimedOut);
+    assert!(dripped.load(Ordering::SeqCst) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_court_drips_the_deliveries_of_others_go_on() {
+    let platform = Platform::new().await;
+    let https = HttpsPush::new(Duration::from_secs(600), None).unwrap();
+    *platform.outside.https.lock().unwrap() = Some(Arc::new(https));
+    let (slow, slow_ca, dripped) = serve_drip().await;
+    let takes = Router::new().fallback(async |_whole: Bytes| StatusCode::ACCEPTED);
+    let (good, good_ca) = serve(takes).await;
+    let shutdown = Shutdown::new();
+    let (courier, stop) = (platform.courier.clone(), shutdown.clone());
+    let working = tokio::spawn(async move {
+        tokio::join!(courier.work(&stop), courier.tick(&stop));
+    });
+    let requested = async |name: &str, address: SocketAddr, ca: String| {
+        let court = court(name);
+        let endpoint = format!("https://localhost:{}", address.port());
+        let document = RecipientDocument {
+            tls_ca: Some(ca),
+            allow_private_address: true,
+            ..court.document(Some(&endpoint))
+        };
+        platform.profile(&court, &document).await.unwrap();
+        let id = platform.request(&court).await.id;
+        platform.courier.take(id).await.unwrap();
+        id
+    };
+    let state = async |id| platform.courier.delivery(id).await.unwrap().state;
+    let held = requested("drips", slow, slow_ca).await;
+    until("it drips", async || dripped.load(Ordering::SeqCst) > 0).await;
+    let other = requested("takes", good, good_ca).await;
+    until("the other court's arrives", async || {
+        state(other).await == DeliveryState::Entered
+    })
+    .await;
+    assert_eq!(state(held).await, DeliveryState::Prepared, "still dripping");
+    shutdown.request();
+    working.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

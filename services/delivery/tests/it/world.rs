@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
+use probity_delivery::HttpsPush;
 use probity_delivery::answer::Answer;
 use probity_delivery::courier::{Bounds, Courier, Parts};
 use probity_delivery::delivery::Delivery;
@@ -58,6 +59,8 @@ pub struct Outside {
     pub hangs: Mutex<Vec<String>>,
     /// Recipients whose push panics.
     pub panics: Mutex<Vec<String>>,
+    /// Pushes go out over real TLS instead.
+    pub https: Mutex<Option<Arc<HttpsPush>>>,
 }
 
 #[async_trait]
@@ -91,7 +94,11 @@ impl Hints for Outside {
 
 #[async_trait]
 impl Push for Outside {
-    async fn push(&self, _: &Endpoint, _: Option<&str>, mut parcel: Parcel) -> Answer {
+    async fn push(&self, to: &Endpoint, tls_ca: Option<&str>, mut parcel: Parcel) -> Answer {
+        let https = self.https.lock().unwrap().clone();
+        if let Some(https) = https {
+            return https.push(to, tls_ca, parcel).await;
+        }
         let panics = self.panics.lock().unwrap().contains(&parcel.recipient);
         assert!(!panics, "as asked");
         if self.hangs.lock().unwrap().contains(&parcel.recipient) {

@@ -1,6 +1,7 @@
 //! Digests of what has none in its name, written down by one lap for the next: `scrub/baseline/<lap>/<page>`.
 
 use probity_platform::objects::Object;
+use probity_proto::format::is_other_version;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -59,6 +60,12 @@ fn read_page(text: &str) -> Option<(String, Vec<Line>)> {
     Some((previous.to_owned(), lines.map(line).collect::<Option<_>>()?))
 }
 
+/// The format's name where the page is another version's, whose lines this one does not know.
+fn other_version(text: &str) -> Option<&str> {
+    let named = text.split([' ', '\n']).next()?;
+    is_other_version(HEAD, named).then_some(named)
+}
+
 impl Scrubber {
     /// Follows the chain of the baseline before, so that a page changed since is noticed.
     pub(super) async fn check_baseline(
@@ -74,7 +81,14 @@ impl Scrubber {
                 return self.found(position, &key, found, None).await;
             };
             let text = String::from_utf8_lossy(&object.bytes);
-            if read_page(&text).is_none_or(|(previous, _)| previous != chain) {
+            if let Some(format) = other_version(&text) {
+                // That it is what was written, its digest in the page after it or in the report tells all the same.
+                tracing::warn!(
+                    key,
+                    format,
+                    "a page of another version's baseline is passed over: what it names is believed anew"
+                );
+            } else if read_page(&text).is_none_or(|(previous, _)| previous != chain) {
                 let detail = "a page of the baseline does not follow on the page before";
                 let found = (What::Wrong, detail.to_owned());
                 return self.found(position, &key, found, None).await;
@@ -107,7 +121,7 @@ impl Scrubber {
         };
         while position.baseline.reading < before.pages {
             let key = page_key(&before.lap, position.baseline.reading);
-            // A page that is gone or unreadable was found when the lap began.
+            // A page that is gone, unreadable or another version's was said when the lap began.
             let lines = match self.page(&key).await? {
                 Some(object) => read_page(&String::from_utf8_lossy(&object.bytes))
                     .map_or_else(Vec::new, |(_, lines)| lines),
@@ -161,9 +175,8 @@ impl Scrubber {
 mod tests {
     use super::*;
 
-    #[test]
-    fn pages_read_as_they_were_written() {
-        let lines = vec![
+    fn lines() -> Vec<Line> {
+        vec![
             Line {
                 key: "ledger/a/b/00000000".to_owned(),
                 size_bytes: 5,
@@ -174,7 +187,36 @@ mod tests {
                 size_bytes: 0,
                 sha256: [8; 32],
             },
-        ];
+        ]
+    }
+
+    #[test]
+    fn yesterdays_page_reads_and_another_versions_does_not() {
+        let previous = "06".repeat(32);
+        let today = write_page(&previous, &lines());
+        let golden = probity_testkit::Golden::of(env!("CARGO_MANIFEST_DIR"));
+        let bytes = golden.read("scrub-baseline.txt", || today.clone().into_bytes());
+        assert_eq!(today.as_bytes(), bytes, "written otherwise");
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(read_page(&text), Some((previous, lines())));
+        assert_eq!(other_version(&text), None);
+        for (named, other) in [
+            ("/2", Some("probity.scrub-baseline/2")),
+            ("/12", Some("probity.scrub-baseline/12")),
+            ("/x", None),
+        ] {
+            let text = text.replacen("/1", named, 1);
+            assert_eq!(
+                (read_page(&text), other_version(&text)),
+                (None, other),
+                "{named}"
+            );
+        }
+    }
+
+    #[test]
+    fn pages_read_as_they_were_written() {
+        let lines = lines();
         for previous in ["", "abcd"] {
             let text = write_page(previous, &lines);
             let read = read_page(&text).unwrap();

@@ -398,6 +398,59 @@ async fn a_report_that_does_not_read_ends_no_laps() {
     }
 }
 
+/// As after a newer version was taken back: its report would read as today's and name another baseline.
+#[tokio::test]
+async fn a_report_of_another_version_is_passed_over() {
+    let store = Scrubbed::in_memory().await;
+    let record = "clock/unit/00000000";
+    store.put(record, b"as it was written".to_vec()).await;
+    let lap = store.lap().await.lap;
+    let text = String::from_utf8(store.bytes(&format!("scrub/laps/{lap}")).await).unwrap();
+    let newer = text
+        .replace("probity.scrub/1", "probity.scrub/2")
+        .replace(&lap, "999999999999");
+    let key = "scrub/laps/999999999999";
+    store.put(key, newer.clone().into_bytes()).await;
+    store.put(record, b"otherwise".to_vec()).await;
+    let found = store.lap().await;
+    assert_eq!(
+        seen(&found),
+        [(record, What::Truncated, false)],
+        "by the baseline before"
+    );
+    assert!(store.recorded(key).await.is_empty());
+    assert_eq!(store.bytes(key).await, newer.into_bytes());
+}
+
+/// Its lines are not known, but that nobody has changed it is.
+#[tokio::test]
+async fn a_baseline_of_another_version_is_passed_over() {
+    let store = Scrubbed::in_memory().await;
+    let first = store.lap().await;
+    // Of the last page the report names the digest.
+    let last = first.baseline.pages - 1;
+    let page = format!("scrub/baseline/{}/{last:08}", first.lap);
+    let text = String::from_utf8(store.bytes(&page).await).unwrap();
+    let newer = text.replacen("scrub-baseline/1", "scrub-baseline/2", 1);
+    store.put(&page, newer.clone().into_bytes()).await;
+    let changed = store.lap().await;
+    assert_eq!(
+        seen(&changed),
+        [(page.as_str(), What::Wrong, false)],
+        "not what the report names"
+    );
+
+    let report = format!("scrub/laps/{}", changed.lap);
+    store.buckets.truth.remove(&report).await.unwrap();
+    let report = format!("scrub/laps/{}", first.lap);
+    let text = String::from_utf8(store.bytes(&report).await).unwrap();
+    let digest = hex::encode(sha2::Sha256::digest(&newer));
+    let named = text.replace(&first.baseline.sha256, &digest);
+    store.put(&report, named.into_bytes()).await;
+    assert_eq!(seen(&store.lap().await), []);
+    assert_eq!(store.bytes(&page).await, newer.into_bytes());
+}
+
 /// Reads give out nothing that the scrubber would find.
 #[tokio::test]
 async fn a_changed_entry_is_not_proved() {

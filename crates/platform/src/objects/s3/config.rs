@@ -13,6 +13,7 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::outcome::Failure;
 use super::retry::RetryBudget;
@@ -154,6 +155,16 @@ impl S3Config {
         doors
     }
 
+    /// Names this store as the process comes to it, so that what is known of it through other endpoints is not believed of
+    /// these: SHA-256, in hexadecimal, of its endpoints in the order of their letters and its two buckets.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut named = self.doors();
+        named.sort_unstable();
+        named.extend([self.truth_bucket.as_str(), self.work_bucket.as_str()]);
+        hex::encode(Sha256::digest(named.join("\n")))
+    }
+
     /// `truth` and `work` through these doors.
     fn buckets(&self, doors: &[&str], random: Arc<dyn Random>) -> Result<[S3Objects; 2]> {
         self.lock.check()?;
@@ -263,6 +274,33 @@ impl S3Objects {
         if let Err(failure) = sent {
             let error = failure.into_error(&self.bucket, "switch versioning on");
             tracing::warn!(%error, "bucket keeps no versions");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_named_by_all_its_doors_and_buckets() {
+        let digest = |endpoint: &str, others: &[&str], truth: &str| {
+            let config = format!(
+                "endpoint = '{endpoint}'\nendpoints = {others:?}\ntruth_bucket = '{truth}'\nwork_bucket = 'w'\n\
+                 access_key_file = 'a'\nsecret_key_file = 's'"
+            );
+            toml::from_str::<S3Config>(&config).unwrap().digest()
+        };
+        let named = digest("http://a", &["http://b"], "t");
+        assert_eq!(named.len(), 64);
+        assert_eq!(named, digest("http://b", &["http://a"], "t"));
+        assert_eq!(named, digest("http://a", &["http://b", "http://a"], "t"));
+        for other in [
+            digest("http://a", &["http://c"], "t"),
+            digest("http://a", &[], "t"),
+            digest("http://a", &["http://b"], "u"),
+        ] {
+            assert_ne!(named, other);
         }
     }
 }

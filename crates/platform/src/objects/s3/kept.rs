@@ -215,7 +215,8 @@ impl S3Objects {
             let removed = self.repeat(&what, || {
                 let request = self.client().delete_object().bucket(&self.bucket);
                 let request = request.key(key).version_id(&version.id);
-                self.send(0, request.send())
+                let sent = self.send(0, request.send());
+                async { sent.await.map_err(Failure::of_removal) }
             });
             match removed.await {
                 Err(e) if e.kind == ErrorKind::Internal => {

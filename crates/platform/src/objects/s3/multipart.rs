@@ -46,6 +46,16 @@ impl S3Objects {
                 Condition::Absent => Ok(self.create(key, bytes).await? == Created::Created),
             };
         }
+        self.upload_in_parts(key, size_bytes, body, condition).await
+    }
+
+    pub(super) async fn upload_in_parts(
+        &self,
+        key: &str,
+        size_bytes: u64,
+        body: ByteStream,
+        condition: Condition,
+    ) -> Result<bool> {
         if size_bytes.div_ceil(PART_BYTES as u64) > PARTS_MAX {
             return Err(Error::malformed(format!(
                 "{key}: {size_bytes} bytes are too many"

@@ -16,7 +16,7 @@ pub(super) enum Failure {
     Absent,
     /// 409: two conditional writes met; nothing was written, try again (trap 6).
     Conflict,
-    /// Nothing was done: not connected, or told to slow down.
+    /// Nothing was done: not connected, not allowed, told to slow down, or no space is left.
     Refused(Said),
     /// It may have been done: no answer, a torn one, or a server error.
     Lost(Said),
@@ -28,6 +28,9 @@ pub(super) enum Failure {
     Fatal(String),
 }
 
+/// What stores that are full answer with, beside 507 (RFC 4918 11.5) or another status.
+const FULL: [&str; 2] = ["XMinioStorageFull", "InsufficientStorage"];
+
 /// What the store said, or was said of it.
 #[derive(Debug, Clone)]
 pub(super) struct Said {
@@ -35,6 +38,8 @@ pub(super) struct Said {
     /// `Retry-After` (RFC 9110 10.2.3), where it was a number of seconds.
     after: Option<Duration>,
     answered: bool,
+    /// 403 `AccessDenied`: not the word for wrong keys or a wrong clock, but for a policy, or a lock, that forbids this.
+    denied: bool,
 }
 
 impl Said {
@@ -44,11 +49,20 @@ impl Said {
             reason: reason.into(),
             after: None,
             answered: false,
+            denied: false,
         }
     }
 }
 
 impl Failure {
+    /// The same of a version's removal, where a denial is the store's last word: a lock does not end by being asked again.
+    pub(super) fn of_removal(self) -> Self {
+        match self {
+            Self::Refused(said) if said.denied => Self::Fatal(said.reason),
+            other => other,
+        }
+    }
+
     /// How long the store asks to be left alone.
     pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -122,6 +136,7 @@ fn by_status(status: u16, code: &str, after_s: Option<u64>) -> Failure {
         reason,
         after: after_s.map(Duration::from_secs),
         answered: true,
+        denied: (status, code) == (403, "AccessDenied"),
     };
     match (status, code) {
         (412, _) => Failure::Precondition,
@@ -131,6 +146,11 @@ fn by_status(status: u16, code: &str, after_s: Option<u64>) -> Failure {
         // 403 also stands for a clock that is off and for keys being rotated: somebody will put it right.
         (403 | 429, _) | (503, "SlowDown" | "SlowDownWrite" | "SlowDownRead") => {
             Failure::Refused(said(named))
+        }
+        // Space is freed by somebody, and nothing was written: there is no outcome to find out.
+        (507, _) => Failure::Refused(said(format!("{named}: the store is full"))),
+        (500..=599, code) if FULL.contains(&code) => {
+            Failure::Refused(said(format!("{named}: the store is full")))
         }
         (400, "RequestTimeout") => Failure::Lost(said(named)),
         // It never will: repeating is pointless.
@@ -179,6 +199,50 @@ mod tests {
             error.detail.contains("get a: larger than 5 bytes"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_full_store_has_done_nothing() {
+        for (status, code, full) in [
+            (507, "XMinioStorageFull", true),
+            (507, "InsufficientStorage", true),
+            (507, "", true),
+            (500, "XMinioStorageFull", true),
+            (503, "InsufficientStorage", true),
+            (500, "InternalError", false),
+            (503, "", false),
+        ] {
+            let failure = by_status(status, code);
+            assert_eq!(
+                matches!(failure, Failure::Refused(_)),
+                full,
+                "{status} {code}"
+            );
+            assert!(failure.is_transient() && !failure.is_silence());
+            let error = failure.into_error("truth", "put a");
+            assert_eq!(error.kind, crate::ErrorKind::Unavailable);
+            assert_eq!(error.detail.contains("the store is full"), full, "{error}");
+        }
+    }
+
+    #[test]
+    fn only_a_denied_removal_is_final() {
+        for (code, last) in [
+            ("AccessDenied", true),
+            ("RequestTimeTooSkewed", false),
+            ("ExpiredToken", false),
+            ("InvalidAccessKeyId", false),
+            ("SignatureDoesNotMatch", false),
+            ("", false),
+        ] {
+            let failure = by_status(403, code);
+            assert!(
+                failure.is_transient(),
+                "{code}: whoever writes or reads tries again"
+            );
+            assert_eq!(failure.of_removal().is_transient(), !last, "{code}");
+        }
+        assert!(by_status(503, "SlowDown").of_removal().is_transient());
     }
 
     #[test]
