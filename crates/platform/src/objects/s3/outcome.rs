@@ -28,7 +28,7 @@ pub(super) enum Failure {
     Fatal(String),
 }
 
-/// What stores that are full answer with, beside 507 (RFC 4918 11.5) or another status.
+/// The codes of a full store, with 507 (RFC 4918 11.5) or with another status.
 const FULL: [&str; 2] = ["XMinioStorageFull", "InsufficientStorage"];
 
 /// What the store said, or was said of it.
