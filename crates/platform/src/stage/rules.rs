@@ -44,10 +44,12 @@ impl Turn {
     /// Of a message that is delivered for this time, the first being 1.
     #[must_use]
     pub const fn of(delivered: i64) -> Self {
-        match delivered {
-            ..=DELIVERIES_TOGETHER_MAX => Self::Together,
-            ..=DELIVERIES_MAX => Self::Alone,
-            _ => Self::Never,
+        if delivered <= DELIVERIES_TOGETHER_MAX {
+            Self::Together
+        } else if delivered <= DELIVERIES_MAX {
+            Self::Alone
+        } else {
+            Self::Never
         }
     }
 }
