@@ -33,7 +33,7 @@ impl Lost {
     }
 
     async fn stuck(&self) -> Vec<String> {
-        serde_json::from_value(self.mark().await["stuck"].clone()).unwrap()
+        serde_json::from_value(self.mark().await.get("stuck").cloned().unwrap()).unwrap()
     }
 
     async fn hours(&self, reconciler: &mut Reconciler, hours: usize) {
