@@ -1,5 +1,7 @@
 //! Large objects, in parts, in bounded memory.
 
+use std::time::Duration;
+
 use aws_sdk_s3::primitives::{ByteStream as SdkByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
@@ -14,6 +16,8 @@ use crate::{Error, Result};
 
 /// Parts on their way at once; one more is being filled.
 const PARTS_IN_FLIGHT_MAX: usize = 3;
+/// How long an upload that has failed waits for them before it is aborted.
+const ARRIVE_MAX: Duration = Duration::from_secs(10);
 /// S3's limit.
 const PARTS_MAX: u64 = 10_000;
 /// Metadata that names the upload an object came from: how a lost answer is told from a lost race.
@@ -105,45 +109,56 @@ impl S3Objects {
     ) -> Result<Vec<CompletedPart>> {
         let mut in_flight = FuturesUnordered::new();
         let mut done = Vec::new();
-        let mut filling = BytesMut::with_capacity(PART_BYTES);
-        let mut seen_bytes = 0u64;
-        let mut number = 0;
-        loop {
-            // Parts on their way move on while the source is waited for.
-            let piece = loop {
-                tokio::select! {
-                    Some(part) = in_flight.next() => done.push(part?),
-                    piece = body.next() => break piece.transpose()?,
-                }
-            };
-            let ended = piece.is_none();
-            let mut rest = piece.unwrap_or_default();
-            seen_bytes += rest.len() as u64;
-            if seen_bytes > size_bytes {
-                return Err(wrong_length(size_bytes));
-            }
+        let filled = async {
+            let mut filling = BytesMut::with_capacity(PART_BYTES);
+            let mut seen_bytes = 0u64;
+            let mut number = 0;
             loop {
-                let taken = rest.split_to(rest.len().min(PART_BYTES - filling.len()));
-                filling.extend_from_slice(&taken);
-                let last = ended && !filling.is_empty();
-                if filling.len() < PART_BYTES && !last {
+                // Parts on their way move on while the source is waited for.
+                let piece = loop {
+                    tokio::select! {
+                        Some(part) = in_flight.next() => done.push(part?),
+                        piece = body.next() => break piece.transpose()?,
+                    }
+                };
+                let ended = piece.is_none();
+                let mut rest = piece.unwrap_or_default();
+                seen_bytes += rest.len() as u64;
+                if seen_bytes > size_bytes {
+                    return Err(wrong_length(size_bytes));
+                }
+                loop {
+                    let taken = rest.split_to(rest.len().min(PART_BYTES - filling.len()));
+                    filling.extend_from_slice(&taken);
+                    let last = ended && !filling.is_empty();
+                    if filling.len() < PART_BYTES && !last {
+                        break;
+                    }
+                    number += 1;
+                    let part = std::mem::replace(&mut filling, BytesMut::with_capacity(PART_BYTES));
+                    in_flight.push(self.send_part(key, upload, number, part.freeze()));
+                    if in_flight.len() >= PARTS_IN_FLIGHT_MAX {
+                        done.extend(in_flight.try_next().await?);
+                    }
+                }
+                if ended {
                     break;
                 }
-                number += 1;
-                let part = std::mem::replace(&mut filling, BytesMut::with_capacity(PART_BYTES));
-                in_flight.push(self.send_part(key, upload, number, part.freeze()));
-                if in_flight.len() >= PARTS_IN_FLIGHT_MAX {
-                    done.extend(in_flight.try_next().await?);
-                }
             }
-            if ended {
-                break;
+            if seen_bytes != size_bytes {
+                return Err(wrong_length(size_bytes));
             }
+            while let Some(part) = in_flight.try_next().await? {
+                done.push(part);
+            }
+            Ok(())
+        };
+        if let Err(e) = filled.await {
+            // A part that arrives after the abort may stay for ever: those on their way come first.
+            let arrive = async { while in_flight.next().await.is_some() {} };
+            let _ = tokio::time::timeout(ARRIVE_MAX, arrive).await;
+            return Err(e);
         }
-        if seen_bytes != size_bytes {
-            return Err(wrong_length(size_bytes));
-        }
-        done.extend(in_flight.try_collect::<Vec<_>>().await?);
         done.sort_by_key(|part| part.part_number);
         Ok(done)
     }
