@@ -42,11 +42,9 @@ impl Courier {
             place: recipient.profile.place.as_str().to_owned(),
         };
         let decide = |delivery: &Delivery| {
-            let arrived = matches!(
-                delivery.state,
-                DeliveryState::Entered | DeliveryState::Acknowledged { .. }
-            );
-            Ok((!arrived).then(|| entered.clone()))
+            let mut facts = delivery.history.facts();
+            let is_known = facts.any(|fact| matches!(fact, DeliveryEvent::Entered { .. }));
+            Ok((!is_known).then(|| entered.clone()))
         };
         self.record(delivery, actor, rule, decide).await
     }
@@ -70,7 +68,6 @@ impl Courier {
             &recipient.profile.signing,
             self.clock.now(),
         )?;
-        let entered = self.enter(delivery, recipient, way, actor).await?;
         let document = signed.encode();
         let acknowledged = DeliveryEvent::Acknowledged {
             scope: scope.as_str().to_owned(),
@@ -79,7 +76,9 @@ impl Courier {
         };
         let decide =
             |delivery: &Delivery| Ok(adds(&delivery.state, scope).then(|| acknowledged.clone()));
-        let recorded = self.record(&entered, actor, "receipt", decide).await?;
+        // The receipt first: a court that was pushed to gives it once, and this process may end between the two events.
+        let recorded = self.record(delivery, actor, "receipt", decide).await?;
+        let recorded = self.enter(&recorded, recipient, way, actor).await?;
         self.no_longer_due(delivery.id);
         Ok(recorded)
     }

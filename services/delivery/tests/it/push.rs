@@ -313,6 +313,33 @@ async fn an_attempt_is_counted_once_when_the_stores_answer_is_lost() {
     assert_eq!(platform.pushes(), 1);
 }
 
+/// A court that is pushed to gives its receipt once: whenever the process ends that heard it, the receipt stands or the
+/// package is pushed again.
+#[tokio::test]
+async fn a_process_that_ends_while_it_records_loses_no_receipt() {
+    for recorded in 0..2 {
+        let (platform, truth) = Platform::troubled().await;
+        let (store, receives) = (truth.clone(), receives(&platform.beijing));
+        platform.court_answers(move |parcel, bytes| {
+            // After the request and the package.
+            let from = format!("ledger/delivery/{}/{:08}", parcel.delivery, 2 + recorded);
+            store.set_faults(move |verb, key| {
+                let refused = verb == Verb::Create && key >= from.as_str();
+                refused.then_some(Fault::Refuse)
+            });
+            receives(parcel, bytes)
+        });
+        let id = platform.request(&platform.beijing).await.id;
+        platform.courier.deliver(id).await.unwrap_err();
+        truth.clear_faults();
+        let after = platform.restarted();
+        let state = after.delivery(id).await.unwrap().state;
+        let has_receipt = matches!(state, DeliveryState::Acknowledged { .. });
+        assert_eq!(has_receipt, recorded == 1, "{state:?}");
+        assert!(has_receipt || state == DeliveryState::Prepared, "{state:?}");
+    }
+}
+
 /// What the court acknowledged is recorded by the process that heard it, though the court has fetched it meanwhile.
 #[tokio::test]
 async fn an_answer_waits_until_it_is_recorded_whatever_else_happens() {
