@@ -23,7 +23,7 @@ use tokio::time::{sleep, sleep_until};
 use crate::captures::digested;
 use crate::generator::{code_of, prepare_instruction, write_receipts};
 use crate::report::p99;
-use crate::{CaptureArgs, Failure};
+use crate::{CaptureArgs, Failure, VendorArgs};
 
 const UPLOADS_AT_ONCE: usize = 8;
 /// Instructions under way; the flooder has not more machines than that, and leaves out what is planned beyond it.
@@ -37,16 +37,8 @@ pub struct FloodArgs {
     /// `batches` counts for nothing here: instructions are planned until the time is over.
     #[command(flatten)]
     captures: CaptureArgs,
-    #[arg(long)]
-    intake: String,
-    #[arg(long)]
-    identity: String,
-    /// File with the vendor's credential.
-    #[arg(long)]
-    key_file: PathBuf,
-    /// Folder the file channel writes one-time codes to.
-    #[arg(long)]
-    codes: PathBuf,
+    #[command(flatten)]
+    vendor: VendorArgs,
     /// Captures planned per second.
     #[arg(long)]
     per_second: f64,
@@ -72,7 +64,7 @@ pub struct Flooded {
 
 /// Floods; answers [`Flooded`].
 pub async fn run(args: FloodArgs) -> Result<serde_json::Value, Failure> {
-    let secret = std::fs::read_to_string(&args.key_file).map_err(Failure::new)?;
+    let secret = std::fs::read_to_string(&args.vendor.key_file).map_err(Failure::new)?;
     let flood = Arc::new(Flood {
         http: reqwest::Client::new(),
         secret: secret.trim().to_owned(),
@@ -165,7 +157,7 @@ impl Flood {
         let key = format!("flood-{}-{number}", captures.seed);
         let asked = || {
             self.http
-                .post(format!("{}/v1/submissions", self.args.intake))
+                .post(format!("{}/v1/submissions", self.args.vendor.intake))
                 .header("content-type", "application/json")
                 .header("idempotency-key", &key)
                 .header("probity-intent", &intent)
@@ -193,14 +185,14 @@ impl Flood {
             instruction_sha256: instruction_sha256.clone(),
             summary: "flood".to_owned(),
         };
-        let intents = format!("{}/v1/intents", self.args.identity);
+        let intents = format!("{}/v1/intents", self.args.vendor.identity);
         let asked = || self.http.post(&intents).json(&wanted);
         let Some(answer) = self.call("intent", Again::UntilTheEnd, asked).await else {
             return Ok(None);
         };
         let requested: IntentRequestedDocument = document(answer).await?;
         let confirmation = IntentConfirmDocument {
-            code: code_of(&self.args.codes, &requested.intent)?,
+            code: code_of(&self.args.vendor.codes, &requested.intent)?,
             instruction_sha256,
         };
         let confirm = format!("{intents}/{}/confirm", requested.intent);
@@ -214,7 +206,7 @@ impl Flood {
         std::fs::remove_file(&file.path).map_err(Failure::new)?;
         let url = format!(
             "{}/v1/blobs/{}",
-            self.args.intake,
+            self.args.vendor.intake,
             file.digests.sha3_256.to_hex()
         );
         let asked = || {

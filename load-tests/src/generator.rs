@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::captures::capture_bytes;
 use crate::report::Latencies;
-use crate::{CaptureArgs, Failure};
+use crate::{CaptureArgs, Failure, VendorArgs};
 
 /// Name of each capture's only artifact.
 pub(crate) const ARTIFACT: &str = "capture.bin";
@@ -35,19 +35,11 @@ const STALL_MAX: Duration = Duration::from_secs(120);
 pub struct Plan {
     #[command(flatten)]
     captures: CaptureArgs,
-    #[arg(long)]
-    intake: String,
-    #[arg(long)]
-    identity: String,
+    #[command(flatten)]
+    vendor: VendorArgs,
     /// Base URL of the log, whose size says how much is deposited.
     #[arg(long)]
     log: String,
-    /// File with the vendor's credential.
-    #[arg(long)]
-    key_file: PathBuf,
-    /// Folder the file channel writes one-time codes to.
-    #[arg(long)]
-    codes: PathBuf,
     /// Batches per second; 0 plans all of them at once.
     #[arg(long, default_value_t = 0.0)]
     rate: f64,
@@ -79,11 +71,11 @@ struct Accepted {
 
 /// Runs the plan; answers the report.
 pub async fn run(plan: Plan) -> Result<serde_json::Value, Failure> {
-    let key = std::fs::read_to_string(&plan.key_file).map_err(Failure::new)?;
+    let key = std::fs::read_to_string(&plan.vendor.key_file).map_err(Failure::new)?;
     let endpoints = Endpoints {
-        intake: plan.intake.clone(),
-        identity: plan.identity.clone(),
-        delivery: plan.intake.clone(),
+        intake: plan.vendor.intake.clone(),
+        identity: plan.vendor.identity.clone(),
+        delivery: plan.vendor.intake.clone(),
     };
     let vendor = Arc::new(Vendor::new(&endpoints, &Secret::new(&key), None).map_err(Failure::new)?);
     let folder = tempfile::tempdir().map_err(Failure::new)?;
@@ -189,7 +181,7 @@ async fn one_batch(
 ) -> Result<Option<Accepted>, Failure> {
     tokio::time::sleep_until(batch.planned.into()).await;
     let instruction = instruction(&plan.captures, &batch)?;
-    let intent = confirmed_intent(&vendor, &plan.codes, &instruction).await?;
+    let intent = confirmed_intent(&vendor, &plan.vendor.codes, &instruction).await?;
     futures::stream::iter(batch.files.iter())
         .map(|file| {
             let (vendor, uploads) = (vendor.clone(), uploads.clone());

@@ -67,7 +67,22 @@ struct FloorArgs {
     in_flight: usize,
 }
 
-/// Which captures: the same for both commands.
+/// As whom a load is submitted, and where.
+#[derive(Args, Clone)]
+pub struct VendorArgs {
+    #[arg(long)]
+    pub intake: String,
+    #[arg(long)]
+    pub identity: String,
+    /// File with the vendor's credential.
+    #[arg(long)]
+    pub key_file: PathBuf,
+    /// Folder the file channel writes one-time codes to.
+    #[arg(long)]
+    pub codes: PathBuf,
+}
+
+/// Which captures: the same for every command.
 #[derive(Args, Clone)]
 pub struct CaptureArgs {
     /// Makes the captures different from those of any other seed.

@@ -4,10 +4,9 @@
 //! and which keys have a second version, asked of the store by a program that is not ours (curl).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use probity_client::{EvidenceQuery, Vendor};
@@ -177,7 +176,7 @@ async fn audit_as(
         .map(str::to_owned)
         .to_vec();
     arguments.extend(receipts);
-    let output = probityd(stack, build, &arguments).await?;
+    let output = stack.ended(&stack.probityd(build)?, &arguments).await?;
     let said = [output.stdout, output.stderr].concat();
     std::fs::write(stack.path("log/audit.log"), &said).map_err(Failure::new)?;
     let findings = match output.status.code() {
@@ -191,20 +190,6 @@ async fn audit_as(
             .collect(),
     };
     Ok((output.status.code(), findings))
-}
-
-/// Runs a command of `probityd` to its end, however it ends.
-pub async fn probityd(
-    stack: &Stack,
-    build: Build,
-    arguments: &[impl AsRef<OsStr>],
-) -> Result<Output, Failure> {
-    let ended = Command::new(stack.probityd(build)?)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    ended.await.map_err(Failure::new)
 }
 
 /// Kind, key and reason of each finding.

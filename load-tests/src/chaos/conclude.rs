@@ -107,9 +107,10 @@ fn compared(lab: &Lab, audit: &Audit) -> BTreeMap<String, f64> {
     }
     let mut figures = compare(&compared, "to accepted", &to_accepted);
     figures.extend(compare(&compared, "to deposited", &to_deposited));
+    let calls = tally.calls();
     for kind in ["intent", "upload", "submit"] {
-        let calls = tally.calls().into_iter().filter(|call| call.what == kind);
-        let took: Vec<_> = calls.map(|call| (call.began, call.took)).collect();
+        let of_kind = calls.iter().filter(|call| call.what == kind);
+        let took: Vec<_> = of_kind.map(|call| (call.began, call.took)).collect();
         figures.extend(compare(&compared, &format!("of the call {kind}"), &took));
     }
     figures

@@ -8,8 +8,9 @@ mod servers;
 mod vendors;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use probity_testkit::TcpProxy;
@@ -188,13 +189,7 @@ impl Stack {
 
     /// Runs a program of this workspace to its end; answers what it printed.
     pub async fn run(&self, program: &str, arguments: &[&str]) -> Result<String, Failure> {
-        let output = Command::new(self.programs.join(program))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(Failure::new)?;
+        let output = self.ended(&self.programs.join(program), arguments).await?;
         if output.status.success() {
             return String::from_utf8(output.stdout).map_err(Failure::new);
         }
@@ -204,6 +199,20 @@ impl Stack {
             "{program} {command}: {}: {said}",
             output.status
         )))
+    }
+
+    /// Runs a program to its end, however it ends.
+    pub async fn ended(
+        &self,
+        executable: &Path,
+        arguments: &[impl AsRef<OsStr>],
+    ) -> Result<Output, Failure> {
+        let ended = Command::new(executable)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        ended.await.map_err(Failure::new)
     }
 
     async fn bootstrap(&self) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::fmt;
 use probity_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::PROBES;
 use crate::{Error, Result};
 
 /// How firmly the store keeps an object until its retention ends (S3 Object Lock).
@@ -44,8 +45,6 @@ const CLASSES: [&str; 9] = [
     OTHERS,
 ];
 const OTHERS: &str = "default";
-/// What the probe races for is no evidence: nothing keeps it but a bucket's own default.
-const PROBES: &str = "probe";
 const YEARS_MAX: u32 = 100;
 /// A Julian year, so that leap days never shorten a retention by more than the hours they are rounded by.
 const YEAR_MS: i64 = 31_557_600_000;
@@ -91,10 +90,11 @@ impl LockConfig {
 
     /// Until when an object written now is to be kept; `None` where the bucket's default decides.
     pub(super) fn until(&self, key: &str, now: Timestamp) -> Option<Timestamp> {
-        let class = key.split('/').next().unwrap_or_default();
-        if class == PROBES {
+        // What is raced for is no evidence: nothing keeps it but a bucket's own default.
+        if key.starts_with(PROBES) {
             return None;
         }
+        let class = key.split('/').next().unwrap_or_default();
         let years = self.years.get(class).or_else(|| self.years.get(OTHERS))?;
         (self.mode != LockMode::None).then(|| now.plus_ms(i64::from(*years) * YEAR_MS))
     }

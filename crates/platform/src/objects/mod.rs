@@ -22,7 +22,7 @@ pub use keeping::{
     Keeping, KeyVersion, LockConfig, LockMode, Protection, VersionMark, VersionPage,
 };
 pub use memory::{Fault, MemoryObjects, Verb};
-pub use probe::{ProbeReport, ProbeSize, probe, proved};
+pub use probe::{PROBES, ProbeReport, ProbeSize, probe, proved};
 pub use report::{StoreReport, Verdict, examine_store};
 pub use s3::{ReplicaConfig, S3Config, S3Objects};
 

@@ -14,6 +14,9 @@ use serde::Serialize;
 use super::{Buckets, Created, Objects, PART_BYTES, Swapped};
 use crate::{Clock, Error, Random, Result};
 
+/// What lies under this was raced for, or is about that: no evidence, in either bucket.
+pub const PROBES: &str = "probe/";
+
 /// Rounds running at the same time, so that a distant store is done in time as well.
 const ROUNDS_AT_ONCE: usize = 4;
 /// Writers of a round of uploads.
@@ -105,7 +108,7 @@ async fn probe_truth(doors: &Doors, random: &dyn Random, size: ProbeSize) -> Res
 }
 
 fn place(random: &dyn Random) -> String {
-    format!("probe/{}", hex::encode(random.bytes::<16>()))
+    format!("{PROBES}{}", hex::encode(random.bytes::<16>()))
 }
 
 async fn in_time<T>(size: ProbeSize, races: impl Future<Output = Result<T>>) -> Result<T> {
@@ -153,7 +156,7 @@ pub async fn proved(
         }
     }
     // Should the store let two processes have the turn, both probe and both find out.
-    let turn = format!("probe/turn/{}", now.unix_s() / TURN_S);
+    let turn = format!("{PROBES}turn/{}", now.unix_s() / TURN_S);
     let claim = Bytes::from(hex::encode(random.bytes::<16>()));
     if work.create(&turn, claim).await? != Created::Created {
         return Ok(None);

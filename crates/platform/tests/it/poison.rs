@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use probity_domain::{EvidenceId, SubmissionId, Timestamp};
 use probity_platform::quarantine::{self, ROUNDS};
-use probity_platform::stage::{self, DELIVERIES_MAX, Outcome, StageConfig, joined};
+use probity_platform::stage::{DELIVERIES_MAX, Outcome, StageConfig, joined};
 use probity_platform::startup::Context;
 use probity_platform::{Error, Random, Result};
 use probity_proto::subjects::SUBMITTED;
@@ -16,7 +16,7 @@ use probity_testkit::wait_until;
 use tokio::task::JoinHandle;
 
 use crate::fixture::{context, nats};
-use crate::stage::{PATIENCE, Seen, left, settled, stopped};
+use crate::stage::{PATIENCE, Seen, left, settled, start_with, stopped};
 
 fn submission(seed: u8) -> SubmissionId {
     SubmissionId::new(Timestamp::from_unix_ms(1_795_000_000_000), [seed; 10])
@@ -39,20 +39,10 @@ async fn tell(ctx: &Context, seed: u8, tenant: &str, items: u32, round: u32) {
 }
 
 fn start(ctx: &Context, config: StageConfig, seen: &Seen) -> JoinHandle<Result<()>> {
-    let (ctx, seen) = (ctx.clone(), seen.clone());
-    tokio::spawn(async move {
-        let handler = move |batch: Vec<Submitted>| {
-            let seen = seen.clone();
-            async move {
-                let mut outcomes = Vec::new();
-                for hint in batch {
-                    seen.note(&hint.submission_id);
-                    outcomes.push(work(&hint.tenant).await);
-                }
-                outcomes
-            }
-        };
-        stage::run(&ctx, &SUBMITTED, config, handler).await
+    let seen = seen.clone();
+    start_with(ctx, config, move |hint| {
+        seen.note(&hint.submission_id);
+        async move { work(&hint.tenant).await }
     })
 }
 

@@ -46,14 +46,27 @@ fn hint(id: &str) -> Submitted {
 
 /// Runs the stage; what a submission's id says is what happens to it.
 pub fn start(ctx: &Context, config: StageConfig, seen: &Seen) -> JoinHandle<Result<()>> {
-    let (ctx, seen) = (ctx.clone(), seen.clone());
+    let seen = seen.clone();
+    start_with(ctx, config, move |hint| {
+        let seen = seen.clone();
+        async move { work(&seen, &hint.submission_id).await }
+    })
+}
+
+/// Runs the stage, whose function does this with each message of a batch.
+pub fn start_with<F, Fut>(ctx: &Context, config: StageConfig, work: F) -> JoinHandle<Result<()>>
+where
+    F: Fn(Submitted) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Outcome> + Send + 'static,
+{
+    let ctx = ctx.clone();
     tokio::spawn(async move {
         let handler = move |batch: Vec<Submitted>| {
-            let seen = seen.clone();
+            let work = work.clone();
             async move {
                 let mut outcomes = Vec::new();
                 for hint in batch {
-                    outcomes.push(work(&seen, &hint.submission_id).await);
+                    outcomes.push(work(hint).await);
                 }
                 outcomes
             }

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::Failure;
 use crate::captures::{capture_bytes, digested};
 use crate::chaos::Lab;
-use crate::chaos::audit::{curl, elements, probityd};
+use crate::chaos::audit::{curl, elements};
 use crate::chaos::stack::{Build, text};
 use crate::generator::ARTIFACT;
 
@@ -162,7 +162,8 @@ async fn scrubber_names(lab: &Lab, replaced: &[String]) -> Result<(), Failure> {
     let report = lab.stack.path("scrub.json");
     let (config, to) = (text(&lab.stack.config("storage")), text(&report));
     let arguments = ["scrub", "--once", "--config", &config, "--report", &to];
-    let ended = probityd(&lab.stack, Build::New, &arguments).await?;
+    let probityd = lab.stack.probityd(Build::New)?;
+    let ended = lab.stack.ended(&probityd, &arguments).await?;
     lab.did("lap of the scrubber");
     let said = std::fs::read_to_string(report).unwrap_or_default();
     let unnamed = replaced.iter().filter(|key| !said.contains(*key)).count();

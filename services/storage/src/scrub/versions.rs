@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use probity_platform::ledger::Ledger;
-use probity_platform::objects::{KeyVersion, Objects, VersionPage};
+use probity_platform::objects::{KeyVersion, Objects, PROBES, VersionPage};
 
 use super::finding::{What, accounted, findings};
 use super::position::Position;
@@ -14,8 +14,6 @@ use crate::insistent::of_object;
 const PAGE: u16 = 1000;
 /// Versions that a finding names.
 const NAMED_MAX: usize = 8;
-/// Races of the store's examination, which removes nothing: no evidence.
-const PROBES: &str = "probe/";
 
 impl Scrubber {
     pub(super) async fn step_versions(&self, position: &mut Position) -> Result<()> {

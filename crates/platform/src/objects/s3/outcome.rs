@@ -148,8 +148,7 @@ fn by_status(status: u16, code: &str, after_s: Option<u64>) -> Failure {
             Failure::Refused(said(named))
         }
         // Space is freed by somebody, and nothing was written: there is no outcome to find out.
-        (507, _) => Failure::Refused(said(format!("{named}: the store is full"))),
-        (500..=599, code) if FULL.contains(&code) => {
+        (500..=599, code) if status == 507 || FULL.contains(&code) => {
             Failure::Refused(said(format!("{named}: the store is full")))
         }
         (400, "RequestTimeout") => Failure::Lost(said(named)),
